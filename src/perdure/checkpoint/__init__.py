@@ -1,0 +1,1 @@
+"""The checkpoint contract, its data model and its implementations."""

@@ -1,0 +1,1 @@
+"""Turn values into typed bytes and back."""
