@@ -1,0 +1,126 @@
+"""From a `StateGraph` to the plan that the engine runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from perdure.channels import (
+    BinaryOperatorAggregate,
+    EphemeralValue,
+    LastValueAfterFinish,
+    NamedBarrierValue,
+    NamedBarrierValueAfterFinish,
+    Topic,
+)
+from perdure.constants import END, START, TAG_HIDDEN, TASKS
+from perdure.graph.schema import ROOT, mapper_of
+from perdure.graph.writes import ResultWriter, Router
+from perdure.pregel.commands import branch_channel
+from perdure.pregel.plan import Branch, Channels, Node, Plan, StateReader, ValueReader
+from perdure.types import Send
+
+if TYPE_CHECKING:
+    from perdure.graph.state import BranchSpec, StateGraph
+
+    Builder = StateGraph[Any, Any, Any, Any]
+
+
+def join_channel(starts: tuple[str, ...], end: str) -> str:
+    """Name the barrier at which a node waits for several others."""
+    return f"join:{'+'.join(starts)}:{end}"
+
+
+def compile_plan(builder: Builder) -> Plan:
+    """Return the plan of a validated builder."""
+    channels = _channels(builder)
+    keys = builder.schemas[builder.output_schema].keys
+    stream = list(builder.channels)
+    return Plan(
+        nodes={START: _start(builder), **{name: _node(builder, name) for name in builder.nodes}},
+        channels=channels,
+        input_channel=START,
+        output_channels=ROOT if keys == [ROOT] else keys,
+        stream_channels=ROOT if stream == [ROOT] else stream,
+    )
+
+
+def _channels(builder: Builder) -> Channels:
+    channels: Channels = dict(builder.channels)
+    channels[START] = EphemeralValue(builder.input_schema, True, START)  # noqa: FBT003 - known signature
+    channels[TASKS] = Topic(Send, False, TASKS)  # noqa: FBT003 - known signature
+    for name, node in builder.nodes.items():
+        key = branch_channel(name)
+        channels[key] = LastValueAfterFinish(Any, key) if node.defer else EphemeralValue(Any, False, key)  # noqa: FBT003 - known signature
+    for starts, end in sorted(builder.waiting_edges):
+        if end != END:
+            key = join_channel(starts, end)
+            barrier = NamedBarrierValueAfterFinish if builder.nodes[end].defer else NamedBarrierValue
+            channels[key] = barrier(str, set(starts), key)
+    return channels
+
+
+def _start(builder: Builder) -> Node:
+    return Node(
+        name=START,
+        action=None,
+        triggers=(START,),
+        read=ValueReader(START),
+        write=_writer(builder, START, builder.schemas[builder.input_schema].keys),
+        branches=_branches(builder, START, builder.input_schema),
+        tags=(TAG_HIDDEN,),
+    )
+
+
+def _node(builder: Builder, name: str) -> Node:
+    spec = builder.nodes[name]
+    joins = [join_channel(starts, end) for starts, end in sorted(builder.waiting_edges) if end == name]
+    return Node(
+        name=name,
+        action=spec.action,
+        triggers=(branch_channel(name), *joins),
+        read=_reader(builder, spec.input_schema),
+        write=_writer(builder, name, list(builder.channels)),
+        branches=_branches(builder, name, spec.input_schema),
+        retry=spec.retry,
+        cache=spec.cache,
+        timeout=spec.timeout,
+        metadata=spec.metadata,
+    )
+
+
+def _reader(builder: Builder, schema: Any) -> StateReader | ValueReader:
+    parsed = builder.schemas[schema]
+    if parsed.keys == [ROOT]:
+        return ValueReader(ROOT)
+    return StateReader(parsed.keys, parsed.managed, mapper_of(schema))
+
+
+def _root_or(reader: StateReader | ValueReader) -> StateReader:
+    if isinstance(reader, ValueReader):
+        return StateReader([reader.name], None, lambda state: state.get(ROOT))
+    return reader
+
+
+def _writer(builder: Builder, name: str, keys: list[str]) -> ResultWriter:
+    fixed: list[tuple[str, Any]] = [
+        (branch_channel(end), None) for start, end in builder._edge_order if start == name and end != END  # noqa: SLF001 - one room
+    ]
+    for starts, end in sorted(builder.waiting_edges):
+        if name in starts and end != END:
+            fixed.append((join_channel(starts, end), name))
+    on_write = {
+        key: prepare
+        for key, channel in builder.channels.items()
+        if isinstance(channel, BinaryOperatorAggregate)
+        and (prepare := getattr(channel.operator, "on_write", None)) is not None
+    }
+    return ResultWriter(keys, fixed, on_write)
+
+
+def _branches(builder: Builder, name: str, schema: Any) -> tuple[Branch, ...]:
+    specs: dict[str, BranchSpec] = builder.branches.get(name, {})
+    reader = _root_or(_reader(builder, schema))
+    return tuple(
+        Branch(spec.name, spec.action, reader, Router(name, spec.name, spec.ends, set(builder.nodes)))
+        for spec in specs.values()
+    )

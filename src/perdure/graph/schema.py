@@ -1,0 +1,151 @@
+"""From a state schema to channels: which keys there are, and by which rule each one changes."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, NotRequired, Required, get_args, get_origin, get_type_hints, is_typeddict
+
+from perdure.channels import BinaryOperatorAggregate, DeltaChannel, LastValue
+from perdure.channels.base import BaseChannel
+from perdure.errors import GraphValidationError
+from perdure.managed import ManagedValue
+
+ROOT = "__root__"
+"""The only channel of a graph whose state is a bare type."""
+
+
+class Schema(NamedTuple):
+    """The channels and managed values that a schema declares, by key."""
+
+    channels: dict[str, BaseChannel[Any, Any, Any]]
+    managed: dict[str, type[ManagedValue]]
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that channels hold."""
+        return list(self.channels)
+
+
+def parse_schema(schema: Any) -> Schema:
+    """Return what a TypedDict, dataclass, Pydantic model or bare type declares.
+
+    Raises:
+        GraphValidationError: A type can't be resolved, or a reducer doesn't take two arguments.
+    """
+    if not is_record(schema):
+        channel = _channel(ROOT, schema)
+        if not isinstance(channel, BaseChannel):
+            msg = f"a managed value can't be a whole state: {schema!r}"
+            raise GraphValidationError(msg)
+        return Schema({ROOT: channel}, {})
+    found = Schema({}, {})
+    for key, hint in resolved_hints(schema).items():
+        made = _channel(key, hint)
+        if isinstance(made, BaseChannel):
+            found.channels[key] = made
+        else:
+            found.managed[key] = made
+    return found
+
+
+def is_record(schema: Any) -> bool:
+    """Tell whether a type has keys: a TypedDict, dataclass, Pydantic model or other annotated class."""
+    return inspect.isclass(schema) and get_origin(schema) is None and bool(_annotations(schema))
+
+
+def _annotations(schema: type) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for base in reversed(schema.__mro__):
+        found.update(inspect.get_annotations(base) if base is not object else {})
+    return found
+
+
+def resolved_hints(schema: Any) -> dict[str, Any]:
+    """Return the type of each key.
+
+    Raises:
+        GraphValidationError: A name in them can't be resolved.
+    """
+    try:
+        hints = get_type_hints(schema, include_extras=True)
+    except NameError as error:
+        name = getattr(schema, "__qualname__", schema)
+        msg = f"the schema {name} names a type that can't be found: {error}"
+        raise GraphValidationError(
+            msg, hint="define the type at module level, or leave out `from __future__ import annotations`"
+        ) from error
+    fields = getattr(schema, "model_fields", None) or getattr(schema, "__dataclass_fields__", None)
+    return {k: v for k, v in hints.items() if k in fields} if fields else hints
+
+
+def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return a key's type and its metadata, whatever the order of Annotated, Required and NotRequired."""
+    metadata: tuple[Any, ...] = ()
+    while True:
+        origin = get_origin(hint)
+        if origin is Annotated:
+            hint, *more = get_args(hint)
+            metadata = (*more, *metadata)
+        elif origin in (Required, NotRequired) or getattr(origin, "_name", "") in ("Required", "NotRequired", "ReadOnly"):
+            (hint,) = get_args(hint)
+        else:
+            return hint, metadata
+
+
+def _channel(key: str, hint: Any) -> BaseChannel[Any, Any, Any] | type[ManagedValue]:
+    typ, metadata = _unwrap(hint)
+    for item in reversed(metadata):
+        if isinstance(item, BaseChannel):
+            return _named(item, typ, key)
+        if inspect.isclass(item):
+            if issubclass(item, ManagedValue):
+                return item
+            if issubclass(item, BaseChannel):
+                return item(typ, key=key)
+    if metadata and callable(metadata[-1]) and not inspect.isclass(metadata[-1]):
+        return _reduced(key, typ, metadata[-1])
+    return LastValue(typ, key)
+
+
+def _named(channel: BaseChannel[Any, Any, Any], typ: Any, key: str) -> BaseChannel[Any, Any, Any]:
+    named = copy.copy(channel)
+    named.key = key
+    if isinstance(channel, DeltaChannel) and channel.typ is None:
+        named = DeltaChannel(channel.reducer, typ, key=key)
+    return named
+
+
+def _reduced(key: str, typ: Any, reducer: Callable[..., Any]) -> BaseChannel[Any, Any, Any]:
+    try:
+        parameters = inspect.signature(reducer).parameters.values()
+    except ValueError:  # builtins without a signature are trusted
+        return BinaryOperatorAggregate(typ, reducer, key)
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    takes_any = any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(reducer).parameters.values())
+    required = [p for p in positional if p.default is p.empty]
+    if len(required) > 2 or (len(positional) < 2 and not takes_any):  # noqa: PLR2004 - a reducer takes two
+        msg = (
+            f"the reducer of {key!r} must take two arguments, (value, update) -> value; "
+            f"{getattr(reducer, '__name__', reducer)!r} has the signature {inspect.signature(reducer)}"
+        )
+        raise GraphValidationError(msg)
+    return BinaryOperatorAggregate(typ, reducer, key)
+
+
+def mapper_of(schema: Any) -> Callable[[dict[str, Any]], Any] | None:
+    """Return what turns a dict of channels into an object of the schema; None where the dict is it."""
+    if is_typeddict(schema) or not is_record(schema) or issubclass(schema, dict):
+        return None
+    return lambda state: schema(**state)
+
+
+def coercer(schema: Any) -> Callable[[Any], Any]:
+    """Return what turns a dict given by a caller into an object of the schema, and leaves others alone."""
+    if schema is None or is_typeddict(schema) or not is_record(schema):
+        return lambda value: value
+    if not (dataclasses.is_dataclass(schema) or hasattr(schema, "model_fields")):
+        return lambda value: value
+    return lambda value: schema(**value) if isinstance(value, dict) else value

@@ -1,0 +1,142 @@
+"""What a node or a branch calls: a function, coroutine function or runnable, with the arguments it asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from perdure.errors import GraphValidationError, UsageError
+from perdure.types import RunnableConfig
+
+if TYPE_CHECKING:
+    from perdure.pregel.scope import TaskScope
+
+_INJECTED: dict[str, Callable[[TaskScope], Any]] = {
+    "config": lambda scope: scope.config(),
+    "runtime": lambda scope: scope.runtime(),
+    "writer": lambda scope: scope.writer,
+    "store": lambda scope: scope.run.store,
+    "previous": lambda scope: scope.run.previous,
+    "error": lambda scope: scope.task.error,
+}
+"""Parameter names that a node may have beside its input, and where each comes from."""
+
+
+def _unwrap(fn: Any) -> Any:
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return fn
+
+
+def _is_coroutine_function(fn: Any) -> bool:
+    fn = _unwrap(fn)
+    return inspect.iscoroutinefunction(fn) or (
+        not inspect.isroutine(fn)
+        and not inspect.isclass(fn)
+        and inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004 - the method itself is asked
+    )
+
+
+def name_of(fn: Any) -> str:
+    """Return the name that a node gets from its action.
+
+    Raises:
+        GraphValidationError: The action has no name.
+    """
+    inner = _unwrap(fn)
+    for attribute in ("name", "__name__"):
+        name = getattr(inner, attribute, None)
+        if isinstance(name, str) and name:
+            return name
+    if callable(inner):
+        return type(inner).__name__
+    msg = f"a node needs a name: {fn!r} has none"
+    raise GraphValidationError(msg, hint="use add_node('name', action)")
+
+
+def _wanted(fn: Any) -> tuple[tuple[str, Callable[[TaskScope], Any]], ...]:
+    try:
+        parameters = list(inspect.signature(fn).parameters.values())
+    except (TypeError, ValueError):  # builtins without a signature take the input alone
+        return ()
+    wanted = []
+    for at, parameter in enumerate(parameters):
+        keyword_only = parameter.kind is parameter.KEYWORD_ONLY
+        if (at == 0 and not keyword_only) or parameter.kind in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+            parameter.POSITIONAL_ONLY,
+        ):
+            continue
+        source = _INJECTED.get(parameter.name)
+        if source is None and parameter.annotation is RunnableConfig:
+            source = _INJECTED["config"]
+        if source is not None:
+            wanted.append((parameter.name, source))
+    return tuple(wanted)
+
+
+class Action:
+    """A callable in both colours.
+
+    Args:
+        target: A function, a coroutine function, a callable object, or an object with `invoke`/`ainvoke`.
+
+    Raises:
+        GraphValidationError: It is none of these.
+    """
+
+    __slots__ = ("call", "is_async", "is_runnable", "target", "wanted")
+
+    def __init__(self, target: Any) -> None:
+        self.target = target
+        self.is_runnable = not inspect.isclass(target) and callable(getattr(target, "invoke", None))
+        if not self.is_runnable and not callable(target):
+            msg = f"a node must be callable or have an invoke method, and {target!r} isn't"
+            raise GraphValidationError(msg)
+        self.is_async = not self.is_runnable and _is_coroutine_function(target)
+        self.wanted = () if self.is_runnable else _wanted(target)
+        self.call = self._pick()
+
+    def _pick(self) -> Callable[[Any, TaskScope], Any]:
+        target, wanted = self.target, self.wanted
+        if self.is_runnable:
+            return lambda value, scope: target.invoke(value, scope.config())
+        if not wanted:
+            return lambda value, _scope: target(value)
+        return lambda value, scope: target(value, **{name: source(scope) for name, source in wanted})
+
+    def run(self, value: Any, scope: TaskScope) -> Any:
+        """Call it from synchronous code.
+
+        Raises:
+            UsageError: It can only be called from asynchronous code.
+        """
+        if self.is_async:
+            msg = f"node {scope.task.name!r} is a coroutine function, and the graph was called synchronously"
+            raise NoSyncActionError(msg, hint="call the graph with ainvoke or astream")
+        return self.call(value, scope)
+
+    async def arun(self, value: Any, scope: TaskScope) -> Any:
+        """Call it from asynchronous code; a plain function runs in a thread, so that it can't block the loop."""
+        if self.is_async:
+            return await self.call(value, scope)
+        if self.is_runnable:
+            ainvoke = getattr(self.target, "ainvoke", None)
+            if ainvoke is not None:
+                return await ainvoke(value, scope.config())
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        result = await loop.run_in_executor(scope.run.threads(), context.run, self.call, value, scope)
+        return await result if inspect.isawaitable(result) else result
+
+
+class NoSyncActionError(UsageError, TypeError):
+    """An asynchronous node in a synchronous call."""
+
+
+MaybeAwaitable = Any | Awaitable[Any]

@@ -1,0 +1,135 @@
+"""Running one task, in both colours: attempts, branches, and what its exceptions mean."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import dataclasses
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from perdure.errors import GraphBubbleUp, GraphInterrupt, NodeCancelledError, ParentCommand
+from perdure.pregel.scope import TaskScope
+from perdure.runtime import scope_var
+from perdure.types import Command
+
+if TYPE_CHECKING:
+    from perdure.pregel.run import Run
+    from perdure.pregel.task import Task
+
+
+def run_task(run: Run, task: Task) -> Task:
+    """Run a task to its end in a context of its own; its outcome is in the task."""
+    contextvars.copy_context().run(_attempts, TaskScope(run, task))
+    return task
+
+
+def _attempts(scope: TaskScope) -> None:
+    scope_var.set(scope)
+    task = scope.task
+    while True:
+        try:
+            _attempt(scope)
+        except GraphBubbleUp as bubble:
+            _stop(task, bubble)
+        except Exception as error:  # noqa: BLE001 - a node may raise anything; the policy decides
+            delay = _retry_delay(task, error)
+            if delay is not None:
+                time.sleep(delay)
+                _reset(scope)
+                continue
+            task.failure = error
+        return
+
+
+def _attempt(scope: TaskScope) -> None:
+    task = scope.task
+    node = task.node
+    result = task.input
+    if node.action is not None:
+        try:
+            result = node.action.run(result, scope)
+        except ParentCommand as sent:
+            result = _to_here(sent)
+    node.write(result, task)
+    for branch in node.branches:
+        branch.route(branch.action.run(scope.fresh(branch.reader), scope), task)
+
+
+async def arun_task(run: Run, task: Task) -> Task:
+    """Do what `run_task` does, from asynchronous code."""
+    scope = TaskScope(run, task)
+    scope_var.set(scope)
+    while True:
+        try:
+            await _aattempt(scope)
+        except GraphBubbleUp as bubble:
+            _stop(task, bubble)
+        except asyncio.CancelledError as error:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            task.failure = _cancelled(task, error)
+        except Exception as error:  # noqa: BLE001 - a node may raise anything; the policy decides
+            delay = _retry_delay(task, error)
+            if delay is not None:
+                await asyncio.sleep(delay)
+                _reset(scope)
+                continue
+            task.failure = error
+        return task
+
+
+async def _aattempt(scope: TaskScope) -> None:
+    task = scope.task
+    node = task.node
+    result = task.input
+    if node.action is not None:
+        try:
+            result = await node.action.arun(result, scope)
+        except ParentCommand as sent:
+            result = _to_here(sent)
+    node.write(result, task)
+    for branch in node.branches:
+        branch.route(await branch.action.arun(scope.fresh(branch.reader), scope), task)
+
+
+def _to_here(sent: ParentCommand) -> Any:
+    """Take a command that a graph called from this node sent to its parent, which is the graph of this node."""
+    command: Command[Any] = sent.args[0]
+    return dataclasses.replace(command, graph=None)
+
+
+def _stop(task: Task, bubble: GraphBubbleUp) -> None:
+    task.failure = bubble
+    task.writes = []
+    if isinstance(bubble, GraphInterrupt):
+        task.interrupts = tuple(bubble.args[0])
+
+
+def _cancelled(task: Task, error: BaseException) -> NodeCancelledError:
+    failure = NodeCancelledError(
+        f"node {task.name!r} raised CancelledError although nobody cancelled it",
+        hint="something that the node awaits was cancelled from elsewhere",
+        node=task.name,
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def _reset(scope: TaskScope) -> None:
+    task = scope.task
+    task.writes.clear()
+    task.attempt += 1
+    scope.restart()
+
+
+def _retry_delay(task: Task, error: Exception) -> float | None:
+    """Return the seconds to wait before another attempt, or None if there is none."""
+    for policy in task.node.retry:
+        if policy.matches(error):
+            if task.attempt >= policy.max_attempts:
+                return None
+            return policy.interval(task.attempt) + (random.uniform(0, 1) if policy.jitter else 0)  # noqa: S311 - no secret
+    return None

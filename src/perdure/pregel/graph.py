@@ -1,0 +1,605 @@
+"""`Pregel`: a plan with a saver, and the methods by which people run it and look at its threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
+
+from perdure.constants import CONF
+from perdure.errors import InvalidConfigError, UsageError
+from perdure.pregel import turns
+from perdure.pregel.calls import Call, merge_configs
+from perdure.pregel.drivers import adrive, drive
+from perdure.pregel.run import Run
+from perdure.pregel.snapshot import take_snapshot
+from perdure.pregel.stream import Shaper, parse_modes
+from perdure.pregel.updates import Updater
+from perdure.types import GraphOutput, StateSnapshot, StateUpdate, ensure_valid_checkpointer
+
+if TYPE_CHECKING:
+    from perdure.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+    from perdure.pregel.plan import Plan
+    from perdure.pregel.run import Loop
+    from perdure.pregel.stream import Event
+    from perdure.runtime import RunControl
+    from perdure.types import (
+        All,
+        BusyPolicy,
+        Checkpointer,
+        Durability,
+        RunnableConfig,
+        StreamMode,
+    )
+
+BUSY_POLICIES = ("wait", "reject", "interrupt")
+
+
+class Pregel:
+    """A graph that can be run.
+
+    Args:
+        plan: What to run.
+        name: The graph's name.
+        checkpointer: A saver; True to share the saver of the graph around with a memory over calls; None to share
+            it for the time of one call; False for none.
+        store: Memory across threads, given to nodes.
+        interrupt_before: Nodes before which every run stops.
+        interrupt_after: Nodes after which every run stops.
+        busy: What a call does when another one runs its thread.
+        config: Defaults for the config of every call.
+    """
+
+    stream_mode: StreamMode = "values"
+
+    def __init__(  # noqa: PLR0913 - what a graph is made of
+        self,
+        *,
+        plan: Plan,
+        name: str = "Pregel",
+        checkpointer: Checkpointer = None,
+        store: Any = None,
+        cache: Any = None,
+        interrupt_before: All | Sequence[str] = (),
+        interrupt_after: All | Sequence[str] = (),
+        busy: BusyPolicy = "wait",
+        config: RunnableConfig | None = None,
+        coerce_context: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.name = name
+        self.checkpointer = ensure_valid_checkpointer(checkpointer)
+        self.store = store
+        self.cache = cache
+        self.interrupt_before_nodes = interrupt_before
+        self.interrupt_after_nodes = interrupt_after
+        self.busy = _valid_busy(busy)
+        self.config: RunnableConfig = config or {}
+        self.coerce_context = coerce_context or (lambda context: context)
+
+    def copy(self, update: dict[str, Any] | None = None) -> Self:
+        """Return a copy with some attributes replaced."""
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        new.__dict__.update(update or {})
+        return new
+
+    def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> Self:
+        """Return a copy whose calls have this config by default."""
+        return self.copy({"config": merge_configs(self.config, config, cast("RunnableConfig", kwargs))})
+
+    def get_name(self) -> str:
+        """Return the graph's name."""
+        return self.name
+
+    # -- run
+
+    def stream(  # noqa: PLR0913 - the known signature
+        self,
+        input: Any,  # noqa: A002 - known name
+        config: RunnableConfig | None = None,
+        *,
+        context: Any = None,
+        stream_mode: StreamMode | Sequence[StreamMode] | None = None,
+        print_mode: StreamMode | Sequence[StreamMode] = (),
+        output_keys: str | Sequence[str] | None = None,
+        interrupt_before: All | Sequence[str] | None = None,
+        interrupt_after: All | Sequence[str] | None = None,
+        durability: Durability | None = None,
+        control: RunControl | None = None,
+        subgraphs: bool = False,
+        debug: bool | None = None,
+        version: Literal["v1", "v2"] = "v1",
+        busy: BusyPolicy | None = None,
+    ) -> Iterator[Any]:
+        """Run the graph and yield what happens, as it happens.
+
+        Args:
+            input: The input; None to resume; a `Command` to answer, update or go somewhere.
+            config: `{"configurable": {"thread_id": ...}}` names the thread; `checkpoint_id` starts from an old one.
+            context: For the nodes' `runtime.context`.
+            stream_mode: What to tell; a list tells (mode, payload) pairs.
+            print_mode: Modes to print as well.
+            output_keys: Channels that `values` and `updates` show.
+            interrupt_before: Nodes before which to stop.
+            interrupt_after: Nodes after which to stop.
+            durability: `sync`, `async` (default) or `exit`.
+            control: A handle by which to ask the run to stop between two supersteps.
+            subgraphs: Tell of graphs called from nodes too, each event with its namespace.
+            debug: Print what happens, as `print_mode="debug"`.
+            version: `v2` yields dicts with `type`, `ns` and `data`.
+            busy: What to do when another call runs the thread: `wait`, `reject` or `interrupt`.
+
+        Yields:
+            Payloads of the stream modes.
+        """
+        modes, many = parse_modes(stream_mode, self.stream_mode)
+        shape = Shaper(version, many=many, subgraphs=subgraphs, coerce=self.coerce_output)
+        printed = _printed(print_mode, debug=debug)
+        call = Call(self, config)
+        run = Run(
+            call.settings(
+                modes=(*modes, *printed),
+                subgraphs=subgraphs,
+                output_keys=output_keys,
+                interrupt_before=interrupt_before,
+                interrupt_after=interrupt_after,
+                durability=durability,
+                context=context,
+                control=control,
+            )
+        )
+        with closing(self._events(call, run, run.loop(input), busy)) as events:
+            for event in events:
+                if event[1] in printed:
+                    print(shape(event))  # noqa: T201 - the caller asked for it
+                if event[1] in modes:
+                    yield shape(event)
+
+    async def astream(  # noqa: PLR0913 - the known signature
+        self,
+        input: Any,  # noqa: A002 - known name
+        config: RunnableConfig | None = None,
+        *,
+        context: Any = None,
+        stream_mode: StreamMode | Sequence[StreamMode] | None = None,
+        print_mode: StreamMode | Sequence[StreamMode] = (),
+        output_keys: str | Sequence[str] | None = None,
+        interrupt_before: All | Sequence[str] | None = None,
+        interrupt_after: All | Sequence[str] | None = None,
+        durability: Durability | None = None,
+        control: RunControl | None = None,
+        subgraphs: bool = False,
+        debug: bool | None = None,
+        version: Literal["v1", "v2"] = "v1",
+        busy: BusyPolicy | None = None,
+    ) -> AsyncIterator[Any]:
+        """Do what `stream` does, asynchronously; plain functions run in threads."""
+        modes, many = parse_modes(stream_mode, self.stream_mode)
+        shape = Shaper(version, many=many, subgraphs=subgraphs, coerce=self.coerce_output)
+        printed = _printed(print_mode, debug=debug)
+        call = Call(self, config)
+        run = Run(
+            call.settings(
+                modes=(*modes, *printed),
+                subgraphs=subgraphs,
+                output_keys=output_keys,
+                interrupt_before=interrupt_before,
+                interrupt_after=interrupt_after,
+                durability=durability,
+                context=context,
+                control=control,
+            )
+        )
+        async with aclosing(self._aevents(call, run, run.loop(input), busy)) as events:
+            async for event in events:
+                if event[1] in printed:
+                    print(shape(event))  # noqa: T201 - the caller asked for it
+                if event[1] in modes:
+                    yield shape(event)
+
+    def invoke(  # noqa: PLR0913 - the known signature
+        self,
+        input: Any,  # noqa: A002 - known name
+        config: RunnableConfig | None = None,
+        *,
+        context: Any = None,
+        stream_mode: StreamMode = "values",
+        print_mode: StreamMode | Sequence[StreamMode] = (),
+        output_keys: str | Sequence[str] | None = None,
+        interrupt_before: All | Sequence[str] | None = None,
+        interrupt_after: All | Sequence[str] | None = None,
+        durability: Durability | None = None,
+        control: RunControl | None = None,
+        version: Literal["v1", "v2"] = "v1",
+        busy: BusyPolicy | None = None,
+    ) -> Any:
+        """Run the graph to its end or to its next question, and return the output.
+
+        The arguments are those of `stream`. Open questions are in the output under `__interrupt__`
+        (with `version="v2"` in `GraphOutput.interrupts`). With a `stream_mode` other than `values`, the list of
+        payloads is returned.
+        """
+        options: dict[str, Any] = {
+            "output_keys": output_keys,
+            "interrupt_before": interrupt_before,
+            "interrupt_after": interrupt_after,
+            "durability": durability,
+            "context": context,
+            "control": control,
+        }
+        if stream_mode != "values" or print_mode:
+            return list(
+                self.stream(input, config, stream_mode=stream_mode, print_mode=print_mode, version=version, busy=busy, **options)
+            )
+        call = Call(self, config)
+        run = Run(call.settings(**options))
+        for _ in self._events(call, run, run.loop(input), busy):
+            pass
+        return self._result(run, version)
+
+    async def ainvoke(  # noqa: PLR0913 - the known signature
+        self,
+        input: Any,  # noqa: A002 - known name
+        config: RunnableConfig | None = None,
+        *,
+        context: Any = None,
+        stream_mode: StreamMode = "values",
+        print_mode: StreamMode | Sequence[StreamMode] = (),
+        output_keys: str | Sequence[str] | None = None,
+        interrupt_before: All | Sequence[str] | None = None,
+        interrupt_after: All | Sequence[str] | None = None,
+        durability: Durability | None = None,
+        control: RunControl | None = None,
+        version: Literal["v1", "v2"] = "v1",
+        busy: BusyPolicy | None = None,
+    ) -> Any:
+        """Do what `invoke` does, asynchronously; plain functions run in threads."""
+        options: dict[str, Any] = {
+            "output_keys": output_keys,
+            "interrupt_before": interrupt_before,
+            "interrupt_after": interrupt_after,
+            "durability": durability,
+            "context": context,
+            "control": control,
+        }
+        if stream_mode != "values" or print_mode:
+            chunks = self.astream(
+                input, config, stream_mode=stream_mode, print_mode=print_mode, version=version, busy=busy, **options
+            )
+            return [chunk async for chunk in chunks]
+        call = Call(self, config)
+        run = Run(call.settings(**options))
+        async for _ in self._aevents(call, run, run.loop(input), busy):
+            pass
+        return self._result(run, version)
+
+    def _result(self, run: Run, version: str) -> Any:
+        if version == "v2":
+            value = run.machine.read(run.settings.output_keys)
+            return GraphOutput(self.coerce_output(value), run.interrupts)
+        if version != "v1":
+            msg = f"version must be 'v1' or 'v2', not {version!r}"
+            raise InvalidConfigError(msg)
+        return run.output()
+
+    def coerce_output(self, value: Any) -> Any:
+        """Turn the dict of output channels into the output schema, for `version="v2"`."""
+        return value
+
+    def _events(self, call: Call, run: Run, loop: Loop, busy: BusyPolicy | None) -> Generator[Event, None, None]:
+        """Drive a run, in its thread's turn."""
+        if run.parent is not None or run.saver is None:
+            yield from drive(run, loop)
+            return
+        call.refuse_reentry()
+        run.turn = turns.take(run.saver, cast("str", run.thread_id), _valid_busy(busy or self.busy))
+        try:
+            yield from drive(run, loop)
+        finally:
+            turns.give_back(run.turn)
+
+    async def _aevents(
+        self, call: Call, run: Run, loop: Loop, busy: BusyPolicy | None
+    ) -> AsyncGenerator[Event, None]:
+        if run.parent is not None or run.saver is None:
+            async with aclosing(adrive(run, loop)) as events:
+                async for event in events:
+                    yield event
+            return
+        call.refuse_reentry()
+        run.turn = await turns.atake(run.saver, cast("str", run.thread_id), _valid_busy(busy or self.busy))
+        try:
+            async with aclosing(adrive(run, loop)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            await turns.agive_back(run.turn)
+
+    def batch(
+        self,
+        inputs: Sequence[Any],
+        config: RunnableConfig | Sequence[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Invoke the graph on each input, several at once in threads (`max_concurrency` of the config).
+
+        Returns:
+            The outputs in the order of the inputs; exceptions in their place if `return_exceptions`.
+        """
+        configs = _configs(config, len(inputs))
+        if not inputs:
+            return []
+
+        def one(value: Any, config: RunnableConfig | None) -> Any:
+            try:
+                return self.invoke(value, config, **kwargs)
+            except Exception as error:
+                if return_exceptions:
+                    return error
+                raise
+
+        limit = (configs[0] or {}).get("max_concurrency")
+        with ThreadPoolExecutor(limit or min(32, len(inputs))) as pool:
+            futures = [
+                pool.submit(contextvars.copy_context().run, one, value, config)
+                for value, config in zip(inputs, configs, strict=True)
+            ]
+            return [future.result() for future in futures]
+
+    async def abatch(
+        self,
+        inputs: Sequence[Any],
+        config: RunnableConfig | Sequence[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Do what `batch` does, asynchronously."""
+        configs = _configs(config, len(inputs))
+        limit = (configs[0] or {}).get("max_concurrency") if configs else None
+        gate = asyncio.Semaphore(limit or max(1, len(inputs)))
+
+        async def one(value: Any, config: RunnableConfig | None) -> Any:
+            async with gate:
+                return await self.ainvoke(value, config, **kwargs)
+
+        calls = [one(value, config) for value, config in zip(inputs, configs, strict=True)]
+        return await asyncio.gather(*calls, return_exceptions=return_exceptions)
+
+    # -- state
+
+    def _saver_for(self, config: RunnableConfig) -> BaseCheckpointSaver[Any]:
+        call_saver = self.checkpointer
+        if call_saver is None or isinstance(call_saver, bool):
+            from perdure.pregel.calls import parent_of
+
+            parent = parent_of(config)
+            if parent is not None and parent.run.saver is not None:
+                return parent.run.saver
+            msg = "this graph has no checkpointer, so it keeps no state"
+            raise UsageError(msg, hint="compile it with one: builder.compile(checkpointer=InMemorySaver())")
+        return call_saver
+
+    def _addressed(self, config: RunnableConfig) -> tuple[Pregel, RunnableConfig]:
+        """Find the graph that a config's namespace addresses: this one or a subgraph."""
+        merged = merge_configs(self.config, config)
+        conf = merged.get(CONF) or {}
+        if conf.get("thread_id") is None:
+            msg = "the config names no thread"
+            raise InvalidConfigError(msg, hint='pass {"configurable": {"thread_id": "..."}}')
+        conf = {k: v for k, v in conf.items() if not k.startswith("__")}
+        conf["thread_id"] = str(conf["thread_id"])
+        ns = conf.setdefault("checkpoint_ns", "")
+        graph: Pregel = self
+        from perdure.pregel.scope import strip_task_ids
+
+        for name in strip_task_ids(ns).split("|") if ns else ():
+            node = graph.plan.nodes.get(name)
+            inner = node.subgraph if node else None
+            if inner is None:
+                msg = f"the namespace {ns!r} names the subgraph {name!r}, which isn't there"
+                raise InvalidConfigError(msg)
+            graph = inner
+        return graph, {**merged, CONF: conf}  # type: ignore[return-value]  # a copy of a config
+
+    def get_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
+        """Return a thread's state: as it stands now, or at the checkpoint that the config addresses.
+
+        Args:
+            config: Names the thread, and perhaps `checkpoint_id` and `checkpoint_ns`.
+            subgraphs: Include the states of subgraphs in the tasks.
+        """
+        saver = self._saver_for(config)
+        graph, config = self._addressed(config)
+        op = take_snapshot(
+            graph.plan,
+            saver.get_tuple(config),
+            saver,
+            config,
+            is_live=config[CONF].get("checkpoint_id") is None,
+            subgraphs=subgraphs,
+        )
+        reply = None
+        try:
+            while True:
+                reply = saver.get_tuple(op.send(reply).config)
+        except StopIteration as done:
+            return cast("StateSnapshot", done.value)
+
+    async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
+        """Do what `get_state` does, asynchronously."""
+        saver = self._saver_for(config)
+        graph, config = self._addressed(config)
+        return await _asnapshot(
+            graph,
+            saver,
+            await saver.aget_tuple(config),
+            config,
+            is_live=config[CONF].get("checkpoint_id") is None,
+            subgraphs=subgraphs,
+        )
+
+    def get_state_history(
+        self,
+        config: RunnableConfig,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - known name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[StateSnapshot]:
+        """Yield a thread's states, newest first.
+
+        Args:
+            config: Names the thread.
+            filter: Metadata that the checkpoints must have.
+            before: Only checkpoints older than the one that this config addresses.
+            limit: At most so many.
+        """
+        saver = self._saver_for(config)
+        graph, config = self._addressed(config)
+        where = _listed(config)
+        for saved in saver.list(where, filter=filter, before=before, limit=limit):
+            op = take_snapshot(graph.plan, saved, saver, config, is_live=False, subgraphs=False)
+            try:
+                op.send(None)
+            except StopIteration as done:
+                yield cast("StateSnapshot", done.value)
+
+    async def aget_state_history(
+        self,
+        config: RunnableConfig,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - known name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[StateSnapshot]:
+        """Do what `get_state_history` does, asynchronously."""
+        saver = self._saver_for(config)
+        graph, config = self._addressed(config)
+        async for saved in saver.alist(_listed(config), filter=filter, before=before, limit=limit):
+            yield await _asnapshot(graph, saver, saved, config, is_live=False, subgraphs=False)
+
+    def update_state(
+        self,
+        config: RunnableConfig,
+        values: Any,
+        as_node: str | None = None,
+        task_id: str | None = None,
+    ) -> RunnableConfig:
+        """Change a thread's state as if a node had written the values, and return the new checkpoint's config.
+
+        Args:
+            config: Names the thread, and perhaps an old checkpoint to branch off from.
+            values: The update; None with `as_node=END` drops what was going to run.
+            as_node: The node that counts as the writer; by default the one that wrote last.
+            task_id: The id of the task that counts as the writer.
+
+        Raises:
+            InvalidUpdateError: It isn't clear which node wrote last, or the channels can't take the values.
+        """
+        return self.bulk_update_state(config, [[StateUpdate(values, as_node, task_id)]])
+
+    async def aupdate_state(
+        self,
+        config: RunnableConfig,
+        values: Any,
+        as_node: str | None = None,
+        task_id: str | None = None,
+    ) -> RunnableConfig:
+        """Do what `update_state` does, asynchronously."""
+        return await self.abulk_update_state(config, [[StateUpdate(values, as_node, task_id)]])
+
+    def bulk_update_state(
+        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> RunnableConfig:
+        """Apply supersteps of updates, each as one checkpoint, and return the last one's config.
+
+        Raises:
+            InvalidUpdateError: As `update_state`.
+        """
+        call, updater = self._updater(config, supersteps)
+        for _ in self._events(call, updater.run, updater.loop(supersteps), None):
+            pass
+        return updater.config
+
+    async def abulk_update_state(
+        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> RunnableConfig:
+        """Do what `bulk_update_state` does, asynchronously."""
+        call, updater = self._updater(config, supersteps)
+        async for _ in self._aevents(call, updater.run, updater.loop(supersteps), None):
+            pass
+        return updater.config
+
+    def _updater(
+        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> tuple[Call, Updater]:
+        if not supersteps:
+            msg = "bulk_update_state needs at least one superstep"
+            raise InvalidConfigError(msg)
+        saver = self._saver_for(config)
+        graph, address = self._addressed(config)
+        ns = address[CONF]["checkpoint_ns"]
+        call = Call(self.copy({"checkpointer": saver}), config)
+        settings = call.settings(durability="sync")._replace(
+            plan=graph.plan,
+            ns=ns,
+            saver=saver,
+            thread_id=address[CONF]["thread_id"],
+            checkpoint_id=address[CONF].get("checkpoint_id"),
+            parent=None,
+        )
+        return call, Updater(Run(settings))
+
+
+async def _asnapshot(
+    graph: Pregel,
+    saver: BaseCheckpointSaver[Any],
+    saved: CheckpointTuple | None,
+    config: RunnableConfig,
+    *,
+    is_live: bool,
+    subgraphs: bool,
+) -> StateSnapshot:
+    op = take_snapshot(graph.plan, saved, saver, config, is_live=is_live, subgraphs=subgraphs)
+    reply = None
+    try:
+        while True:
+            reply = await saver.aget_tuple(op.send(reply).config)
+    except StopIteration as done:
+        return cast("StateSnapshot", done.value)
+
+
+def _listed(config: RunnableConfig) -> RunnableConfig:
+    conf = config[CONF]
+    where = {key: conf[key] for key in ("thread_id", "checkpoint_ns", "checkpoint_id") if conf.get(key) is not None}
+    return {CONF: where}
+
+
+def _configs(
+    config: RunnableConfig | Sequence[RunnableConfig] | None, count: int
+) -> list[RunnableConfig | None]:
+    if config is None or isinstance(config, dict):
+        return [cast("RunnableConfig | None", config)] * count
+    if len(config) != count:
+        msg = f"batch got {count} inputs and {len(config)} configs"
+        raise InvalidConfigError(msg)
+    return list(config)
+
+
+def _printed(print_mode: Any, *, debug: bool | None) -> tuple[str, ...]:
+    modes = (print_mode,) if isinstance(print_mode, str) else tuple(print_mode)
+    return (*modes, "debug") if debug else modes
+
+
+def _valid_busy(busy: str) -> BusyPolicy:
+    if busy not in BUSY_POLICIES:
+        msg = f"busy must be one of {', '.join(BUSY_POLICIES)}, not {busy!r}"
+        raise InvalidConfigError(msg)
+    return cast("BusyPolicy", busy)

@@ -1,0 +1,164 @@
+"""The immutable plan that the engine runs: nodes, channels and what triggers what."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from perdure.channels.base import MISSING, BaseChannel
+from perdure.constants import TASKS
+from perdure.managed import ManagedValue
+
+if TYPE_CHECKING:
+    from perdure.pregel.action import Action
+    from perdure.pregel.task import Task
+    from perdure.types import All, CachePolicy, RetryPolicy, TimeoutPolicy
+
+Channels = dict[str, BaseChannel[Any, Any, Any]]
+
+
+class StateReader:
+    """Reads a node's input from the channels.
+
+    Args:
+        names: The channels to read, in the order of the schema.
+        managed: State keys whose value comes from the run.
+        mapper: Turns the dict of what is available into the node's input; None leaves the dict.
+    """
+
+    __slots__ = ("managed", "mapper", "names")
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        managed: Mapping[str, type[ManagedValue]] | None = None,
+        mapper: Callable[[dict[str, Any]], Any] | None = None,
+    ) -> None:
+        self.names = tuple(names)
+        self.managed = tuple((managed or {}).items())
+        self.mapper = mapper
+
+    def __call__(self, channels: Mapping[str, BaseChannel[Any, Any, Any]], step: int, stop: int) -> Any:
+        state = {}
+        for name in self.names:
+            value = channels[name].peek()
+            if value is not MISSING:
+                state[name] = value
+        for name, manager in self.managed:
+            state[name] = manager.get(step, stop)
+        return state if self.mapper is None else self.mapper(state)
+
+
+class ValueReader:
+    """Reads one channel's value as the node's input."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, channels: Mapping[str, BaseChannel[Any, Any, Any]], step: int, stop: int) -> Any:  # noqa: ARG002 - the readers' protocol
+        return channels[self.name].peek()
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Branch:
+    """A routing decision after a node.
+
+    Attributes:
+        name: Of the path function.
+        action: The path function.
+        reader: Reads the state that it decides on, the node's own writes included.
+        route: Turns its answer into the task's writes.
+    """
+
+    name: str
+    action: Action
+    reader: StateReader
+    route: Callable[[Any, Task], None]
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Node:
+    """A node as the engine runs it.
+
+    Attributes:
+        name: Its name.
+        action: What it calls; None passes the input on to `write`.
+        triggers: Channels whose new version starts it.
+        read: Makes its input from the channels.
+        write: Adds its result to the task's writes.
+        branches: Decisions to take after it.
+        retry: Policies; the first that matches the error decides.
+        metadata: Given to its config.
+        tags: Given to its config.
+    """
+
+    name: str
+    action: Action | None
+    triggers: tuple[str, ...]
+    read: Callable[[Mapping[str, BaseChannel[Any, Any, Any]], int, int], Any]
+    write: Callable[[Any, Task], None]
+    branches: tuple[Branch, ...] = ()
+    retry: tuple[RetryPolicy, ...] = ()
+    cache: CachePolicy | None = None
+    timeout: TimeoutPolicy | None = None
+    metadata: Mapping[str, Any] | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def subgraph(self) -> Any:
+        """The graph that this node is, if it is one."""
+        target = self.action.target if self.action else None
+        return target if hasattr(target, "plan") and hasattr(target, "get_state") else None
+
+
+class Plan:
+    """Nodes and channels of a graph, with the indexes that the engine needs in every superstep.
+
+    Args:
+        nodes: By name.
+        channels: Prototypes by name; `TASKS` must be among them.
+        input_channel: Receives the run's input.
+        output_channels: What a run returns: a name or a list of names.
+        stream_channels: What snapshots and the stream mode `values` show.
+        input_writes: Turns a run's input into writes; None if the input is empty.
+    """
+
+    __slots__ = (
+        "channels",
+        "input_channel",
+        "nodes",
+        "output_channels",
+        "stream_channels",
+        "triggered_by",
+        "volatile",
+    )
+
+    def __init__(
+        self,
+        *,
+        nodes: Mapping[str, Node],
+        channels: Channels,
+        input_channel: str,
+        output_channels: str | list[str],
+        stream_channels: str | list[str],
+    ) -> None:
+        self.nodes = dict(nodes)
+        self.channels = dict(channels)
+        self.input_channel = input_channel
+        self.output_channels = output_channels
+        self.stream_channels = stream_channels
+        self.volatile = tuple(name for name, channel in channels.items() if channel.volatile)
+        triggered_by: dict[str, list[str]] = {}
+        for name, node in self.nodes.items():
+            for trigger in node.triggers:
+                triggered_by.setdefault(trigger, []).append(name)
+        triggered_by.setdefault(TASKS, [])
+        self.triggered_by = {name: tuple(names) for name, names in triggered_by.items()}
+
+
+def selects(names: All | Sequence[str], name: str) -> bool:
+    """Tell whether a choice of nodes, as in `interrupt_before`, has this one."""
+    return names == "*" or name in names

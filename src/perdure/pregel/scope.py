@@ -1,0 +1,181 @@
+"""What a running task sees of its run: config, runtime, stream writer, its own writes, questions and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from perdure.channels.base import MISSING
+from perdure.checkpoint.serde.types import RESUME
+from perdure.constants import CONF, NS_END, NS_SEP, SCOPE_KEY
+from perdure.errors import GraphInterrupt, UsageError
+from perdure.pregel.task import Task, interrupt_id
+from perdure.runtime import ExecutionInfo, Runtime, no_writer
+from perdure.types import Interrupt, RunnableConfig
+
+if TYPE_CHECKING:
+    from perdure.pregel.plan import StateReader
+    from perdure.pregel.run import Run
+
+
+class TaskScope:
+    """One task in one run; carried by a context variable while the task runs.
+
+    Attributes:
+        run: The run.
+        task: The task.
+        asked: How many questions the task has asked in this attempt.
+    """
+
+    __slots__ = ("_config", "_runtime", "asked", "run", "subgraphs_called", "task")
+
+    def __init__(self, run: Run, task: Task) -> None:
+        self.run = run
+        self.task = task
+        self.asked = 0
+        self.subgraphs_called: dict[str, int] = {}
+        self._config: RunnableConfig | None = None
+        self._runtime: Runtime[Any] | None = None
+
+    def restart(self) -> None:
+        """Forget what the last attempt did: another one begins."""
+        self.asked = 0
+        self.subgraphs_called = {}
+        self._config = None
+        self._runtime = None
+
+    # -- questions
+
+    def ask(self, value: Any) -> Any:
+        """Return the answer to the task's next question, or raise `GraphInterrupt` with it."""
+        run, task = self.run, self.task
+        if run.saver is None:
+            msg = f"node {task.name!r} called interrupt(), and the graph has no checkpointer to remember where it stopped"
+            raise UsageError(msg, hint="compile it with one: builder.compile(checkpointer=InMemorySaver())")
+        nth = self.asked
+        self.asked += 1
+        if nth < len(task.resume):
+            return task.resume[nth]
+        id_ = interrupt_id(task.ns, nth)
+        answer = run.answer(id_)
+        if answer is MISSING:
+            raise GraphInterrupt((Interrupt(value=value, id=id_),))
+        task.resume.append(answer)
+        task.resumed = True
+        return answer
+
+    def resume_writes(self) -> list[tuple[str, Any]]:
+        """Return the write that keeps the answers that this attempt consumed."""
+        return [(RESUME, list(self.task.resume))] if self.task.resumed else []
+
+    # -- what nodes are given
+
+    @property
+    def writer(self) -> Callable[[Any], None]:
+        """Send a value to the stream mode `custom`."""
+        run = self.run
+        if not run.sink.wants("custom"):
+            return no_writer
+        return lambda chunk: run.sink.put(run.stream_ns, "custom", chunk)
+
+    def runtime(self) -> Runtime[Any]:
+        """Return the runtime, made once a task."""
+        if self._runtime is None:
+            run, task = self.run, self.task
+            self._runtime = Runtime(
+                context=run.context,
+                store=run.store,
+                stream_writer=self.writer,
+                previous=run.previous,
+                control=run.control,
+                server_info=run.server_info,
+                execution_info=ExecutionInfo(
+                    checkpoint_id=run.machine.checkpoint_id,
+                    checkpoint_ns=task.ns,
+                    task_id=task.id,
+                    thread_id=run.thread_id,
+                    run_id=run.run_id,
+                    node_attempt=task.attempt,
+                ),
+            )
+        return self._runtime
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the metadata that the task's config carries."""
+        task = self.task
+        return {
+            **(self.run.config.get("metadata") or {}),
+            **(task.node.metadata or {}),
+            "langgraph_step": self.run.machine.step,
+            "langgraph_node": task.name,
+            "langgraph_triggers": task.triggers,
+            "langgraph_path": task.path,
+            "langgraph_checkpoint_ns": task.ns,
+        }
+
+    def message_metadata(self) -> dict[str, Any]:
+        """Return what the stream mode `messages` tells beside a message."""
+        run = self.run
+        place = {"thread_id": run.thread_id} if run.thread_id is not None else {}
+        return {**run.config_scalars(), **place, **self.metadata(), "checkpoint_ns": self.task.ns}
+
+    def config(self) -> RunnableConfig:
+        """Return the task's config, made once a task."""
+        if self._config is None:
+            run, task = self.run, self.task
+            config: RunnableConfig = {
+                **run.config,  # type: ignore[typeddict-item]  # a copy of a config is a config
+                "metadata": self.metadata(),
+                CONF: {
+                    **run.config.get(CONF, {}),
+                    "checkpoint_ns": task.ns,
+                    "checkpoint_id": None,
+                    "checkpoint_map": run.checkpoint_map(),
+                    SCOPE_KEY: self,
+                },
+            }
+            tags = [*(run.config.get("tags") or ()), *task.node.tags]
+            config["tags"] = tags
+            self._config = run.with_callbacks(config, self)
+        return self._config
+
+    # -- reading with the task's own writes
+
+    def fresh(self, reader: StateReader) -> Any:
+        """Read the state as it will be after this task's writes (and nobody else's)."""
+        machine = self.run.machine
+        channels: dict[str, Any] = machine.channels
+        grouped: dict[str, list[Any]] = {}
+        wanted = reader.names
+        for name, value in self.task.writes:
+            if name in wanted:
+                grouped.setdefault(name, []).append(value)
+        if grouped:
+            channels = dict(channels)
+            for name, values in grouped.items():
+                channel = channels[name] = channels[name].copy()
+                channel.key = name
+                channel.update(values)
+        return reader(channels, machine.step, machine.stop)
+
+    # -- graphs called from inside
+
+    def child_ns(self, stable: bool) -> str:  # noqa: FBT001 - the two modes of a subgraph's memory
+        """Name the namespace of a graph that this task calls.
+
+        Args:
+            stable: Leave the task ids out, so that the graph's state stays over calls.
+        """
+        ns = strip_task_ids(self.task.ns) if stable else self.task.ns
+        count = self.subgraphs_called.get(ns, 0)
+        self.subgraphs_called[ns] = count + 1
+        return f"{ns}{NS_SEP}{count}" if count else ns
+
+
+def strip_task_ids(ns: str) -> str:
+    """Leave only the nodes' names of a namespace."""
+    return NS_SEP.join(
+        part.partition(NS_END)[0] for part in ns.split(NS_SEP) if not part.isdigit()
+    )
+
+

@@ -1,0 +1,172 @@
+"""A stored checkpoint as people see it: the values, what runs next, errors, questions and results."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from perdure.checkpoint.serde.types import ERROR, INTERRUPT
+from perdure.constants import CONF, CONTROL_WRITES, INPUT, NULL_TASK_ID, RESERVED_WRITES
+from perdure.pregel import stream
+from perdure.pregel.machine import Machine, Writes, int_version
+from perdure.pregel.run import Load
+from perdure.types import Interrupt, PregelTask, RunnableConfig, StateSnapshot
+
+if TYPE_CHECKING:
+    from perdure.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+    from perdure.pregel.plan import Plan
+    from perdure.pregel.run import Run
+    from perdure.pregel.task import Task
+
+SnapshotOp = Generator[Load, Any, StateSnapshot]
+
+
+def machine_at(plan: Plan, ns: str, saver: BaseCheckpointSaver[Any] | None, saved: CheckpointTuple | None) -> Machine:
+    """Return a machine in the state of a stored checkpoint."""
+    machine = Machine(plan, ns, int_version if saver is None else saver.get_next_version)
+    if saved is not None:
+        machine.restore(saved.checkpoint)
+        machine.step = int(saved.metadata.get("step", -2)) + 1
+    machine.stop = machine.step + 2
+    return machine
+
+
+def task_results(task: Task, pending: Sequence[tuple[str, str, Any]], output: str | Sequence[str]) -> PregelTask:
+    """Return a task as a snapshot shows it, from the writes stored for it."""
+    mine = [(name, value) for tid, name, value in pending if tid == task.id]
+    error = next((value for name, value in mine if name == ERROR), None)
+    interrupts: list[Interrupt] = []
+    for name, value in mine:
+        if name == INTERRUPT:
+            interrupts += value if isinstance(value, (list, tuple)) else [value]
+    is_done = any(name not in CONTROL_WRITES for name, _ in mine)
+    result: Any = None
+    if is_done:
+        visible = [(name, value) for name, value in mine if name not in RESERVED_WRITES]
+        result = stream.result_of(output, visible)
+    return PregelTask(task.id, task.name, task.path, error, tuple(interrupts), None, result)
+
+
+def take_snapshot(
+    plan: Plan,
+    saved: CheckpointTuple | None,
+    saver: BaseCheckpointSaver[Any],
+    config: RunnableConfig,
+    *,
+    is_live: bool,
+    subgraphs: bool,
+) -> SnapshotOp:
+    """Make the snapshot of a stored checkpoint.
+
+    Args:
+        is_live: Show the thread as it stands, with the output of tasks that have finished already; otherwise
+            as it was when the checkpoint was made.
+        subgraphs: Include the states of subgraphs, not only their addresses.
+    """
+    if saved is None:
+        return StateSnapshot({}, (), config, None, None, None, (), ())
+    ns = saved.config[CONF].get("checkpoint_ns", "")
+    machine = machine_at(plan, ns, saver, saved)
+    pending = list(saved.pending_writes or ())
+    if is_live:
+        nulls = [(name, value) for tid, name, value in pending if tid == NULL_TASK_ID]
+        if nulls:
+            machine.apply([Writes((), INPUT, (), nulls)])
+    tasks = machine.tasks()
+    done = _apply_done(machine, tasks, pending) if is_live else set()
+    shown = []
+    for task in tasks.values():
+        found = task_results(task, pending, plan.stream_channels)
+        if is_live and task.id in done:
+            found = found._replace(interrupts=())
+        state = yield from _subgraph_state(task, saved, saver, subgraphs=subgraphs)
+        shown.append(found._replace(state=state))
+    return StateSnapshot(
+        values=machine.read(plan.stream_channels),
+        next=tuple(task.name for task in tasks.values() if task.id not in done),
+        config=_shown_config(config, saved),
+        metadata=saved.metadata,
+        created_at=saved.checkpoint["ts"],
+        parent_config=_shown_parent(saved),
+        tasks=tuple(shown),
+        interrupts=tuple(i for task in shown for i in task.interrupts),
+    )
+
+
+def _apply_done(machine: Machine, tasks: dict[str, Task], pending: Sequence[tuple[str, str, Any]]) -> set[str]:
+    """Apply the writes of finished tasks to the machine, and return their ids."""
+    for tid, name, value in pending:
+        if tid in tasks and name not in CONTROL_WRITES:
+            tasks[tid].writes.append((name, value))
+    finished = [task for task in tasks.values() if task.writes]
+    if finished:
+        machine.apply(finished)
+    return {task.id for task in finished}
+
+
+def _subgraph_state(
+    task: Task, saved: CheckpointTuple, saver: BaseCheckpointSaver[Any], *, subgraphs: bool
+) -> Generator[Load, Any, RunnableConfig | StateSnapshot | None]:
+    graph = task.node.subgraph
+    if graph is None or graph.checkpointer is False:
+        return None
+    from perdure.pregel.scope import strip_task_ids
+
+    conf = saved.config[CONF]
+    ns = strip_task_ids(task.ns) if graph.checkpointer is True else task.ns
+    config: RunnableConfig = {CONF: {"thread_id": conf["thread_id"], "checkpoint_ns": ns}}
+    if not subgraphs:
+        return config
+    inner: CheckpointTuple | None = yield Load(config)
+    return (yield from take_snapshot(graph.plan, inner, saver, config, is_live=True, subgraphs=True))
+
+
+def _shown_config(config: RunnableConfig, saved: CheckpointTuple) -> RunnableConfig:
+    mine = {k: v for k, v in config.get(CONF, {}).items() if not k.startswith("__")}
+    shown: RunnableConfig = {CONF: {**mine, **saved.config[CONF]}}
+    _add_map(shown, saved)
+    return shown
+
+
+def _shown_parent(saved: CheckpointTuple) -> RunnableConfig | None:
+    if saved.parent_config is None:
+        return None
+    shown: RunnableConfig = {CONF: dict(saved.parent_config[CONF])}
+    _add_map(shown, saved)
+    return shown
+
+
+def _add_map(config: RunnableConfig, saved: CheckpointTuple) -> None:
+    """Add the checkpoints of the namespaces around, by which a subgraph's checkpoint can be addressed from the root."""
+    if parents := saved.metadata.get("parents"):
+        conf = config[CONF]
+        conf["checkpoint_map"] = {**parents, conf.get("checkpoint_ns", ""): conf["checkpoint_id"]}
+
+
+def checkpoint_payload(run: Run, metadata: dict[str, Any], parent_id: str | None) -> dict[str, Any]:
+    """Return the payload of the stream mode `checkpoints` for the checkpoint that a run has just made."""
+    place = {"thread_id": run.thread_id, "checkpoint_ns": run.machine.ns} if run.thread_id is not None else {}
+    conf = {**{k: v for k, v in run.config.get(CONF, {}).items() if not k.startswith("__")}, **place}
+    parents = run.parent.run.checkpoint_map() if run.parent else {}
+
+    def config_at(id_: str) -> RunnableConfig:
+        found = {**conf, "checkpoint_id": id_}
+        if parents:
+            found["checkpoint_map"] = {**parents, run.machine.ns: id_}
+        return {**run.config, CONF: found}  # type: ignore[typeddict-item,return-value]  # a copy of a config
+
+    output = run.plan.stream_channels
+    return {
+        "config": config_at(run.machine.checkpoint_id),
+        "parent_config": config_at(parent_id) if parent_id else None,
+        "values": run.machine.read(output),
+        "metadata": metadata,
+        "next": [task.name for task in run.tasks.values()],
+        "tasks": [_task_event(task) for task in run.tasks.values()],
+    }
+
+
+def _task_event(task: Task) -> dict[str, Any]:
+    return {"id": task.id, "name": task.name, "interrupts": [stream.as_dict(i) for i in task.interrupts], "state": None}
+
+

@@ -1,0 +1,254 @@
+"""What a stream tells: collecting events of a run and shaping them for the caller."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Literal
+
+from perdure.checkpoint.serde.types import ERROR, INTERRUPT
+from perdure.constants import TAG_HIDDEN
+from perdure.errors import InvalidConfigError
+
+if TYPE_CHECKING:
+    from perdure.pregel.task import Task
+    from perdure.types import Interrupt, StreamMode
+
+MODES = frozenset({"values", "updates", "checkpoints", "tasks", "debug", "messages", "custom"})
+_LIVE = frozenset({"custom", "messages"})
+Event = tuple[tuple[str, ...], str, Any]
+
+
+class Sink:
+    """Collects the events of a run and of the graphs that it calls.
+
+    Args:
+        modes: The stream modes that somebody listens to.
+        subgraphs: Whether events of graphs called from inside are wanted too.
+    """
+
+    __slots__ = ("events", "is_live", "modes", "notify", "seen_messages", "subgraphs")
+
+    def __init__(self, modes: Iterable[str] = (), *, subgraphs: bool = False) -> None:
+        self.modes = frozenset(modes)
+        if "debug" in self.modes:
+            self.modes |= {"debug:checkpoints", "debug:tasks"}
+        self.subgraphs = subgraphs
+        self.events: deque[Event] = deque()
+        self.notify: Callable[[], None] | None = None
+        self.seen_messages: set[str] = set()
+        self.is_live = bool(self.modes & _LIVE) or (subgraphs and bool(self.modes))
+        """Whether events come while a task is running, so that the driver must listen meanwhile."""
+
+    def wants(self, mode: str) -> bool:
+        """Tell whether somebody listens."""
+        return mode in self.modes
+
+    def put(self, ns: tuple[str, ...], mode: str, payload: Any) -> None:
+        """Add an event; safe from any thread."""
+        if ns and not self.subgraphs:
+            if mode not in _LIVE:
+                return
+            if mode == "messages":
+                return
+            ns = ()
+        self.events.append((ns, mode, payload))
+        if self.notify is not None:
+            self.notify()
+
+    def drain(self) -> Iterator[Event]:
+        """Take out the events so far."""
+        events = self.events
+        while events:
+            yield events.popleft()
+
+
+class Tee(Sink):
+    """A sink for a stream inside a node: what it collects also goes to the sink around it."""
+
+    __slots__ = ("outer",)
+
+    def __init__(self, modes: Iterable[str], outer: Sink, *, subgraphs: bool) -> None:
+        super().__init__(modes, subgraphs=subgraphs)
+        self.outer = outer
+
+    def wants(self, mode: str) -> bool:
+        return mode in self.modes or self.outer.wants(mode)
+
+    def put(self, ns: tuple[str, ...], mode: str, payload: Any) -> None:
+        if mode in self.modes:
+            self.events.append((ns, mode, payload))
+            if self.notify is not None:
+                self.notify()
+        self.outer.put(ns, mode, payload)
+
+
+SILENT = Sink()
+"""A sink that nobody listens to."""
+
+
+def parse_modes(
+    stream_mode: StreamMode | Sequence[StreamMode] | None, default: str
+) -> tuple[tuple[str, ...], bool]:
+    """Return the modes and whether the caller gave a list, in which case each event is told with its mode.
+
+    Raises:
+        InvalidConfigError: There is no such mode.
+    """
+    modes = (default,) if stream_mode is None else (stream_mode,) if isinstance(stream_mode, str) else tuple(stream_mode)
+    for mode in modes:
+        if mode not in MODES:
+            msg = f"there is no stream mode {mode!r}"
+            raise InvalidConfigError(msg, hint=f"modes are: {', '.join(sorted(MODES))}")
+    return modes, not (stream_mode is None or isinstance(stream_mode, str))
+
+
+class Shaper:
+    """Turns events into what the caller of `stream` gets.
+
+    Args:
+        version: `v1` (payload, with mode and namespace where asked) or `v2` (dicts that tell all).
+        many: Whether the caller asked for a list of modes.
+        subgraphs: Whether the caller asked for subgraphs.
+    """
+
+    __slots__ = ("coerce", "many", "subgraphs", "version")
+
+    def __init__(
+        self,
+        version: Literal["v1", "v2"],
+        *,
+        many: bool,
+        subgraphs: bool,
+        coerce: Callable[[Any], Any] | None = None,
+    ) -> None:
+        if version not in ("v1", "v2"):
+            msg = f"version must be 'v1' or 'v2', not {version!r}"
+            raise InvalidConfigError(msg)
+        self.version = version
+        self.many = many
+        self.subgraphs = subgraphs
+        self.coerce = coerce
+
+    def __call__(self, event: Event) -> Any:
+        ns, mode, payload = event
+        if self.version == "v2":
+            return self._part(ns, mode, payload)
+        if self.subgraphs:
+            return (ns, mode, payload) if self.many else (ns, payload)
+        return (mode, payload) if self.many else payload
+
+    def _part(self, ns: tuple[str, ...], mode: str, payload: Any) -> dict[str, Any]:
+        part: dict[str, Any] = {"type": mode, "ns": ns, "data": payload}
+        if mode == "values":
+            interrupts: tuple[Interrupt, ...] = ()
+            if isinstance(payload, dict) and INTERRUPT in payload:
+                interrupts = tuple(payload[INTERRUPT])
+                payload = {k: v for k, v in payload.items() if k != INTERRUPT}
+            part["data"] = self.coerce(payload) if self.coerce and not ns else payload
+            part["interrupts"] = interrupts
+        return part
+
+
+def writes_values(output: str | Sequence[str], writes: Iterable[tuple[str, Any]]) -> bool:
+    """Tell whether any of the writes changes the output."""
+    if isinstance(output, str):
+        return any(name == output for name, _ in writes)
+    return any(name in output for name, _ in writes)
+
+
+def update_of(output: str | Sequence[str], writes: Sequence[tuple[str, Any]]) -> list[Any]:
+    """Return a task's update as its caller sees it: usually one, several if it wrote a channel twice."""
+    if isinstance(output, str):
+        return [value for name, value in writes if name == output]
+    found = [(name, value) for name, value in writes if name in output]
+    if len({name for name, _ in found}) == len(found):
+        return [dict(found)] if found else []
+    return [{name: value} for name, value in found]
+
+
+def map_updates(output: str | Sequence[str], tasks: Iterable[Task], *, cached: bool = False) -> dict[str, Any] | None:
+    """Return the payload of the mode `updates` for finished tasks, or None if there is nothing to tell."""
+    told: dict[str, list[Any]] = {}
+    for task in tasks:
+        if TAG_HIDDEN in task.node.tags or not task.writes or task.writes[0][0] in (ERROR, INTERRUPT):
+            continue
+        told.setdefault(task.name, []).extend(update_of(output, task.writes) or [None])
+    if not told:
+        return None
+    payload: dict[str, Any] = {}
+    for name, updates in told.items():
+        payload[name] = updates[0] if len(updates) == 1 else updates
+    if cached:
+        payload["__metadata__"] = {"cached": True}
+    return payload
+
+
+def as_dict(interrupt: Interrupt) -> dict[str, Any]:
+    """Return an interrupt as the stream modes tell it."""
+    return {"value": interrupt.value, "id": interrupt.id}
+
+
+def task_payload(task: Task) -> dict[str, Any]:
+    """Return the payload of the mode `tasks` for a task that starts."""
+    return {"id": task.id, "name": task.name, "input": task.input, "triggers": task.triggers}
+
+
+def result_of(output: str | Sequence[str], writes: Sequence[tuple[str, Any]]) -> Any:
+    """Return what a task wrote to the output channels, as its result."""
+    if isinstance(output, str):
+        found = [value for name, value in writes if name == output]
+        return found[-1] if found else None
+    result: dict[str, Any] = {}
+    many: dict[str, list[Any]] = {}
+    for name, value in writes:
+        if name in output:
+            many.setdefault(name, []).append(value)
+    for name, values in many.items():
+        result[name] = values[0] if len(values) == 1 else {"$writes": values}
+    return result
+
+
+def result_payload(task: Task, output: str | Sequence[str]) -> dict[str, Any]:
+    """Return the payload of the mode `tasks` for a task that ended."""
+    return {
+        "id": task.id,
+        "name": task.name,
+        "error": repr(task.failure) if task.failure is not None else None,
+        "result": {} if task.failure is not None else result_of(output, task.writes),
+        "interrupts": [as_dict(i) for i in task.interrupts],
+    }
+
+
+def debug_event(kind: str, step: int, payload: Any) -> dict[str, Any]:
+    """Wrap a payload for the mode `debug`."""
+    return {
+        "step": step,
+        "timestamp": datetime.now(timezone.utc).isoformat(),
+        "type": kind,
+        "payload": payload,
+    }
+
+
+def is_message(value: Any) -> bool:
+    """Tell whether a value is a chat message: a dict with role and content, or a LangChain message."""
+    if isinstance(value, dict):
+        return "content" in value and ("role" in value or "type" in value)
+    return hasattr(value, "content") and hasattr(value, "type") and hasattr(value, "additional_kwargs")
+
+
+def messages_in(values: Iterable[Any]) -> Iterator[Any]:
+    """Yield the chat messages among written values and in lists of these."""
+    for value in values:
+        if is_message(value):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from (item for item in value if is_message(item))
+
+
+def message_id(message: Any) -> str | None:
+    """Return a message's id, if it has one."""
+    return message.get("id") if isinstance(message, Mapping) else getattr(message, "id", None)
+
+

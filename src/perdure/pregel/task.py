@@ -1,0 +1,96 @@
+"""A task: one run of a node in a superstep, with its deterministic id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from xxhash import xxh3_128_hexdigest
+
+from perdure.constants import CONTROL_WRITES, NS_END, NS_SEP
+
+if TYPE_CHECKING:
+    from perdure.pregel.plan import Node
+    from perdure.types import Interrupt
+
+TaskPath = tuple[str | int, ...]
+
+
+def task_id(*parts: str) -> str:
+    """Name a task by what determines it, so that a resumed run finds its writes again."""
+    h = xxh3_128_hexdigest("\x00".join(parts).encode("utf-8", "surrogatepass"))
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+
+
+def interrupt_id(ns: str, nth: int) -> str:
+    """Name the nth question that the task with this namespace asks."""
+    return xxh3_128_hexdigest((f"{ns}{NS_SEP}{nth}" if nth else ns).encode("utf-8", "surrogatepass"))
+
+
+class Task:
+    """One run of a node in a superstep.
+
+    Attributes:
+        id: The same whenever the same superstep of the same thread is planned.
+        path: Where it came from: a trigger (with the node's name) or a `Send` (with its position); the order of
+            paths is the order in which writes are applied.
+        input: The node's input.
+        writes: What it wrote so far: (channel, value).
+        resume: Answers to the questions that it asked, in order.
+        saved: Whether its writes came from the storage.
+        failure: What it raised.
+        interrupts: Open questions.
+    """
+
+    __slots__ = (
+        "attempt",
+        "error",
+        "failure",
+        "id",
+        "input",
+        "interrupts",
+        "name",
+        "node",
+        "ns",
+        "path",
+        "resume",
+        "resumed",
+        "saved",
+        "triggers",
+        "writes",
+    )
+
+    def __init__(  # noqa: PLR0913 - made in one place, from one plan
+        self,
+        id: str,  # noqa: A002 - the field's name
+        name: str,
+        path: TaskPath,
+        node: Node,
+        input: Any,  # noqa: A002 - the field's name
+        triggers: tuple[str, ...],
+        ns: str,
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.path = path
+        self.node = node
+        self.input = input
+        self.triggers = triggers
+        self.ns = f"{ns}{NS_SEP}{name}{NS_END}{id}" if ns else f"{name}{NS_END}{id}"
+        self.writes: list[tuple[str, Any]] = []
+        self.resume: list[Any] = []
+        self.resumed = False
+        self.saved = False
+        self.attempt = 1
+        self.error: BaseException | None = None
+        self.failure: BaseException | None = None
+        self.interrupts: tuple[Interrupt, ...] = ()
+
+    @property
+    def path_text(self) -> str:
+        """The path as text whose order is the path's order."""
+        return "~" + ", ".join(f"{p:010d}" if isinstance(p, int) else p for p in self.path)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it wrote something that counts."""
+        return any(channel not in CONTROL_WRITES for channel, _ in self.writes)

@@ -1,0 +1,130 @@
+"""What a node can ask of the run that it is part of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from perdure.errors import UsageError
+
+if TYPE_CHECKING:
+    from perdure.pregel.scope import TaskScope
+
+__all__ = ["ExecutionInfo", "RunControl", "Runtime", "ServerInfo", "get_runtime"]
+
+ContextT = TypeVar("ContextT")
+
+scope_var: ContextVar[TaskScope | None] = ContextVar("perdure_task", default=None)
+"""The task that the running code belongs to."""
+
+
+def current_task(asked: str) -> TaskScope:
+    """Return the task that the caller runs in.
+
+    Raises:
+        UsageError: The caller isn't inside a node; `asked` says what it called.
+    """
+    scope = scope_var.get()
+    if scope is None:
+        msg = f"{asked} was called outside of a graph's node"
+        raise UsageError(
+            msg,
+            hint="call it in a node while the graph runs; in a thread of your own, start the thread with "
+            "contextvars.copy_context().run",
+        )
+    return scope
+
+
+def no_writer(_chunk: Any) -> None:
+    """Write to nowhere: nobody listens to the stream mode `custom`."""
+
+
+class RunControl:
+    """A handle by which another thread or task asks a run to stop between two supersteps."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+
+    @property
+    def drain_requested(self) -> bool:
+        """Whether the run has been asked to stop."""
+        return self.reason is not None
+
+    def request_drain(self, reason: str = "shutdown") -> None:
+        """Ask the run to stop before its next superstep; its state is stored, and it raises `GraphDrained`."""
+        self.reason = reason
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ExecutionInfo:
+    """Which task of which run this is.
+
+    Attributes:
+        checkpoint_id: The checkpoint that the task runs on.
+        checkpoint_ns: The task's namespace.
+        task_id: The task.
+        thread_id: The thread, if there is one.
+        run_id: The config's `run_id`, if there is one.
+        node_attempt: 1 for the first attempt.
+    """
+
+    checkpoint_id: str
+    checkpoint_ns: str
+    task_id: str
+    thread_id: str | None = None
+    run_id: str | None = None
+    node_attempt: int = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """Where a run was started from, when a server started it."""
+
+    assistant_id: str | None = None
+    graph_id: str | None = None
+    user: Any = None
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Runtime(Generic[ContextT]):
+    """What a run offers to its nodes; a node gets it by a parameter named `runtime`.
+
+    Attributes:
+        context: The run's `context` argument, as the graph's context schema.
+        store: Memory across threads, if the graph was compiled with one.
+        stream_writer: Sends a value to the stream mode `custom`.
+        previous: The value that the thread's last run returned (functional API).
+        execution_info: Which task of which run this is.
+        server_info: Where the run was started from, when a server started it.
+        control: The handle that may ask this run to stop.
+    """
+
+    context: ContextT = None  # type: ignore[assignment]  # without a context schema there is none
+    store: Any = None
+    stream_writer: Callable[[Any], None] = no_writer
+    previous: Any = None
+    execution_info: ExecutionInfo | None = None
+    server_info: ServerInfo | None = None
+    control: RunControl | None = None
+
+    @property
+    def drain_requested(self) -> bool:
+        """Whether this run has been asked to stop."""
+        return self.control is not None and self.control.drain_requested
+
+    def override(self, **changes: Any) -> Runtime[ContextT]:
+        """Return a copy with some attributes replaced."""
+        return dataclasses.replace(self, **changes)
+
+
+def get_runtime(context_schema: type[ContextT] | None = None) -> Runtime[ContextT]:  # noqa: ARG001 - for the type checker
+    """Return the runtime of the node that the caller runs in.
+
+    Args:
+        context_schema: Only tells the type checker what `context` is.
+    """
+    return current_task("get_runtime()").runtime()
