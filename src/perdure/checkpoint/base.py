@@ -1,25 +1,108 @@
 """The checkpoint contract: what a saver stores, in which order, and what it promises.
 
-The classic methods (`get_tuple`, `list`, `put`, `put_writes`, `delete_thread`, `get_next_version`) are all
-that a saver needs. The engine itself commits through `prepare` and `commit`, which have defaults over the classic ones.
+A *checkpoint* is the state of a thread between two supersteps. It is addressed by
+`config["configurable"]`: `thread_id`, `checkpoint_ns` ("" unless given: the root graph; subgraphs have
+others) and `checkpoint_id`. Ids sort by time; the greatest of a namespace is its *head*. The checkpoints
+of a namespace form a tree: each one knows its parent.
+
+*Pending writes* belong to a checkpoint: what the tasks of its next superstep have written so far.
+
+The law, for every implementation:
+
+1. Order. Writes are durable before the checkpoint that counts them. `put_writes` may come before the
+   `put` of the checkpoint that it names.
+2. Atomicity. Each method is all or nothing. `commit` is all or nothing over everything it is given.
+3. Idempotence. Repeating a call that succeeded changes nothing: a caller that lost a reply tries again.
+4. Isolation. A value that was handed out or handed in shares nothing with the store.
+5. Errors. Only errors of `perdure.errors` come out, with the driver's as their cause. After an error nothing of
+   the call is stored, except after `TransientStorageError` from a lost connection: then all of it or nothing is.
+6. Data. Any text is a valid thread id, namespace, checkpoint id, channel or metadata key: no character is special.
+
+`get_tuple`, `list`, `put`, `put_writes` and `delete_thread` are all that a saver must have, in either colour (`a` for
+async): this class derives the rest and the other colour. The engine itself commits through `prepare`
+and `commit`, whose defaults here are built from `put_writes` and `put` and can promise neither
+atomicity nor a comparison free of races; a saver that overrides them does.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
-from perdure.checkpoint.serde.base import SerializerProtocol
+from perdure.checkpoint import bridge, derived
+from perdure.checkpoint.ids import new_id, uuid6
+from perdure.checkpoint.serde.base import SerializerProtocol, maybe_add_typed_methods
+from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
+from perdure.errors import EmptyChannelError, UsageError
 from perdure.types import RunnableConfig
 
+__all__ = [
+    "ANY_HEAD",
+    "EXCLUDED_METADATA_KEYS",
+    "LATEST_VERSION",
+    "WRITES_IDX_MAP",
+    "BaseCheckpointSaver",
+    "ChannelVersions",
+    "Checkpoint",
+    "CheckpointMetadata",
+    "CheckpointTuple",
+    "Commit",
+    "EmptyChannelError",
+    "Lease",
+    "LeaseState",
+    "PendingWrite",
+    "TaskWrites",
+    "copy_checkpoint",
+    "empty_checkpoint",
+    "get_checkpoint_id",
+    "get_checkpoint_metadata",
+    "get_serializable_checkpoint_metadata",
+    "new_id",
+    "uuid6",
+    "writes_sort_key",
+]
+
 V = TypeVar("V", int, float, str)
+
 ChannelVersions = dict[str, Any]
+"""Version of each channel: int, float or str, growing with each change."""
+
 PendingWrite = tuple[str, str, Any]
 """(task id, channel, value)"""
 
+LATEST_VERSION: Final = 4
+"""Version of the `Checkpoint` data model that perdure writes."""
+
+WRITES_IDX_MAP: Final[Mapping[str, int]] = {ERROR: -1, SCHEDULED: -2, INTERRUPT: -3, RESUME: -4}
+"""Index of the writes that a task has at most one of, whose last value wins."""
+
+EXCLUDED_METADATA_KEYS: Final = frozenset(
+    {
+        "thread_id",
+        "checkpoint_id",
+        "checkpoint_ns",
+        "checkpoint_map",
+        "langgraph_step",
+        "langgraph_node",
+        "langgraph_triggers",
+        "langgraph_path",
+        "langgraph_checkpoint_ns",
+    }
+)
+"""Keys of a config that say where a checkpoint is, not what it is about."""
+
 
 class CheckpointMetadata(TypedDict, total=False):
+    """What a checkpoint is about; a config's own keys may join these.
+
+    Attributes:
+        source: What made it: an `input`, a superstep (`loop`), an `update` of the state, a `fork`.
+        step: Number of the superstep: -1 for the first input, 0 for the first of the loop.
+        parents: Checkpoint ids of the enclosing graphs, by namespace.
+        run_id: The run that made it.
+    """
+
     source: Literal["input", "loop", "update", "fork"]
     step: int
     parents: dict[str, str]
@@ -27,6 +110,18 @@ class CheckpointMetadata(TypedDict, total=False):
 
 
 class Checkpoint(TypedDict):
+    """The state of a graph between two supersteps.
+
+    Attributes:
+        v: Version of this data model.
+        id: Sorts by time.
+        ts: When it was made, ISO 8601 in UTC.
+        channel_values: Values of the channels that have one.
+        channel_versions: Versions of the channels that were ever written.
+        versions_seen: For each node, the versions of its channels when it last ran.
+        updated_channels: Channels that this checkpoint's superstep changed, sorted.
+    """
+
     v: int
     id: str
     ts: str
@@ -37,6 +132,8 @@ class Checkpoint(TypedDict):
 
 
 class CheckpointTuple(NamedTuple):
+    """A checkpoint and what belongs to it; `pending_writes` are in the order of `writes_sort_key`."""
+
     config: RunnableConfig
     checkpoint: Checkpoint
     metadata: CheckpointMetadata
@@ -72,10 +169,27 @@ class Lease(NamedTuple):
     generation: int
 
 
+LeaseState = Literal["held", "lost", "stop"]
+"""How a renewal fared: still held, held by another by now, or held and asked to stop."""
+
+
 class Commit(NamedTuple):
     """What the engine wants to be durable, as one atomic unit.
 
     `writes` belong to the checkpoint `parent_id`; `checkpoint`, if given, becomes its child and the new head.
+
+    Attributes:
+        thread_id: The thread.
+        checkpoint_ns: The namespace in it.
+        parent_id: The checkpoint that the tasks ran on; None before the first.
+        writes: Writes of tasks; empty if `parent_id` is None.
+        checkpoint: The new checkpoint, if any. Of `channel_values`, those of `new_versions` are stored;
+            the others are the parent's.
+        metadata: Its metadata, stored as it is.
+        new_versions: Versions of the channels that differ from the parent's. A channel of these
+            that `channel_values` lacks has become empty.
+        expected_head: The head that the namespace must have, or `ANY_HEAD`; None: no checkpoint yet.
+        lease: The right to write, where the saver has leases.
     """
 
     thread_id: str
@@ -90,77 +204,448 @@ class Commit(NamedTuple):
 
 
 class BaseCheckpointSaver(Generic[V]):
-    """Signatures only; the storage room completes defaults and docstrings."""
+    """Stores checkpoints. See this module's docstring for the law.
 
-    serde: SerializerProtocol
+    Implement `get_tuple`, `list`, `put`, `put_writes` and `delete_thread`, or their async twins, or both. Sync
+    methods derived from async ones run on an event loop in a thread of their own (or on
+    `self.loop`, if the saver has one that runs in another thread); async ones derived
+    from sync ones run in worker threads.
+
+    Args:
+        serde: Turns values into bytes; `JsonPlusSerializer()` if None. One with untyped `dumps` and
+            `loads` only is accepted too.
+    """
+
     leases: bool = False
     """Whether `acquire`, `renew` and `release` guard a thread across processes."""
 
-    def __init__(self, *, serde: SerializerProtocol | None = None) -> None: ...
+    _serde: SerializerProtocol | None = None
 
-    # -- the classic contract, each with an `a` twin
-    def get(self, config: RunnableConfig) -> Checkpoint | None: ...
-    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None: ...
+    def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
+        self._serde = None if serde is None else maybe_add_typed_methods(serde)
+
+    @property
+    def serde(self) -> SerializerProtocol:
+        """What turns values into bytes; made when first used."""
+        if self._serde is None:
+            from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+            self._serde = JsonPlusSerializer()
+        return self._serde
+
+    @serde.setter
+    def serde(self, value: SerializerProtocol) -> None:
+        self._serde = maybe_add_typed_methods(value)
+
+    @property
+    def config_specs(self) -> list[Any]:
+        """Config fields that the saver adds; none."""
+        return []
+
+    def register_types(self, types: Iterable[type]) -> None:
+        """Let the serializer read values of these types, if it keeps a registry.
+
+        Adds to what is registered; safe from several threads; repeated calls change nothing.
+        """
+        register = getattr(self.serde, "register_types", None)
+        if register is not None:
+            register(types)
+
+    # -- reading
+
+    def get(self, config: RunnableConfig) -> Checkpoint | None:
+        """Return the checkpoint that `get_tuple` finds, without what belongs to it."""
+        found = self.get_tuple(config)
+        return found.checkpoint if found else None
+
+    async def aget(self, config: RunnableConfig) -> Checkpoint | None:
+        """Async twin of `get`."""
+        found = await self.aget_tuple(config)
+        return found.checkpoint if found else None
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return the checkpoint that the config names, or the head if it names none.
+
+        Returns:
+            None if there is no such checkpoint. `pending_writes` are ordered by `writes_sort_key`; the
+            config has exactly `thread_id`, `checkpoint_ns` and `checkpoint_id`; `parent_config` is None for a
+            checkpoint without a parent.
+
+        Raises:
+            CorruptCheckpointError: What is stored is not what was written.
+            UnknownTypeError: A value's type is not registered here.
+        """
+        return bridge.call_sync(self, "get_tuple", config)  # type: ignore[no-any-return]
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Async twin of `get_tuple`."""
+        return await bridge.call_async(self, "get_tuple", config)  # type: ignore[no-any-return]
+
     def list(
         self,
         config: RunnableConfig | None,
         *,
-        filter: dict[str, Any] | None = None,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - known name
         before: RunnableConfig | None = None,
         limit: int | None = None,
-    ) -> Iterator[CheckpointTuple]: ...
+    ) -> Iterator[CheckpointTuple]:
+        """Iterate over checkpoints, greatest id first.
+
+        What is written during the iteration may or may not appear. Values that aren't returned aren't
+        read. The iterator may be abandoned.
+
+        Args:
+            config: Restricts to its `thread_id`, its `checkpoint_ns` and its `checkpoint_id`, each if
+                present. None: everything.
+            filter: Metadata keys and the values they must equal, all of them.
+            before: Only ids less than this config's `checkpoint_id`.
+            limit: At most so many.
+        """
+        return bridge.iterate_sync(self, config, filter=filter, before=before, limit=limit)
+
+    def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - known name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Async twin of `list`."""
+        return bridge.iterate_async(self, config, filter=filter, before=before, limit=limit)
+
+    def get_head(self, thread_id: str, checkpoint_ns: str = "") -> str | None:
+        """Return the greatest checkpoint id of the namespace, None if it has no checkpoint."""
+        return derived.run_sync(self, derived.get_head(thread_id, checkpoint_ns))
+
+    async def aget_head(self, thread_id: str, checkpoint_ns: str = "") -> str | None:
+        """Async twin of `get_head`."""
+        return await derived.run_async(self, derived.get_head(thread_id, checkpoint_ns))
+
+    def threads(self, *, limit: int | None = None, after: str | None = None) -> Iterator[str]:
+        """Iterate over the ids of the threads that have a checkpoint, in ascending order.
+
+        Args:
+            limit: At most so many.
+            after: Only ids greater than this: the last one of the page before.
+        """
+        return iter(derived.run_sync(self, derived.threads(limit, after)))
+
+    async def athreads(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> AsyncIterator[str]:
+        """Async twin of `threads`."""
+        for thread_id in await derived.run_async(self, derived.threads(limit, after)):
+            yield thread_id
+
+    # -- writing
+
     def put(
         self,
         config: RunnableConfig,
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
-    ) -> RunnableConfig: ...
+    ) -> RunnableConfig:
+        """Store a checkpoint.
+
+        Its parent is the config's `checkpoint_id`: an old one makes a branch, none makes a root.
+        Putting an id again replaces that checkpoint.
+
+        Args:
+            config: Where: `thread_id`, `checkpoint_ns`, and the parent's `checkpoint_id`.
+            checkpoint: What. A channel that `new_versions` lacks keeps the value that the parent has for the
+                same version.
+            metadata: Joined by the config's own, see `get_checkpoint_metadata`.
+            new_versions: Versions of the channels to store. One that `channel_values` lacks has become
+                empty.
+
+        Returns:
+            The config of the new checkpoint.
+
+        Raises:
+            SerializationError: A value can't be stored; names its channel and path.
+        """
+        return bridge.call_sync(self, "put", config, checkpoint, metadata, new_versions)  # type: ignore[no-any-return]
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Async twin of `put`."""
+        return await bridge.call_async(self, "put", config, checkpoint, metadata, new_versions)  # type: ignore[no-any-return]
+
     def put_writes(
         self,
         config: RunnableConfig,
         writes: Sequence[tuple[str, Any]],
         task_id: str,
         task_path: str = "",
-    ) -> None: ...
-    def delete_thread(self, thread_id: str) -> None: ...
-    def delete_for_runs(self, run_ids: Sequence[str]) -> None: ...
-    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None: ...
+    ) -> None:
+        """Store writes of a task, pending on the config's checkpoint.
+
+        A write's key is its task and its index: `WRITES_IDX_MAP` of its channel or else its place in
+        `writes`. For an index of 0 or more the first value stays; for a negative one the last. The
+        first `task_path` of a task stays.
+
+        Args:
+            config: `thread_id`, `checkpoint_ns` and `checkpoint_id`; the checkpoint need not exist yet.
+            writes: Pairs of channel and value.
+            task_id: The task.
+            task_path: Where the task stands among its siblings. A saver of others may lack this parameter.
+
+        Raises:
+            SerializationError: A value can't be stored; names its channel and path.
+        """
+        bridge.call_sync(self, "put_writes", config, writes, task_id, task_path)
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Async twin of `put_writes`."""
+        await bridge.call_async(self, "put_writes", config, writes, task_id, task_path)
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Delete all checkpoints and writes of the thread, in all namespaces. No such thread: nothing."""
+        bridge.call_sync(self, "delete_thread", thread_id)
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Async twin of `delete_thread`."""
+        await bridge.call_async(self, "delete_thread", thread_id)
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Delete the checkpoints whose metadata has one of these `run_id`s, and their writes.
+
+        Other checkpoints keep all their values, and a parent that is gone stays named as the parent.
+
+        Raises:
+            NotImplementedError: This saver can't; it can't be derived from the classic methods.
+        """
+        bridge.call_sync(self, "delete_for_runs", run_ids)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Async twin of `delete_for_runs`."""
+        await bridge.call_async(self, "delete_for_runs", run_ids)
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy all checkpoints and writes of a thread to another, with the same ids.
+
+        What the target already has under other ids stays. No such source: nothing.
+        """
+        if bridge.has_async(self, "copy_thread"):
+            bridge.call_sync(self, "copy_thread", source_thread_id, target_thread_id)
+            return
+        derived.run_sync(self, derived.copy_thread(source_thread_id, target_thread_id))
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Async twin of `copy_thread`."""
+        if bridge.has_sync(self, "copy_thread"):
+            await bridge.call_async(self, "copy_thread", source_thread_id, target_thread_id)
+            return
+        await derived.run_async(self, derived.copy_thread(source_thread_id, target_thread_id))
+
     def prune(
         self,
         thread_ids: Sequence[str],
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
-    ) -> None: ...
-    def get_next_version(self, current: V | None, channel: None) -> V: ...
+    ) -> None:
+        """Make threads smaller.
+
+        Args:
+            thread_ids: Which; ids without a thread are ignored.
+            strategy: `keep_latest` keeps the head of each namespace with its writes; `delete` keeps
+                nothing.
+
+        Raises:
+            NotImplementedError: This saver can't `keep_latest`; it can't be derived from the classic methods.
+        """
+        if strategy == "delete" and not bridge.has_async(self, "prune"):
+            derived.run_sync(self, derived.delete_threads(thread_ids))
+            return
+        bridge.call_sync(self, "prune", thread_ids, strategy=strategy)
+
+    async def aprune(
+        self,
+        thread_ids: Sequence[str],
+        *,
+        strategy: Literal["keep_latest", "delete"] = "keep_latest",
+    ) -> None:
+        """Async twin of `prune`."""
+        if strategy == "delete" and not bridge.has_sync(self, "prune"):
+            await derived.run_async(self, derived.delete_threads(thread_ids))
+            return
+        await bridge.call_async(self, "prune", thread_ids, strategy=strategy)
+
+    def get_next_version(self, current: V | None, channel: None) -> V:
+        """Return a version greater than `current`; 1 for the first.
+
+        Ints grow by one. Floats and the zero-padded text of other savers are continued in their
+        own form, so that a thread that came from elsewhere goes on.
+
+        Args:
+            current: The greatest version so far.
+            channel: Always None.
+        """
+        if current is None:
+            return 1  # type: ignore[return-value]
+        if isinstance(current, str):
+            return f"{int(current.partition('.')[0] or 0) + 1:032}.{0:016}"  # type: ignore[return-value]
+        return int(current) + 1 if isinstance(current, int) else float(int(current) + 1)  # type: ignore[return-value]
 
     # -- the engine's door
+
     def prepare(self, commit: Commit) -> Any:
-        """Encode a commit now, without I/O; SerializationError names channel and path."""
+        """Turn a commit into what `commit` takes: encode its values now, without I/O.
+
+        A value that changes later doesn't change what is stored, if the saver overrides this; the default
+        returns the commit itself. Commits of one namespace are prepared in the order of their parents.
+
+        Raises:
+            SerializationError: A value can't be stored; names its channel and path. Nothing is changed.
+        """
+        return commit
 
     def commit(self, prepared: Sequence[Any]) -> bool:
-        """Make prepared commits durable, all or nothing, in order.
+        """Make prepared commits durable: all or nothing, in order.
 
-        Returns True if somebody asked the lease's holder to stop (`request_stop`).
-        Raises ConflictError (nothing written) if the head isn't `expected_head` or the lease's generation is old.
-        Idempotent: committing the same checkpoint id again with the same parent succeeds without a change.
+        Idempotent: a checkpoint that is stored already with the same parent is not stored again and its
+        `expected_head` is not compared, so that a retry after a lost reply succeeds.
+
+        Returns:
+            True if somebody asked the holder of a commit's lease to stop, see `request_stop`.
+
+        Raises:
+            ConflictError: A head isn't the `expected_head`, or a lease's generation is an old one.
         """
+        return derived.run_sync(self, derived.commit(prepared))
 
-    async def acommit(self, prepared: Sequence[Any]) -> bool: ...
-    def get_head(self, thread_id: str, checkpoint_ns: str = "") -> str | None:
-        """Newest checkpoint id of the namespace."""
+    async def acommit(self, prepared: Sequence[Any]) -> bool:
+        """Async twin of `commit`."""
+        return await derived.run_async(self, derived.commit(prepared))
 
-    async def aget_head(self, thread_id: str, checkpoint_ns: str = "") -> str | None: ...
-    def threads(self, *, limit: int | None = None, after: str | None = None) -> Iterator[str]:
-        """Thread ids in ascending order (keyset-paged by `after`)."""
+    # -- leases: only where `leases` is True
 
-    def athreads(self, *, limit: int | None = None, after: str | None = None) -> AsyncIterator[str]: ...
-
-    # -- leases (only where `leases` is True), each with an `a` twin for acquire/release
     def acquire(self, thread_id: str, holder: str, ttl: float) -> Lease | None:
-        """One attempt; None while somebody else holds the thread's lease."""
+        """Try once to get the thread's lease.
 
-    def renew(self, leases: Sequence[Lease], ttl: float) -> Sequence[Literal["held", "lost", "stop"]]: ...
-    def release(self, lease: Lease) -> None: ...
+        A lease that has expired, or whose holder is known to be dead, changes hands, with the next
+        generation. The holder of a lease gets it again, with the same generation.
+
+        Args:
+            thread_id: The thread.
+            holder: Names the run and its process, see `perdure.checkpoint.liveness.holder`.
+            ttl: Seconds until it expires, unless renewed.
+
+        Returns:
+            None while somebody else holds it.
+        """
+        raise _no_leases(self)
+
+    async def aacquire(self, thread_id: str, holder: str, ttl: float) -> Lease | None:
+        """Async twin of `acquire`."""
+        return await bridge.to_thread(self.acquire, thread_id, holder, ttl)  # type: ignore[no-any-return]
+
+    def renew(self, leases: Sequence[Lease], ttl: float) -> Sequence[LeaseState]:
+        """Extend leases by `ttl` seconds from now; tell for each how it stands."""
+        raise _no_leases(self)
+
+    async def arenew(self, leases: Sequence[Lease], ttl: float) -> Sequence[LeaseState]:
+        """Async twin of `renew`."""
+        return await bridge.to_thread(self.renew, leases, ttl)  # type: ignore[no-any-return]
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease back. One that is no longer held: nothing."""
+        raise _no_leases(self)
+
+    async def arelease(self, lease: Lease) -> None:
+        """Async twin of `release`."""
+        await bridge.to_thread(self.release, lease)
+
     def request_stop(self, thread_id: str) -> None:
-        """Ask the holder to stop at its next superstep."""
+        """Ask the holder of the thread's lease to stop at its next superstep. No holder: nothing."""
+        raise _no_leases(self)
+
+    async def arequest_stop(self, thread_id: str) -> None:
+        """Async twin of `request_stop`."""
+        await bridge.to_thread(self.request_stop, thread_id)
+
+
+def _no_leases(saver: BaseCheckpointSaver[Any]) -> UsageError:
+    return UsageError(
+        f"{type(saver).__name__} has no leases",
+        hint="ask `saver.leases` first; turns within one process need none",
+    )
+
+
+def get_checkpoint_id(config: RunnableConfig) -> str | None:
+    """Return the id that the config addresses, None if it addresses the head."""
+    configurable = config.get("configurable") or {}
+    return configurable.get("checkpoint_id") or configurable.get("thread_ts")
+
+
+def get_checkpoint_metadata(
+    config: RunnableConfig, metadata: CheckpointMetadata
+) -> CheckpointMetadata:
+    """Join metadata with the config's own: its `metadata`, then the scalars of its `configurable`.
+
+    Keys that are set already win; addresses (`EXCLUDED_METADATA_KEYS`) and keys that start with `__`
+    stay out. NUL characters are dropped from texts, for not every database can hold them.
+    """
+    joined: dict[str, Any] = {key: _without_nul(value) for key, value in metadata.items()}
+    for source in (config.get("metadata"), config.get("configurable")):
+        for key, value in (source or {}).items():
+            if key in joined or key in EXCLUDED_METADATA_KEYS or key.startswith("__"):
+                continue
+            if isinstance(value, (str, int, bool, float)):
+                joined[key] = _without_nul(value)
+    return joined  # type: ignore[return-value]
+
+
+def _without_nul(value: Any) -> Any:
+    return value.replace("\x00", "") if isinstance(value, str) else value
+
+
+def get_serializable_checkpoint_metadata(
+    config: RunnableConfig, metadata: CheckpointMetadata
+) -> CheckpointMetadata:
+    """Do as `get_checkpoint_metadata` and drop the key `writes` of old versions."""
+    joined = get_checkpoint_metadata(config, metadata)
+    joined.pop("writes", None)  # type: ignore[typeddict-item]
+    return joined
+
+
+def writes_sort_key(task_path: str, task_id: str = "", idx: int = 0) -> tuple[str, str, int]:
+    """Return what orders pending writes: the task's path, then its id, then the index."""
+    return (task_path, task_id, idx)
+
+
+def copy_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
+    """Copy a checkpoint and its dicts; the values themselves are shared."""
+    copied = checkpoint.copy()
+    copied["channel_values"] = checkpoint["channel_values"].copy()
+    copied["channel_versions"] = checkpoint["channel_versions"].copy()
+    copied["versions_seen"] = {k: v.copy() for k, v in checkpoint["versions_seen"].items()}
+    return copied
+
+
+def empty_checkpoint() -> Checkpoint:
+    """Make a checkpoint of nothing."""
+    from datetime import UTC, datetime
+
+    return Checkpoint(
+        v=LATEST_VERSION,
+        id=new_id(),
+        ts=datetime.now(UTC).isoformat(),
+        channel_values={},
+        channel_versions={},
+        versions_seen={},
+        updated_channels=None,
+    )

@@ -1,0 +1,93 @@
+"""Checkpoint ids: UUIDs of version 6 whose text order is their time order.
+
+An id holds a 60-bit count of 100 ns ticks and 62 random bits that are drawn once a process (and
+again in a forked child), so that ids of one process never repeat and ids of several never collide.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+__all__ = ["new_id", "uuid6"]
+
+# Ticks between the Gregorian reform (1582-10-15), where UUID time starts, and 1970 (RFC 9562, 5.1).
+_EPOCH = 0x01B21DD213814000
+_LAST_TICK = (1 << 60) - 1
+
+_lock = threading.Lock()
+_last = 0
+_last_text = ""
+_suffix = ""
+
+
+def _draw_suffix() -> None:
+    global _suffix, _lock
+    bits = int.from_bytes(os.urandom(8), "big")
+    _suffix = f"-{0x8000 | (bits >> 48 & 0x3FFF):04x}-{bits & 0xFFFFFFFFFFFF:012x}"
+    _lock = threading.Lock()  # a fork may have copied it while another thread held it
+
+
+_draw_suffix()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_draw_suffix)
+
+
+def _tick_of(text: str) -> int:
+    """Return a tick that no id lower than or equal to `text` has reached; 0 if `text` is no UUID."""
+    try:
+        if len(text) == 36 and text[14] == "6":
+            return int(text[:8] + text[9:13] + text[15:18], 16)
+        if len(text) == 36 and text[8] == text[13] == "-":
+            return int(text[:8] + text[9:13], 16) << 12 | 0xFFF
+    except ValueError:
+        pass
+    return 0
+
+
+def new_id(after: str | None = None) -> str:
+    """Make an id greater than every earlier one of this process, and greater than `after`.
+
+    If the clock is behind either, the id continues one tick after it: the order of a thread's
+    checkpoints doesn't depend on the clocks of the machines that make them. Thread-safe.
+
+    Args:
+        after: The id of the parent checkpoint. If it is not a UUID, it can't be honoured and is
+            ignored.
+    """
+    global _last, _last_text
+    floor = _tick_of(after) if after and after != _last_text else 0
+    with _lock:
+        tick = time.time_ns() // 100 + _EPOCH
+        if tick <= _last:
+            tick = _last + 1
+        if tick <= floor:
+            tick = floor + 1
+        else:
+            # A floor from a machine whose clock runs ahead must not drag every other thread along.
+            _last = tick
+        text = "%015x" % min(tick, _LAST_TICK)
+        _last_text = text = f"{text[:8]}-{text[8:12]}-6{text[12:]}{_suffix}"
+    return text
+
+
+def uuid6(node: int | None = None, clock_seq: int | None = None) -> UUID:
+    """Make a UUID of version 6, greater than every earlier one of this process.
+
+    Args:
+        node: Replaces the lowest 48 bits.
+        clock_seq: Replaces the 14 bits above them.
+    """
+    from uuid import UUID
+
+    value = UUID(new_id()).int
+    if node is not None:
+        value = value >> 48 << 48 | node & 0xFFFFFFFFFFFF
+    if clock_seq is not None:
+        value = value & ~(0x3FFF << 48) | (clock_seq & 0x3FFF) << 48
+    return UUID(int=value)

@@ -1,0 +1,403 @@
+"""A saver that keeps everything in this process's memory, as serialised bytes."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, insort
+from collections.abc import AsyncIterator, Iterator, Sequence
+from heapq import merge
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Self
+
+from perdure.checkpoint import records
+from perdure.checkpoint.address import Scope, make_config, parse_address, parse_checkpoint, parse_scope
+from perdure.checkpoint.base import (
+    ANY_HEAD,
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    Commit,
+    TaskWrites,
+    V,
+    get_serializable_checkpoint_metadata,
+)
+from perdure.checkpoint.records import Blob, Prepared, TaskRecord, Write
+from perdure.checkpoint.serde.base import SerializerProtocol
+from perdure.types import RunnableConfig
+
+__all__ = ["InMemorySaver", "MemorySaver"]
+
+
+class _Record(NamedTuple):
+    """A stored checkpoint; never changed."""
+
+    parent_id: str | None
+    header: Blob
+    run_id: str | None
+    versions: dict[str, Any]
+    refs: dict[str, Blob]
+
+
+class _Space:
+    """The checkpoints and writes of a namespace."""
+
+    __slots__ = ("ids", "records", "writes")
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.records: dict[str, _Record] = {}
+        self.writes: dict[str, dict[str, tuple[str, list[Write]]]] = {}
+
+    def head(self) -> str | None:
+        return self.ids[-1] if self.ids else None
+
+    def add(self, checkpoint_id: str, record: _Record) -> None:
+        if checkpoint_id not in self.records:
+            if not self.ids or self.ids[-1] < checkpoint_id:
+                self.ids.append(checkpoint_id)
+            else:
+                insort(self.ids, checkpoint_id)
+        self.records[checkpoint_id] = record
+
+    def add_writes(self, checkpoint_id: str, task: TaskRecord) -> None:
+        tasks = self.writes.setdefault(checkpoint_id, {})
+        old = tasks.get(task.task_id)
+        if old is None:
+            tasks[task.task_id] = (task.task_path, task.writes)
+        else:
+            tasks[task.task_id] = (old[0], records.merge_writes(old[1], task.writes))
+
+    def remove(self, gone: set[str]) -> None:
+        self.ids = [i for i in self.ids if i not in gone]
+        for checkpoint_id in gone:
+            self.records.pop(checkpoint_id, None)
+            self.writes.pop(checkpoint_id, None)
+
+    def tasks(self, checkpoint_id: str) -> list[TaskRecord]:
+        found = self.writes.get(checkpoint_id, {})
+        return [TaskRecord(task_id, path, writes) for task_id, (path, writes) in found.items()]
+
+
+class InMemorySaver(BaseCheckpointSaver[V]):
+    """Keeps checkpoints until the process ends; for tests, examples and short-lived work.
+
+    One object serves sync and async callers and any number of threads. Values are kept as bytes: changing one
+    that was handed out changes nothing here.
+    """
+
+    def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
+        super().__init__(serde=serde)
+        self._lock = threading.RLock()
+        self._threads: dict[str, dict[str, _Space]] = {}
+        self._lineage = records.Lineage()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+    # -- reading
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        thread_id, checkpoint_ns, checkpoint_id = parse_address(config)
+        with self._lock:
+            space = self._space(thread_id, checkpoint_ns)
+            if space is None:
+                return None
+            checkpoint_id = checkpoint_id or space.head()
+            if checkpoint_id is None:
+                return None
+            record = space.records.get(checkpoint_id)
+            tasks = space.tasks(checkpoint_id)
+        return record and self._decode((thread_id, checkpoint_ns, checkpoint_id), record, tasks)
+
+    def _decode(
+        self, place: tuple[str, str, str], record: _Record, tasks: list[TaskRecord]
+    ) -> CheckpointTuple:
+        header = records.decode_header(self.serde, record.header)
+        return records.decode_tuple(
+            self.serde, place, record.parent_id, header, record.refs, tasks
+        )
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - known name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        left = limit
+        for place in self._places(parse_scope(config, before)):
+            if left is not None and left <= 0:
+                return
+            with self._lock:
+                space = self._space(place[0], place[1])
+                record = space and space.records.get(place[2])
+                tasks = space.tasks(place[2]) if space else []
+            if record is None:
+                continue  # deleted meanwhile
+            if filter:
+                header = records.decode_header(self.serde, record.header)
+                if not records.matches(header.metadata, filter):
+                    continue
+            yield self._decode(place, record, tasks)
+            left = None if left is None else left - 1
+
+    def _places(self, scope: Scope) -> Iterator[tuple[str, str, str]]:
+        """Walk over the addresses in the scope, greatest id first."""
+        with self._lock:
+            found = [
+                [(checkpoint_id, thread_id, ns) for checkpoint_id in self._ids(space, scope)]
+                for thread_id, spaces in self._threads.items()
+                if scope.thread_id is None or scope.thread_id == thread_id
+                for ns, space in spaces.items()
+                if scope.checkpoint_ns is None or scope.checkpoint_ns == ns
+            ]
+        for checkpoint_id, thread_id, ns in merge(*found, reverse=True):
+            yield thread_id, ns, checkpoint_id
+
+    @staticmethod
+    def _ids(space: _Space, scope: Scope) -> Iterator[str]:
+        ids = space.ids
+        end = len(ids) if scope.before is None else bisect_left(ids, scope.before)
+        wanted = scope.checkpoint_id
+        if wanted is None:
+            return reversed(ids[:end])
+        return iter([wanted] if wanted in space.records and wanted in ids[:end] else [])
+
+    def get_head(self, thread_id: str, checkpoint_ns: str = "") -> str | None:
+        with self._lock:
+            space = self._space(thread_id, checkpoint_ns)
+            return space.head() if space else None
+
+    def threads(self, *, limit: int | None = None, after: str | None = None) -> Iterator[str]:
+        with self._lock:
+            ids = sorted(
+                thread_id
+                for thread_id, spaces in self._threads.items()
+                if (after is None or thread_id > after) and any(s.ids for s in spaces.values())
+            )
+        return iter(ids[:limit])
+
+    def _space(self, thread_id: str, checkpoint_ns: str) -> _Space | None:
+        spaces = self._threads.get(thread_id)
+        return spaces.get(checkpoint_ns) if spaces else None
+
+    def _space_made(self, thread_id: str, checkpoint_ns: str) -> _Space:
+        spaces = self._threads.setdefault(thread_id, {})
+        space = spaces.get(checkpoint_ns)
+        if space is None:
+            space = spaces[checkpoint_ns] = _Space()
+        return space
+
+    # -- writing
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        thread_id, checkpoint_ns, parent_id = parse_address(config)
+        joined = get_serializable_checkpoint_metadata(config, metadata)
+        commit = Commit(thread_id, checkpoint_ns, parent_id, (), checkpoint, joined, new_versions)
+        self.commit([self.prepare(commit)._replace(replaces=True)])
+        return make_config(thread_id, checkpoint_ns, checkpoint["id"])
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        thread_id, checkpoint_ns, checkpoint_id = parse_checkpoint(config)
+        task = records.encode_task(self.serde, TaskWrites(task_id, task_path, writes))
+        with self._lock:
+            self._space_made(thread_id, checkpoint_ns).add_writes(checkpoint_id, task)
+
+    def prepare(self, commit: Commit) -> Prepared:
+        return records.prepare(self.serde, self._lineage, commit)
+
+    def commit(self, prepared: Sequence[Prepared]) -> bool:
+        with self._lock:
+            staged: dict[tuple[str, str, str], _Record] = {}
+            heads: dict[tuple[str, str], str] = {}
+            for one in prepared:
+                self._stage(one, staged, heads)
+            for one in prepared:
+                if one.tasks and one.parent_id is not None:
+                    space = self._space_made(one.thread_id, one.checkpoint_ns)
+                    for task in one.tasks:
+                        space.add_writes(one.parent_id, task)
+            for (thread_id, ns, checkpoint_id), record in staged.items():
+                self._space_made(thread_id, ns).add(checkpoint_id, record)
+        return False
+
+    def _stage(
+        self,
+        one: Prepared,
+        staged: dict[tuple[str, str, str], _Record],
+        heads: dict[tuple[str, str], str],
+    ) -> None:
+        """Check a commit and make its record, beside the store."""
+        thread_id, ns, checkpoint_id = one.thread_id, one.checkpoint_ns, one.checkpoint_id
+        space = self._space(thread_id, ns)
+        known = space.records if space else {}
+        if checkpoint_id is not None and not one.replaces:
+            stored = known.get(checkpoint_id)
+            if stored is not None and stored.parent_id == one.parent_id:
+                return  # a retry
+        if one.expected_head is not ANY_HEAD:
+            head = heads.get((thread_id, ns)) or (space.head() if space else None)
+            records.check_head(one, head)
+        if checkpoint_id is None or one.header is None:
+            return
+        parent = None
+        if one.parent_id is not None:
+            parent = staged.get((thread_id, ns, one.parent_id)) or known.get(one.parent_id)
+        staged[thread_id, ns, checkpoint_id] = self._record(one, parent, space)
+        heads[thread_id, ns] = max(checkpoint_id, heads.get((thread_id, ns), ""))
+
+    @staticmethod
+    def _record(one: Prepared, parent: _Record | None, space: _Space | None) -> _Record:
+        def find_earlier(channel: str, version: Any) -> Blob | None:
+            for checkpoint_id in reversed(space.ids if space else []):
+                record = space.records[checkpoint_id]  # type: ignore[union-attr]
+                if record.versions.get(channel) == version and channel in record.refs:
+                    return record.refs[channel]
+            return None
+
+        refs, stored = records.inherit(
+            one,
+            None if parent is None else parent.versions,
+            {} if parent is None else parent.refs,
+            find_earlier,
+        )
+        refs.update(stored)
+        assert one.header is not None
+        return _Record(one.parent_id, one.header, one.run_id, one.versions, refs)
+
+    def delete_thread(self, thread_id: str) -> None:
+        with self._lock:
+            self._threads.pop(str(thread_id), None)
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        gone = {str(run_id) for run_id in run_ids}
+        with self._lock:
+            for spaces in self._threads.values():
+                for space in spaces.values():
+                    ids = {i for i, record in space.records.items() if record.run_id in gone}
+                    if ids:
+                        space.remove(ids)
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        with self._lock:
+            for ns, source in dict(self._threads.get(source_thread_id, {})).items():
+                target = self._space_made(target_thread_id, ns)
+                for checkpoint_id, record in list(source.records.items()):
+                    target.add(checkpoint_id, record)
+                for checkpoint_id in list(source.writes):
+                    for task in source.tasks(checkpoint_id):
+                        target.add_writes(checkpoint_id, task)
+
+    def prune(
+        self,
+        thread_ids: Sequence[str],
+        *,
+        strategy: Literal["keep_latest", "delete"] = "keep_latest",
+    ) -> None:
+        for thread_id in thread_ids:
+            if strategy == "delete":
+                self.delete_thread(thread_id)
+                continue
+            with self._lock:
+                for space in self._threads.get(str(thread_id), {}).values():
+                    space.remove({*space.ids[:-1], *(space.writes.keys() - space.ids[-1:])})
+
+    # -- the async twins: nothing here waits
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return self.get_tuple(config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - known name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        for item in self.list(config, filter=filter, before=before, limit=limit):
+            yield item
+
+    async def aget_head(self, thread_id: str, checkpoint_ns: str = "") -> str | None:
+        return self.get_head(thread_id, checkpoint_ns)
+
+    async def athreads(
+        self, *, limit: int | None = None, after: str | None = None
+    ) -> AsyncIterator[str]:
+        for thread_id in self.threads(limit=limit, after=after):
+            yield thread_id
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        return self.put(config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        self.put_writes(config, writes, task_id, task_path)
+
+    async def acommit(self, prepared: Sequence[Prepared]) -> bool:
+        return self.commit(prepared)
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        self.delete_thread(thread_id)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        self.delete_for_runs(run_ids)
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        self.copy_thread(source_thread_id, target_thread_id)
+
+    async def aprune(
+        self,
+        thread_ids: Sequence[str],
+        *,
+        strategy: Literal["keep_latest", "delete"] = "keep_latest",
+    ) -> None:
+        self.prune(thread_ids, strategy=strategy)
+
+
+MemorySaver = InMemorySaver

@@ -1,0 +1,392 @@
+"""Commits turned into records and back: the part of storing that all backends share.
+
+A checkpoint becomes a *header* (everything but the values) and a *piece* for each channel that changed. Channels that
+did not change refer to the pieces of the parent. Content is found through these references only, never by a
+channel's version alone: two branches may count the same versions with different values.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from perdure.checkpoint.base import (
+    ANY_HEAD,
+    WRITES_IDX_MAP,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    Commit,
+    PendingWrite,
+    TaskWrites,
+)
+from perdure.checkpoint.address import make_config
+from perdure.checkpoint.serde.base import SerializerProtocol
+from perdure.errors import ConflictError, CorruptCheckpointError, SerializationError, StorageError
+
+Blob = tuple[str, bytes]
+"""An encoded value: the serializer's type and its bytes."""
+
+Write = tuple[int, str, str, bytes]
+"""An encoded write: index, channel, the serializer's type, bytes."""
+
+R = TypeVar("R")
+
+
+class TaskRecord(NamedTuple):
+    """The encoded writes of a task."""
+
+    task_id: str
+    task_path: str
+    writes: list[Write]
+
+
+class Prepared(NamedTuple):
+    """A commit, encoded.
+
+    Attributes:
+        header: The checkpoint without its values, and its metadata; None: writes only.
+        versions: The checkpoint's channel versions.
+        pieces: Values of the changed channels; None for one that became empty.
+        offered: Values of other channels, for the case that the parent doesn't have them.
+        relies: Whether values were left out because the parent is known to have them.
+    """
+
+    thread_id: str
+    checkpoint_ns: str
+    parent_id: str | None
+    checkpoint_id: str | None
+    tasks: Sequence[TaskRecord]
+    header: Blob | None
+    run_id: str | None
+    versions: dict[str, Any]
+    pieces: dict[str, Blob | None]
+    offered: dict[str, Blob]
+    relies: bool
+    expected_head: Any
+    lease: Any
+    replaces: bool
+
+
+class Header(NamedTuple):
+    """A decoded header."""
+
+    v: int
+    ts: str
+    channel_versions: dict[str, Any]
+    versions_seen: dict[str, dict[str, Any]]
+    updated_channels: list[str] | None
+    metadata: CheckpointMetadata
+    others: dict[str, Any]
+
+
+class Lineage:
+    """The channel versions of the checkpoint that was last prepared or read in each namespace; bounded.
+
+    It tells which values a child may leave out. That is a guess about the store, checked at the commit.
+    """
+
+    _MOST = 4096
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
+
+    def note(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str, versions: dict[str, Any]) -> None:
+        """Remember a checkpoint's versions."""
+        known = self._known
+        known[thread_id, checkpoint_ns] = (checkpoint_id, versions)
+        if len(known) > self._MOST:
+            with self._lock:
+                for key in list(known)[: self._MOST // 2]:
+                    known.pop(key, None)
+
+    def versions(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> dict[str, Any] | None:
+        """Return a checkpoint's versions, None if it isn't the last that was noted."""
+        found = self._known.get((thread_id, checkpoint_ns))
+        return found[1] if found is not None and found[0] == checkpoint_id else None
+
+
+_STANDARD = frozenset(Checkpoint.__annotations__)
+
+
+def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prepared:
+    """Encode a commit.
+
+    Raises:
+        SerializationError: A value can't be stored; names its channel.
+    """
+    checkpoint = commit.checkpoint
+    tasks = [encode_task(serde, task) for task in commit.writes]
+    where = (commit.thread_id, commit.checkpoint_ns, commit.parent_id)
+    guards = (commit.expected_head, commit.lease, False)
+    if checkpoint is None:
+        return Prepared(*where, None, tasks, None, None, {}, {}, {}, False, *guards)
+    metadata = commit.metadata or {}
+    versions = dict(checkpoint["channel_versions"])
+    pieces, offered, relies = _encode_values(
+        serde, checkpoint, commit.new_versions, lineage.versions(*where)
+    )
+    header = _encode_header(serde, checkpoint, metadata)
+    checkpoint_id = checkpoint["id"]
+    lineage.note(commit.thread_id, commit.checkpoint_ns, checkpoint_id, versions)
+    run_id = metadata.get("run_id")
+    return Prepared(
+        *where,
+        checkpoint_id,
+        tasks,
+        header,
+        None if run_id is None else str(run_id),
+        versions,
+        pieces,
+        offered,
+        relies,
+        *guards,
+    )
+
+
+def _encode_header(
+    serde: SerializerProtocol, checkpoint: Checkpoint, metadata: CheckpointMetadata
+) -> Blob:
+    others = (
+        {k: v for k, v in checkpoint.items() if k not in _STANDARD}
+        if len(checkpoint) > len(_STANDARD)
+        else {}
+    )
+    updated = checkpoint.get("updated_channels")
+    try:
+        return serde.dumps_typed(
+            [
+                checkpoint["v"],
+                checkpoint["ts"],
+                checkpoint["channel_versions"],
+                checkpoint["versions_seen"],
+                updated,
+                metadata,
+                others,
+            ]
+        )
+    except SerializationError as e:
+        e.path = "$.metadata" + e.path.removeprefix("$[5]") if e.path.startswith("$[5]") else e.path
+        raise
+
+
+def _encode_values(
+    serde: SerializerProtocol,
+    checkpoint: Checkpoint,
+    new_versions: Mapping[str, Any],
+    parent_versions: dict[str, Any] | None,
+) -> tuple[dict[str, Blob | None], dict[str, Blob], bool]:
+    values = checkpoint["channel_values"]
+    pieces: dict[str, Blob | None] = {}
+    for channel in new_versions:
+        pieces[channel] = encode_value(serde, channel, values[channel]) if channel in values else None
+    offered: dict[str, Blob] = {}
+    relies = False
+    if len(values) > len(pieces) or not values.keys() <= pieces.keys():
+        versions = checkpoint["channel_versions"]
+        known = parent_versions or {}
+        for channel in values:
+            if channel in pieces:
+                continue
+            version = versions.get(channel)
+            if version is None:
+                pieces[channel] = encode_value(serde, channel, values[channel])
+            elif version == known.get(channel):
+                relies = True
+            else:
+                offered[channel] = encode_value(serde, channel, values[channel])
+    return pieces, offered, relies
+
+
+def encode_value(serde: SerializerProtocol, channel: str, value: Any) -> Blob:
+    """Encode a channel's value.
+
+    Raises:
+        SerializationError: It can't be stored; names the channel.
+    """
+    try:
+        return serde.dumps_typed(value)
+    except SerializationError as e:
+        raise _of_channel(e, channel) from e
+
+
+def _of_channel(error: SerializationError, channel: str) -> SerializationError:
+    details = {k: v for k, v in vars(error).items() if k != "hint"}
+    details["channel"] = channel
+    return type(error)(f"channel {channel!r}: {error.args[0]}", hint=error.hint, **details)
+
+
+def encode_task(serde: SerializerProtocol, task: TaskWrites) -> TaskRecord:
+    """Encode a task's writes.
+
+    Raises:
+        SerializationError: A value can't be stored; names the channel.
+    """
+    encoded: list[Write] = []
+    special = False
+    for place, (channel, value) in enumerate(task.writes):
+        try:
+            kind, data = serde.dumps_typed(value)
+        except SerializationError as e:
+            raise _of_channel(e, channel) from e
+        index = WRITES_IDX_MAP.get(channel, place)
+        special = special or index < 0
+        encoded.append((index, channel, kind, data))
+    return TaskRecord(task.task_id, task.task_path, merge_writes([], encoded) if special else encoded)
+
+
+def merge_writes(old: Iterable[Write], new: Iterable[Write]) -> list[Write]:
+    """Add writes of a task to those it has: the first of an index stays, for negative ones the last."""
+    by_index = {write[0]: write for write in old}
+    for write in new:
+        if write[0] < 0:
+            by_index[write[0]] = write
+        else:
+            by_index.setdefault(write[0], write)
+    return [by_index[index] for index in sorted(by_index)]
+
+
+def inherit(
+    prepared: Prepared,
+    parent_versions: dict[str, Any] | None,
+    parent_refs: Mapping[str, R],
+    find_earlier: Callable[[str, Any], R | None],
+) -> tuple[dict[str, R], dict[str, Blob]]:
+    """Return the references that a checkpoint takes over, and the values it must store itself.
+
+    Args:
+        prepared: The checkpoint.
+        parent_versions: The parent's channel versions; None if there is no such checkpoint.
+        parent_refs: The parent's references.
+        find_earlier: Looks in the thread for a reference of this channel and version.
+
+    Raises:
+        ConflictError: Values were left out for a parent that is not there (any more).
+    """
+    if parent_versions is None and prepared.relies:
+        raise ConflictError(
+            f"the parent {prepared.parent_id} of checkpoint {prepared.checkpoint_id} is not stored",
+            hint="was the thread deleted, or pruned, while it ran?",
+            thread_id=prepared.thread_id,
+            checkpoint_id=prepared.parent_id,
+        )
+    pieces = prepared.pieces
+    stored = {channel: blob for channel, blob in pieces.items() if blob is not None}
+    refs: dict[str, R] = {}
+    known = parent_versions or {}
+    for channel, version in prepared.versions.items():
+        if channel in pieces:
+            continue
+        if known.get(channel) == version:
+            if channel in parent_refs:
+                refs[channel] = parent_refs[channel]
+        elif channel in prepared.offered:
+            stored[channel] = prepared.offered[channel]
+        elif (earlier := find_earlier(channel, version)) is not None:
+            refs[channel] = earlier
+    return refs, stored
+
+
+def check_head(prepared: Prepared, head: str | None) -> None:
+    """Compare a namespace's head with the one that the commit expects.
+
+    Raises:
+        ConflictError: It is another.
+    """
+    if prepared.expected_head is not ANY_HEAD and prepared.expected_head != head:
+        from perdure.checkpoint.derived import conflict
+
+        raise conflict(prepared.thread_id, prepared.checkpoint_ns, prepared.expected_head, head)
+
+
+def decode_header(serde: SerializerProtocol, blob: Blob) -> Header:
+    """Decode a header.
+
+    Raises:
+        CorruptCheckpointError: It isn't one.
+    """
+    try:
+        return Header(*serde.loads_typed(blob))
+    except TypeError as e:
+        raise CorruptCheckpointError("a stored header has not the right parts") from e
+
+
+def decode_tuple(
+    serde: SerializerProtocol,
+    place: tuple[str, str, str],
+    parent_id: str | None,
+    header: Header,
+    values: Mapping[str, Blob],
+    tasks: Iterable[TaskRecord],
+) -> CheckpointTuple:
+    """Put a checkpoint together again.
+
+    Raises:
+        StorageError: As `CorruptCheckpointError`; names thread, checkpoint and channel.
+        SerializationError: A value can't be read, see `SerializerProtocol`; names the channel.
+    """
+    thread_id, checkpoint_ns, checkpoint_id = place
+    checkpoint: Any = {
+        "v": header.v,
+        "id": checkpoint_id,
+        "ts": header.ts,
+        "channel_values": {
+            channel: decode_value(serde, place, channel, blob) for channel, blob in values.items()
+        },
+        "channel_versions": header.channel_versions,
+        "versions_seen": header.versions_seen,
+        "updated_channels": header.updated_channels,
+        **header.others,
+    }
+    return CheckpointTuple(
+        make_config(thread_id, checkpoint_ns, checkpoint_id),
+        checkpoint,
+        header.metadata,
+        None if parent_id is None else make_config(thread_id, checkpoint_ns, parent_id),
+        decode_writes(serde, place, tasks),
+    )
+
+
+def decode_value(
+    serde: SerializerProtocol, place: tuple[str, str, str], channel: str, blob: Blob
+) -> Any:
+    """Decode a channel's value; an error names where it is."""
+    try:
+        return serde.loads_typed(blob)
+    except (SerializationError, StorageError) as e:
+        raise located(e, place, channel) from e
+
+
+def located(error: Any, place: tuple[str, str, str], channel: str) -> Exception:
+    """Make an error of the same class that says where the value is."""
+    thread_id, checkpoint_ns, checkpoint_id = place
+    where = f"thread {thread_id!r}, checkpoint {checkpoint_id}, channel {channel!r}"
+    details = {k: v for k, v in vars(error).items() if k != "hint"}
+    details |= {
+        "thread_id": thread_id,
+        "checkpoint_ns": checkpoint_ns,
+        "checkpoint_id": checkpoint_id,
+        "channel": channel,
+    }
+    located: Exception = type(error)(f"{where}: {error.args[0]}", hint=error.hint, **details)
+    return located
+
+
+def decode_writes(
+    serde: SerializerProtocol, place: tuple[str, str, str], tasks: Iterable[TaskRecord]
+) -> list[PendingWrite]:
+    """Decode pending writes, in the order of `writes_sort_key`."""
+    return [
+        (task.task_id, channel, decode_value(serde, place, channel, (kind, data)))
+        for task in sorted(tasks, key=lambda t: (t.task_path, t.task_id))
+        for _, channel, kind, data in sorted(task.writes, key=lambda w: w[0])
+    ]
+
+
+def matches(metadata: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:
+    """Tell whether metadata has all the wanted values."""
+    if not wanted:
+        return True
+    return all(key in metadata and metadata[key] == value for key, value in wanted.items())

@@ -1,0 +1,89 @@
+"""The serializer that savers use unless they are given another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, Literal
+
+from perdure.checkpoint.serde import compression
+from perdure.checkpoint.serde.codec import Codec
+from perdure.checkpoint.serde.registry import TypeRegistry, default_registry
+from perdure.errors import SerializationError
+
+__all__ = ["JsonPlusSerializer"]
+
+_NULL: Final = ("null", b"")
+
+
+class JsonPlusSerializer:
+    """Stores values as msgpack; every supported type comes back as itself.
+
+    Decoding makes only data, standard types and registered types: it never imports by a stored name, never
+    calls what isn't registered, and never falls back to another codec. Types register themselves when a graph with
+    them in its schemas is compiled, when a value of theirs is written, or by `perdure.checkpoint.serde.register`.
+
+    The types of bytes it makes: `null`, `bytes`, `bytearray`, `msgpack`, and `msgpack.zstd` where compression pays.
+
+    Two things come back as something else: a bytearray or memoryview *inside* another value as
+    bytes, and an exception as a `StoredError`, unless its type is registered. A datetime in a zone that is neither a
+    `ZoneInfo` nor a `timezone` keeps its offset only.
+
+    Args:
+        unknown: What reading a value whose type isn't registered does: raise `UnknownTypeError`, or
+            give an `UnknownValue` with its data.
+        registry: The types; those of the process by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        unknown: Literal["raise", "data"] = "raise",
+        registry: TypeRegistry = default_registry,
+    ) -> None:
+        self._codec = Codec(registry, unknown)
+
+    def register_types(self, types: Iterable[type]) -> None:
+        """Let values of these types be read, see `TypeRegistry.register_types`."""
+        self._codec.registry.register_types(types)
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        """Encode a value.
+
+        Raises:
+            SerializationError: It can't be stored; `path` says what in it, such as `$.messages[3].when`.
+        """
+        if obj is None:
+            return _NULL
+        kind = type(obj)
+        if kind is bytes:
+            return "bytes", obj
+        if kind is bytearray:
+            return "bytearray", bytes(obj)
+        data = self._codec.pack(obj)
+        if len(data) >= compression.SMALLEST and (packed := compression.compress(data)):
+            return "msgpack.zstd", packed
+        return "msgpack", data
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """Decode what `dumps_typed` made.
+
+        Raises:
+            CorruptCheckpointError: The bytes are not such.
+            UnknownTypeError: They hold a type that isn't registered.
+            SerializationError: A value can't be rebuilt, e.g. because its class has changed.
+        """
+        kind, content = data
+        if kind == "msgpack":
+            return self._codec.unpack(content)
+        if kind == "null":
+            return None
+        if kind == "msgpack.zstd":
+            return self._codec.unpack(compression.decompress(content))
+        if kind == "bytes":
+            return content
+        if kind == "bytearray":
+            return bytearray(content)
+        raise SerializationError(
+            f"stored bytes are of type {kind!r}, which this serializer doesn't read",
+            hint="was the checkpoint written with another serializer (encrypted, for example)?",
+        )
