@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Generic, Literal, NamedTuple, TypedDict, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
 from perdure.checkpoint import bridge, derived
 from perdure.checkpoint.ids import new_id, uuid6
@@ -216,6 +216,8 @@ class BaseCheckpointSaver(Generic[V]):
             `loads` only is accepted too.
     """
 
+    inline: ClassVar[bool] = False
+    """Whether `commit` does no I/O, so that the engine may call it from an event loop and never needs to defer it."""
     leases: bool = False
     """Whether `acquire`, `renew` and `release` guard a thread across processes."""
 

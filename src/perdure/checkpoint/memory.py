@@ -87,6 +87,8 @@ class InMemorySaver(BaseCheckpointSaver[V]):
     that was handed out changes nothing here.
     """
 
+    inline = True
+
     def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
         super().__init__(serde=serde)
         self._lock = threading.RLock()

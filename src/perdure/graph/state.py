@@ -367,10 +367,14 @@ class CompiledStateGraph(Pregel):
 
     def _register_types(self) -> None:
         """Let the saver read back the types that the schemas name."""
-        serde = getattr(self.checkpointer, "serde", None)
-        learn = getattr(serde, "learn", None)
-        if learn is not None:
-            learn([*self.builder.schemas, *filter(None, [self.builder.context_schema])])
+        register = getattr(self.checkpointer, "register_types", None)
+        if register is None:
+            return
+        from perdure.checkpoint.serde.registry import collect_types
+
+        for schema in [*self.builder.schemas, self.builder.context_schema]:
+            if schema is not None:
+                register(collect_types(schema))
 
     @property
     def input_schema(self) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perdure.channels.base import MISSING
 from perdure.checkpoint.serde.types import INTERRUPT
-from perdure.constants import PULL, PUSH, RESERVED_WRITES, TASKS
+from perdure.constants import INPUT, PULL, PUSH, RESERVED_WRITES, TASKS
 from perdure.errors import InvalidUpdateError
 from perdure.pregel.plan import Plan, selects
 from perdure.pregel.task import Task, task_id
@@ -196,6 +196,13 @@ class Machine:
             if updated.isdisjoint(self.plan.triggered_by):
                 self._finish(updated, version)
         self.updated = updated
+
+    def apply_outside(self, writes: Sequence[tuple[str, Any]]) -> None:
+        """Apply writes that come from no task; what was due before stays due."""
+        before = self.updated
+        self.apply([Writes((), INPUT, (), writes)])
+        if self.updated is not None:
+            self.updated = None if before is None else before | self.updated
 
     def _note_seen(self, tasks: Sequence[Task | Writes]) -> None:
         versions = self.versions

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from perdure.channels import UntrackedValue
 from perdure.channels.base import MISSING
 from perdure.checkpoint.base import Commit, TaskWrites
-from perdure.checkpoint.ids import new_id, now
+from perdure.checkpoint.ids import new_id
+from perdure.pregel.clock import now
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 from perdure.constants import CONF, CONTROL_WRITES, INPUT, NO_WRITES, NS_SEP, NULL_TASK_ID, TASKS
 from perdure.errors import (
@@ -140,6 +141,7 @@ class Run:
         self.tasks: dict[str, Task] = {}
         self._answers: dict[str, Any] = {}
         self._null_answers: list[Any] = []
+        self._null_consumed = False
         self._pending: list[tuple[str, str, Any]] = []
         self._unsaved: list[Any] = []
         self._single: Task | None = None
@@ -187,7 +189,8 @@ class Run:
             if interrupt_id in run._answers:  # noqa: SLF001 - the same class
                 return run._answers[interrupt_id]
             if run._null_answers:  # noqa: SLF001 - the same class
-                return run._null_answers.pop(0)
+                run._null_consumed = True  # noqa: SLF001 - the same class
+                return run._null_answers.pop()
             run = run.parent.run if run.parent else None
         return MISSING
 
@@ -277,21 +280,13 @@ class Run:
         if self._is_replay() and self.settings.checkpoint_id != self._head:
             yield from self._fork()
         writes = command_writes(command)
-        answers = self._addressed_answers(command)
-        if answers is not None:
-            self._answers = answers
-            writes = [w for w in writes if w[0] != RESUME]
-        if not writes and answers is None:
+        if command.resume is not None:
+            writes = [(name, self._addressed(value) if name == RESUME else value) for name, value in writes]
+        if not writes:
             raise EmptyInputError("the Command is empty", hint="give it an update, a goto or a resume value")
-        if any(name == RESUME for name, _ in writes):
-            if self.saver is None:
-                raise UnknownInterruptError(
-                    "Command(resume=...) needs a checkpointer: without one there is nothing to resume",
-                    hint="compile the graph with one: builder.compile(checkpointer=InMemorySaver())",
-                )
-            self._refuse_ambiguous()
+        self._pending = [w for w in self._pending if w[0] != NULL_TASK_ID]
         self._pending += [(NULL_TASK_ID, name, value) for name, value in writes]
-        if writes and self._parent_id is not None:
+        if self._parent_id is not None:
             yield from self._put_writes([TaskWrites(NULL_TASK_ID, "", writes)])
 
     def open_interrupts(self) -> dict[str, Interrupt]:
@@ -303,37 +298,48 @@ class Run:
                 found.update((i.id, i) for i in (value if isinstance(value, (list, tuple)) else (value,)))
         return found
 
-    def _addressed_answers(self, command: Command[Any]) -> dict[str, Any] | None:
-        """Return the answers by interrupt id, if the command addresses them."""
-        resume = command.resume
-        if not (isinstance(resume, dict) and resume and all(_is_interrupt_id(key) for key in resume)):
-            return None
-        is_open = self.open_interrupts()
-        if unknown := [key for key in resume if key not in is_open]:
-            raise UnknownInterruptError(
-                f"no open interrupt has the id {', '.join(unknown)}",
-                hint=f"open are: {', '.join(is_open) or 'none'}; get_state(config).interrupts lists them",
-                reason="not_pending",
-                thread_id=self.thread_id,
-            )
-        return dict(resume)
+    def _addressed(self, resume: Any) -> Any:
+        """Address a caller's answer to the question that is open, so that no other one can get it.
 
-    def _refuse_ambiguous(self) -> None:
+        An answer is kept as {interrupt id: value}. Where no question is open, it stays as it is, for the first to ask.
+
+        Raises:
+            UnknownInterruptError: It is for a question that isn't open, or it isn't clear for which one it is.
+        """
+        if self.saver is None:
+            raise UnknownInterruptError(
+                "Command(resume=...) needs a checkpointer: without one there is nothing to resume",
+                hint="compile the graph with one: builder.compile(checkpointer=InMemorySaver())",
+            )
         is_open = self.open_interrupts()
+        hint = f"open are: {', '.join(is_open) or 'none'}; get_state(config).interrupts lists them"
+        if _is_addressed(resume):
+            if unknown := [key for key in resume if key not in is_open]:
+                raise UnknownInterruptError(
+                    f"no open interrupt has the id {', '.join(unknown)}",
+                    hint=hint,
+                    reason="not_pending",
+                    thread_id=self.thread_id,
+                )
+            return dict(resume)
         if len(is_open) > 1:
             raise UnknownInterruptError(
                 f"{len(is_open)} interrupts are open, and one answer came without an id",
-                hint="pass Command(resume={id: answer, ...}) with ids from get_state(config).interrupts: "
-                + ", ".join(is_open),
+                hint=f"pass Command(resume={{id: answer, ...}}); {hint}",
                 reason="ambiguous",
                 thread_id=self.thread_id,
             )
+        return {id_: resume for id_ in is_open} or resume
 
     def _apply_null_writes(self) -> None:
         mine = [(name, value) for tid, name, value in self._pending if tid == NULL_TASK_ID]
-        self._null_answers = [value for name, value in mine if name == RESUME]
+        for name, value in mine:
+            if name == RESUME and _is_addressed(value):
+                self._answers.update(value)
+            elif name == RESUME and value is not None:
+                self._null_answers = [value]
         if mine:
-            self.machine.apply([Writes((), INPUT, (), mine)])
+            self.machine.apply_outside(mine)
 
     def _take_input(self, value: Any) -> Loop:
         """Start anew from an input; tasks that the thread hadn't finished are dropped."""
@@ -450,7 +456,10 @@ class Run:
     def _keep(self, task: Task) -> None:
         """Encode a task's writes; a task whose writes can't be stored has failed."""
         try:
-            self._unsaved.append(self._prepare(Commit(**self._place(), writes=[self._task_writes(task)]), [task]))
+            writes = [self._task_writes(task)]
+            if self._null_consumed:
+                writes.append(TaskWrites(NULL_TASK_ID, "", [(RESUME, None)]))
+            self._unsaved.append(self._prepare(Commit(**self._place(), writes=writes), [task]))
         except SerializationError as error:
             task.failure = error
             task.writes = [(ERROR, error)]
@@ -695,6 +704,11 @@ def _values_of(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return list(value.values())
     return list(vars(value).values()) if hasattr(value, "__dict__") else [value]
+
+
+def _is_addressed(resume: Any) -> bool:
+    """Tell whether an answer is a dict from interrupt ids to values."""
+    return isinstance(resume, dict) and bool(resume) and all(_is_interrupt_id(key) for key in resume)
 
 
 def _is_interrupt_id(key: Any) -> bool:

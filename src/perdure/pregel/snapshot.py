@@ -71,7 +71,7 @@ def take_snapshot(
     if is_live:
         nulls = [(name, value) for tid, name, value in pending if tid == NULL_TASK_ID]
         if nulls:
-            machine.apply([Writes((), INPUT, (), nulls)])
+            machine.apply_outside(nulls)
     tasks = machine.tasks()
     done = _apply_done(machine, tasks, pending) if is_live else set()
     shown = []

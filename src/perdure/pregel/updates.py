@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from perdure.checkpoint.base import Commit, TaskWrites
-from perdure.checkpoint.ids import new_id, now
+from perdure.checkpoint.ids import new_id
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT
 from perdure.constants import CONF, CONTROL_WRITES, COPY, END, INPUT, NULL_TASK_ID
 from perdure.errors import InvalidUpdateError
+from perdure.pregel.clock import now
 from perdure.pregel.machine import Machine, Writes
 from perdure.pregel.run import CHECKPOINT_VERSION, Execute, Load, LoadHead, Loop, Run, Store
 from perdure.pregel.snapshot import machine_at
@@ -135,7 +136,7 @@ class _Step:
     def _apply_nulls(self) -> None:
         nulls = [(name, value) for tid, name, value in self.pending if tid == NULL_TASK_ID]
         if nulls:
-            self.machine.apply([Writes((), INPUT, (), nulls)])
+            self.machine.apply_outside(nulls)
 
     def _apply_finished(self) -> None:
         tasks = self.machine.tasks()

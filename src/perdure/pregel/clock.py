@@ -1,0 +1,21 @@
+"""The time at which a checkpoint is made, as text."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+_second = 0
+_text = ""
+
+
+def now() -> str:
+    """Return the current time as ISO 8601 in UTC, with microseconds; the part down to the second is made once a second."""
+    global _second, _text  # noqa: PLW0603 - a cache of one entry; a race only makes it again
+    nanos = time.time_ns()
+    second, rest = divmod(nanos, 1_000_000_000)
+    text = _text
+    if second != _second:
+        text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+        _text, _second = text, second
+    return f"{text}.{rest // 1000:06d}+00:00"
