@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import dataclasses
 import random
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,17 @@ def run_task(run: Run, task: Task) -> Task:
     return task
 
 
-def _attempts(scope: TaskScope) -> None:
+def _enter(scope: TaskScope) -> None:
+    """Make the task the current one, for perdure's own calls and for LangChain's, where that is loaded."""
     scope_var.set(scope)
+    if "langchain_core" in sys.modules:
+        from perdure.interop.langchain import enter
+
+        enter(scope.config())
+
+
+def _attempts(scope: TaskScope) -> None:
+    _enter(scope)
     task = scope.task
     while True:
         try:
@@ -60,7 +70,7 @@ def _attempt(scope: TaskScope) -> None:
 async def arun_task(run: Run, task: Task) -> Task:
     """Do what `run_task` does, from asynchronous code."""
     scope = TaskScope(run, task)
-    scope_var.set(scope)
+    _enter(scope)
     while True:
         try:
             await _aattempt(scope)

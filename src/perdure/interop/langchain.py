@@ -1,0 +1,99 @@
+"""Token streaming from LangChain's chat models; importing this needs langchain-core."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from perdure.constants import TAG_NOSTREAM
+
+if TYPE_CHECKING:
+    from perdure.pregel.scope import TaskScope
+    from perdure.types import RunnableConfig
+
+
+def with_message_stream(config: RunnableConfig, scope: TaskScope) -> RunnableConfig:
+    """Return the config with a callback handler that sends tokens to the run's stream.
+
+    Where langchain-core isn't loaded nobody could call a handler, and the config stays as it is.
+    """
+    if "langchain_core" not in sys.modules:
+        return config
+    handler = _handler_class()(scope)
+    callbacks = config.get("callbacks")
+    if callbacks is None:
+        config["callbacks"] = [handler]
+    elif isinstance(callbacks, list):
+        config["callbacks"] = [*[c for c in callbacks if not isinstance(c, _handler_class())], handler]
+    else:
+        manager = callbacks.copy()
+        manager.add_handler(handler, inherit=True)
+        config["callbacks"] = manager
+    return config
+
+
+def enter(config: RunnableConfig) -> None:
+    """Make a task's config the one that LangChain's runnables inherit when they are called without one."""
+    if "langchain_core" in sys.modules:
+        from langchain_core.runnables.config import var_child_runnable_config
+
+        var_child_runnable_config.set(config)  # type: ignore[arg-type]  # the same keys
+
+
+_class: type[Any] | None = None
+
+
+def _handler_class() -> type[Any]:
+    """Make the handler's class when it is first needed: its base is LangChain's."""
+    global _class  # noqa: PLW0603 - made once
+    if _class is not None:
+        return _class
+    from langchain_core.callbacks import BaseCallbackHandler
+
+    class MessageHandler(BaseCallbackHandler):
+        """Sends a chat model's messages to the stream mode `messages`, token by token where it streams."""
+
+        run_inline = True
+
+        def __init__(self, scope: TaskScope) -> None:
+            self.scope = scope
+            self.metadata: dict[Any, dict[str, Any]] = {}
+            self.streamed: set[Any] = set()
+
+        def on_chat_model_start(
+            self, serialized: Any, messages: Any, *, run_id: Any, tags: Any = None, metadata: Any = None, **kwargs: Any  # noqa: ARG002 - the callback's signature
+        ) -> None:
+            if not tags or TAG_NOSTREAM not in tags:
+                self.metadata[run_id] = {**self.scope.message_metadata(), **(metadata or {}), "tags": tags or []}
+
+        def on_llm_new_token(self, token: str, *, chunk: Any = None, run_id: Any, **kwargs: Any) -> None:  # noqa: ARG002 - the callback's signature
+            message = getattr(chunk, "message", None)
+            if run_id in self.metadata and message is not None:
+                self.streamed.add(run_id)
+                self._send(message, run_id)
+
+        def on_llm_end(self, response: Any, *, run_id: Any, **kwargs: Any) -> None:  # noqa: ARG002 - the callback's signature
+            if run_id in self.metadata and response.generations and response.generations[0]:
+                message = getattr(response.generations[0][0], "message", None)
+                if message is not None:
+                    self._seen(message)
+                    if run_id not in self.streamed:
+                        self._send(message, run_id)
+            self.metadata.pop(run_id, None)
+
+        def on_llm_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:  # noqa: ARG002 - the callback's signature
+            self.metadata.pop(run_id, None)
+
+        def _seen(self, message: Any) -> None:
+            if message.id is not None:
+                self.scope.run.sink.seen_messages.add(message.id)
+
+        def _send(self, message: Any, run_id: Any) -> None:
+            if message.id is None:
+                message.id = f"run-{run_id}"
+            self._seen(message)
+            run = self.scope.run
+            run.sink.put(run.stream_ns, "messages", (message, self.metadata[run_id]))
+
+    _class = MessageHandler
+    return _class
