@@ -10,10 +10,10 @@ Exception
 │   │   ├── EmptyChannelError         a channel read before its first write
 │   │   ├── ReentrantRunError         a run that starts its own thread again from the inside
 │   │   ├── TaskNotFound              a task id that the checkpoint doesn't have
-│   │   └── UnknownInterruptError     an answer to a question that isn't open
+│   │   └── UnknownInterruptError     (RuntimeError) an answer to a question that isn't open
 │   ├── GraphError                    the graph's nodes
 │   │   ├── GraphRecursionError       (RecursionError) more supersteps than the limit
-│   │   ├── InvalidUpdateError        an update that the channels can't take
+│   │   ├── InvalidUpdateError        (ValueError) an update that the channels can't take
 │   │   ├── NodeError                 a node's failure, as an error handler sees it
 │   │   ├── NodeTimeoutError          (TimeoutError)
 │   │   └── NodeCancelledError
@@ -143,7 +143,7 @@ class TaskNotFound(UsageError):
     """The checkpoint has no such task."""
 
 
-class UnknownInterruptError(UsageError):
+class UnknownInterruptError(UsageError, RuntimeError):
     """The answer is for a question that isn't open.
 
     Attributes:
@@ -161,7 +161,7 @@ class GraphRecursionError(GraphError, RecursionError):
     """The run took more supersteps than its recursion limit."""
 
 
-class InvalidUpdateError(GraphError):
+class InvalidUpdateError(GraphError, ValueError):
     """A channel can't take this update."""
 
 

@@ -157,10 +157,12 @@ class Interrupt:
     Args:
         value: The question, any storable value.
         id: Names the question; answers may be addressed to it.
+        response_schema: What an answer must look like, if the asker said so.
     """
 
     value: Any
     id: str = "placeholder-id"
+    response_schema: Any = dataclasses.field(default=None, kw_only=True)
 
 
 class StateUpdate(NamedTuple):

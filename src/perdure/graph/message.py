@@ -127,7 +127,19 @@ def _on_write(update: Any) -> Any:
         return update
     if type(update).__name__ == "Overwrite":
         return update
-    return _prepared(update)
+    if isinstance(update, list):
+        return [_with_id(message) for message in update]
+    return _with_id(update)
+
+
+def _with_id(message: Any) -> Any:
+    if isinstance(message, (str, tuple)):
+        message = _as_dict(message)
+    if isinstance(message, dict):
+        return message if message.get("id") else {**message, "id": str(uuid.uuid4())}
+    if getattr(message, "id", "") is None:
+        message.id = str(uuid.uuid4())
+    return message
 
 
 add_messages.on_write = _on_write  # type: ignore[attr-defined]  # read by the compiler

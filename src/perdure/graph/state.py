@@ -370,7 +370,7 @@ class CompiledStateGraph(Pregel):
         register = getattr(self.checkpointer, "register_types", None)
         if register is None:
             return
-        from perdure.checkpoint.serde.registry import collect_types
+        from perdure.checkpoint.serde.schemas import collect_types
 
         for schema in [*self.builder.schemas, self.builder.context_schema]:
             if schema is not None:

@@ -32,7 +32,7 @@ class ResultWriter:
     def __init__(
         self, keys: Collection[str], fixed: Pairs, on_write: Mapping[str, Callable[[Any], Any]]
     ) -> None:
-        self.keys = frozenset(keys)
+        self.keys = dict.fromkeys(keys)
         self.is_root = tuple(keys) == (ROOT,)
         self.fixed = tuple(fixed)
         self.on_write = dict(on_write)

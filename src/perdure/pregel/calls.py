@@ -160,7 +160,7 @@ class Call:
             limit=_limit(self.config),
             durability=durability or (inner.durability if inner else "async"),
             stable=graph.checkpointer is True,
-            output_keys=_output(graph, output_keys),
+            output_keys=_output(graph, output_keys, is_stream=bool(modes)),
             interrupt_before=interrupt_before if interrupt_before is not None else graph.interrupt_before_nodes,
             interrupt_after=interrupt_after if interrupt_after is not None else graph.interrupt_after_nodes,
             context=graph.coerce_context(context) if context is not None else (inner.context if inner else None),
@@ -185,9 +185,9 @@ def _limit(config: RunnableConfig) -> int:
     return limit
 
 
-def _output(graph: Pregel, keys: str | Sequence[str] | None) -> str | list[str]:
+def _output(graph: Pregel, keys: str | Sequence[str] | None, *, is_stream: bool) -> str | list[str]:
     if keys is None:
-        return graph.plan.output_channels
+        return graph.plan.stream_channels if is_stream else graph.plan.output_channels
     names = [keys] if isinstance(keys, str) else list(keys)
     for name in names:
         if name not in graph.plan.channels:

@@ -10,7 +10,7 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from perdure.constants import CONF
-from perdure.errors import InvalidConfigError, UsageError
+from perdure.errors import InvalidConfigError
 from perdure.pregel import turns
 from perdure.pregel.calls import Call, merge_configs
 from perdure.pregel.drivers import adrive, drive
@@ -224,7 +224,7 @@ class Pregel:
         payloads is returned.
         """
         options: dict[str, Any] = {
-            "output_keys": output_keys,
+            "output_keys": output_keys if output_keys is not None else self.plan.output_channels,
             "interrupt_before": interrupt_before,
             "interrupt_after": interrupt_after,
             "durability": durability,
@@ -259,7 +259,7 @@ class Pregel:
     ) -> Any:
         """Do what `invoke` does, asynchronously; plain functions run in threads."""
         options: dict[str, Any] = {
-            "output_keys": output_keys,
+            "output_keys": output_keys if output_keys is not None else self.plan.output_channels,
             "interrupt_before": interrupt_before,
             "interrupt_after": interrupt_after,
             "durability": durability,
@@ -383,7 +383,7 @@ class Pregel:
             if parent is not None and parent.run.saver is not None:
                 return parent.run.saver
             msg = "this graph has no checkpointer, so it keeps no state"
-            raise UsageError(msg, hint="compile it with one: builder.compile(checkpointer=InMemorySaver())")
+            raise InvalidConfigError(msg, hint="compile it with one: builder.compile(checkpointer=InMemorySaver())")
         return call_saver
 
     def _addressed(self, config: RunnableConfig) -> tuple[Pregel, RunnableConfig]:
@@ -415,7 +415,7 @@ class Pregel:
             config: Names the thread, and perhaps `checkpoint_id` and `checkpoint_ns`.
             subgraphs: Include the states of subgraphs in the tasks.
         """
-        saver = self._saver_for(config)
+        asked, saver = config, self._saver_for(config)
         graph, config = self._addressed(config)
         op = take_snapshot(
             graph.plan,
@@ -424,6 +424,7 @@ class Pregel:
             config,
             is_live=config[CONF].get("checkpoint_id") is None,
             subgraphs=subgraphs,
+            asked=asked,
         )
         reply = None
         try:
@@ -434,7 +435,7 @@ class Pregel:
 
     async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
         """Do what `get_state` does, asynchronously."""
-        saver = self._saver_for(config)
+        asked, saver = config, self._saver_for(config)
         graph, config = self._addressed(config)
         return await _asnapshot(
             graph,
@@ -443,6 +444,7 @@ class Pregel:
             config,
             is_live=config[CONF].get("checkpoint_id") is None,
             subgraphs=subgraphs,
+            asked=asked,
         )
 
     def get_state_history(
@@ -566,8 +568,9 @@ async def _asnapshot(
     *,
     is_live: bool,
     subgraphs: bool,
+    asked: RunnableConfig | None = None,
 ) -> StateSnapshot:
-    op = take_snapshot(graph.plan, saved, saver, config, is_live=is_live, subgraphs=subgraphs)
+    op = take_snapshot(graph.plan, saved, saver, config, is_live=is_live, subgraphs=subgraphs, asked=asked)
     reply = None
     try:
         while True:

@@ -141,7 +141,7 @@ class Machine:
                     f"a Send goes to {send.node!r}, which isn't a node of this graph",
                     hint=f"nodes are: {', '.join(sorted(self.plan.nodes))}",
                 )
-            path = (PUSH, at)
+            path = (PUSH, at, False)
             id_ = task_id(self.checkpoint_id, self.ns, str(self.step), send.node, PUSH, str(at))
             tasks[id_] = Task(id_, send.node, path, node, send.arg, (PUSH,), self.ns)
 
@@ -207,8 +207,6 @@ class Machine:
     def _note_seen(self, tasks: Sequence[Task | Writes]) -> None:
         versions = self.versions
         for task in tasks:
-            if not task.triggers:
-                continue
             seen = self.seen.setdefault(task.name, {})
             for trigger in task.triggers:
                 if trigger in versions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -109,9 +110,28 @@ class Node:
 
     @property
     def subgraph(self) -> Any:
-        """The graph that this node is, if it is one."""
+        """The graph that this node is, or that its function calls by name; None if there is none."""
         target = self.action.target if self.action else None
-        return target if hasattr(target, "plan") and hasattr(target, "get_state") else None
+        return next((found for found in (target, *_named_in(target)) if _is_graph(found)), None)
+
+
+def _is_graph(value: Any) -> bool:
+    return hasattr(value, "plan") and hasattr(value, "get_state")
+
+
+def _named_in(target: Any) -> list[Any]:
+    """Return what a function names from outside of itself."""
+    if not inspect.isfunction(target):
+        return []
+    cells = [cell.cell_contents for cell in target.__closure__ or () if _is_filled(cell)]
+    return [*cells, *(target.__globals__[name] for name in target.__code__.co_names if name in target.__globals__)]
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:  # not assigned yet
+        return False
 
 
 class Plan:

@@ -142,7 +142,7 @@ class Run:
         self._answers: dict[str, Any] = {}
         self._null_answers: list[Any] = []
         self._null_consumed = False
-        self._pending: list[tuple[str, str, Any]] = []
+        self.pending: list[tuple[str, str, Any]] = []
         self._unsaved: list[Any] = []
         self._single: Task | None = None
         self._head: str | None = None
@@ -212,6 +212,7 @@ class Run:
             self.interrupts = tuple(stop.args[0])
             yield from self._at_exit(failed=True)
             self._emit_stop()
+            self._show_finished()
             if self.parent is not None:
                 raise
         except BaseException as error:
@@ -234,15 +235,20 @@ class Run:
         machine = self.machine
         machine.stop = machine.step + self.settings.limit + 1
         self.resuming = bool(machine.versions) and self._is_resume(value, saved)
-        if isinstance(value, Command):
+        is_command = isinstance(value, Command) and (value.resume is not None or bool(machine.versions))
+        if is_command:
             yield from self._take_command(value)
-        elif value is None and self._is_replay():
-            yield from self._fork()
         self._apply_null_writes()
         if self.resuming:
             machine.note_stop()
+            if value is None and self._is_replay(saved):
+                yield from self._fork()
+            elif saved is not None:
+                parent = saved.parent_config
+                parent_id = parent[CONF]["checkpoint_id"] if parent else None
+                self._last_checkpoint = (dict(saved.metadata), parent_id)
             self._emit_values()
-        elif value is not None and not isinstance(value, Command):
+        elif value is not None and not is_command:
             yield from self._take_input(value)
         elif not machine.versions:
             raise EmptyInputError(
@@ -258,7 +264,7 @@ class Run:
         machine.restore(saved.checkpoint)
         machine.step = int(saved.metadata.get("step", -2)) + 1
         self._parent_id = saved.checkpoint["id"]
-        self._pending = list(saved.pending_writes or ())
+        self.pending = list(saved.pending_writes or ())
 
     def _is_resume(self, value: Any, saved: CheckpointTuple | None) -> bool:
         if self.parent is not None:
@@ -267,33 +273,39 @@ class Run:
             return True
         return bool(saved and self.run_id and saved.metadata.get("run_id") == self.run_id)
 
-    def _is_replay(self) -> bool:
-        """Tell whether the caller addressed a checkpoint to run again from."""
-        return self.settings.checkpoint_id is not None and bool(self.machine.versions)
+    def _is_replay(self, saved: CheckpointTuple | None) -> bool:
+        """Tell whether the caller addressed a checkpoint to run again from.
+
+        A head that an update or a fork made hasn't run yet: going on from it is no replay.
+        """
+        if self.settings.checkpoint_id is None or saved is None:
+            return False
+        return saved.checkpoint["id"] != self._head or saved.metadata.get("source") not in ("update", "fork")
 
     def _fork(self) -> Loop:
         """Make a copy of the addressed checkpoint the head: its tasks run again."""
-        self._pending = []
+        self.pending = []
+        self.machine.updated = None
         yield from self._checkpoint("fork")
 
     def _take_command(self, command: Command[Any]) -> Loop:
-        if self._is_replay() and self.settings.checkpoint_id != self._head:
-            yield from self._fork()
         writes = command_writes(command)
         if command.resume is not None:
             writes = [(name, self._addressed(value) if name == RESUME else value) for name, value in writes]
         if not writes:
             raise EmptyInputError("the Command is empty", hint="give it an update, a goto or a resume value")
-        self._pending = [w for w in self._pending if w[0] != NULL_TASK_ID]
-        self._pending += [(NULL_TASK_ID, name, value) for name, value in writes]
+        if self.settings.checkpoint_id not in (None, self._head):
+            self.pending = []  # an old checkpoint: its tasks run again
+        self.pending = [w for w in self.pending if w[0] != NULL_TASK_ID]
+        self.pending += [(NULL_TASK_ID, name, value) for name, value in writes]
         if self._parent_id is not None:
             yield from self._put_writes([TaskWrites(NULL_TASK_ID, "", writes)])
 
     def open_interrupts(self) -> dict[str, Interrupt]:
         """Return the questions that are open on the loaded checkpoint, by id."""
-        done = {tid for tid, name, _ in self._pending if name not in CONTROL_WRITES}
+        done = {tid for tid, name, _ in self.pending if name not in CONTROL_WRITES}
         found: dict[str, Interrupt] = {}
-        for tid, name, value in self._pending:
+        for tid, name, value in self.pending:
             if name == INTERRUPT and tid not in done:
                 found.update((i.id, i) for i in (value if isinstance(value, (list, tuple)) else (value,)))
         return found
@@ -332,7 +344,7 @@ class Run:
         return {id_: resume for id_ in is_open} or resume
 
     def _apply_null_writes(self) -> None:
-        mine = [(name, value) for tid, name, value in self._pending if tid == NULL_TASK_ID]
+        mine = [(name, value) for tid, name, value in self.pending if tid == NULL_TASK_ID]
         for name, value in mine:
             if name == RESUME and _is_addressed(value):
                 self._answers.update(value)
@@ -346,19 +358,18 @@ class Run:
         machine = self.machine
         dropped = list(machine.tasks().values()) if machine.versions else []
         machine.apply([*dropped, Writes((), INPUT, (), [(self.plan.input_channel, value)])])
-        self._pending = []
+        self.pending = []
         yield from self._checkpoint("input")
-        self._emit_values()
 
     def _supersteps(self) -> Loop:
         machine = self.machine
         settings = self.settings
         while True:
-            if machine.step > machine.stop:
-                raise self._too_many_steps()
             self._check_stop_request()
             tasks = self._plan()
             self._emit_checkpoint()
+            if machine.step > machine.stop:
+                raise self._too_many_steps()
             if not tasks:
                 return
             if settings.interrupt_before and machine.stops(settings.interrupt_before, tasks.values()):
@@ -373,8 +384,8 @@ class Run:
 
     def _plan(self) -> dict[str, Task]:
         tasks = self.tasks = self.machine.tasks()
-        if self._pending and tasks:
-            for tid, name, value in self._pending:
+        if self.pending and tasks:
+            for tid, name, value in self.pending:
                 task = tasks.get(tid)
                 if task is None or name in (ERROR, INTERRUPT):
                     continue
@@ -406,13 +417,14 @@ class Run:
 
     def _apply(self, tasks: list[Task]) -> Loop:
         self.machine.apply(tasks)
-        self._pending = []
+        self.pending = []
         if self.sink.wants("values") and any(
             stream.writes_values(self.settings.output_keys, task.writes) for task in tasks
         ):
             self._emit_values()
         yield from self._checkpoint("loop")
         self.resuming = False
+        self.tasks = {}
         self._answers = {}
 
     def _check_stop_request(self) -> None:
@@ -468,7 +480,7 @@ class Run:
 
     def _task_writes(self, task: Task) -> TaskWrites:
         if isinstance(task.failure, GraphInterrupt):
-            writes: list[tuple[str, Any]] = [(INTERRUPT, task.interrupts)] if task.interrupts else []
+            writes: list[tuple[str, Any]] = [(INTERRUPT, list(task.interrupts))] if task.interrupts else []
         elif isinstance(task.failure, GraphBubbleUp):
             writes = []
         elif task.failure is not None:
@@ -606,7 +618,7 @@ class Run:
         if deferred is not None:
             prepared.append(self._prepare(deferred[1], list(self.tasks.values())))
             self._head = self.machine.checkpoint_id
-        nulls = [(name, value) for tid, name, value in self._pending if tid == NULL_TASK_ID]
+        nulls = [(name, value) for tid, name, value in self.pending if tid == NULL_TASK_ID]
         if failed and nulls and self._parent_id == self.machine.checkpoint_id:
             writes = [TaskWrites(NULL_TASK_ID, "", nulls)]
             prepared.append(self._prepare(Commit(**self._place(), writes=writes), ()))
@@ -631,9 +643,16 @@ class Run:
         self._emit("values", lambda: self.machine.read(self.settings.output_keys))
 
     def _emit_stop(self) -> None:
-        if not self.interrupts and self.is_stopped:
+        if not self.interrupts:
             self._emit("updates", lambda: {INTERRUPT: ()})
-            self._emit("values", lambda: self.machine.read(self.settings.output_keys))
+
+    def _show_finished(self) -> None:
+        """Let the output include what tasks of the stopped superstep have finished; it counts once the step does."""
+        finished = [task for task in self.tasks.values() if task.is_finished]
+        if finished and self.parent is None:
+            self.machine.apply(finished)
+            if any(stream.writes_values(self.settings.output_keys, task.writes) for task in finished):
+                self._emit_values()
 
     def _emit_starts(self, tasks: Sequence[Task]) -> None:
         sink = self.sink

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from perdure.channels.base import MISSING
 from perdure.checkpoint.serde.types import RESUME
 from perdure.constants import CONF, NS_END, NS_SEP, SCOPE_KEY
-from perdure.errors import GraphInterrupt, UsageError
+from perdure.errors import GraphInterrupt
 from perdure.pregel.task import Task, interrupt_id
 from perdure.runtime import ExecutionInfo, Runtime, no_writer
 from perdure.types import Interrupt, RunnableConfig
@@ -49,9 +49,6 @@ class TaskScope:
     def ask(self, value: Any) -> Any:
         """Return the answer to the task's next question, or raise `GraphInterrupt` with it."""
         run, task = self.run, self.task
-        if run.saver is None:
-            msg = f"node {task.name!r} called interrupt(), and the graph has no checkpointer to remember where it stopped"
-            raise UsageError(msg, hint="compile it with one: builder.compile(checkpointer=InMemorySaver())")
         nth = self.asked
         self.asked += 1
         if nth < len(task.resume):
@@ -103,10 +100,13 @@ class TaskScope:
     def metadata(self) -> dict[str, Any]:
         """Return the metadata that the task's config carries."""
         task = self.task
+        run = self.run
+        place = {"thread_id": run.thread_id} if run.thread_id is not None else {}
         return {
-            **(self.run.config.get("metadata") or {}),
+            **place,
+            **(run.config.get("metadata") or {}),
             **(task.node.metadata or {}),
-            "langgraph_step": self.run.machine.step,
+            "langgraph_step": run.machine.step,
             "langgraph_node": task.name,
             "langgraph_triggers": task.triggers,
             "langgraph_path": task.path,
@@ -115,9 +115,7 @@ class TaskScope:
 
     def message_metadata(self) -> dict[str, Any]:
         """Return what the stream mode `messages` tells beside a message."""
-        run = self.run
-        place = {"thread_id": run.thread_id} if run.thread_id is not None else {}
-        return {**run.config_scalars(), **place, **self.metadata(), "checkpoint_ns": self.task.ns}
+        return {**self.metadata(), "checkpoint_ns": self.task.ns}
 
     def config(self) -> RunnableConfig:
         """Return the task's config, made once a task."""

@@ -55,16 +55,19 @@ def take_snapshot(
     *,
     is_live: bool,
     subgraphs: bool,
+    asked: RunnableConfig | None = None,
 ) -> SnapshotOp:
     """Make the snapshot of a stored checkpoint.
 
     Args:
+        asked: The config as the caller gave it, to show where there is no checkpoint.
         is_live: Show the thread as it stands, with the output of tasks that have finished already; otherwise
             as it was when the checkpoint was made.
         subgraphs: Include the states of subgraphs, not only their addresses.
     """
     if saved is None:
-        return StateSnapshot({}, (), config, None, None, None, (), ())
+        asked = asked if asked is not None else config
+        return StateSnapshot({}, (), asked, None, None, None, (), ())
     ns = saved.config[CONF].get("checkpoint_ns", "")
     machine = machine_at(plan, ns, saver, saved)
     pending = list(saved.pending_writes or ())
@@ -153,7 +156,7 @@ def checkpoint_payload(run: Run, metadata: dict[str, Any], parent_id: str | None
         found = {**conf, "checkpoint_id": id_}
         if parents:
             found["checkpoint_map"] = {**parents, run.machine.ns: id_}
-        return {**run.config, CONF: found}  # type: ignore[typeddict-item,return-value]  # a copy of a config
+        return {CONF: found}
 
     output = run.plan.stream_channels
     return {
@@ -162,11 +165,27 @@ def checkpoint_payload(run: Run, metadata: dict[str, Any], parent_id: str | None
         "values": run.machine.read(output),
         "metadata": metadata,
         "next": [task.name for task in run.tasks.values()],
-        "tasks": [_task_event(task) for task in run.tasks.values()],
+        "tasks": [_task_event(run, task) for task in run.tasks.values()],
     }
 
 
-def _task_event(task: Task) -> dict[str, Any]:
-    return {"id": task.id, "name": task.name, "interrupts": [stream.as_dict(i) for i in task.interrupts], "state": None}
+def _task_event(run: Run, task: Task) -> dict[str, Any]:
+    found = task_results(task, run.pending, run.plan.stream_channels)
+    event: dict[str, Any] = {"id": task.id, "name": task.name}
+    if found.error is not None:
+        event["error"] = found.error
+    elif found.result is not None:
+        event["result"] = found.result
+    return {**event, "interrupts": tuple(map(stream.as_dict, found.interrupts)), "state": _subgraph_config(run, task)}
+
+
+def _subgraph_config(run: Run, task: Task) -> RunnableConfig | None:
+    graph = task.node.subgraph
+    if graph is None or graph.checkpointer is False or run.thread_id is None:
+        return None
+    from perdure.pregel.scope import strip_task_ids
+
+    ns = strip_task_ids(task.ns) if graph.checkpointer is True else task.ns
+    return {CONF: {"thread_id": run.thread_id, "checkpoint_ns": ns}}
 
 

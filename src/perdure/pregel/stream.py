@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT
 from perdure.constants import TAG_HIDDEN
-from perdure.errors import InvalidConfigError
+from perdure.errors import GraphBubbleUp, InvalidConfigError
 
 if TYPE_CHECKING:
     from perdure.pregel.task import Task
@@ -48,11 +48,7 @@ class Sink:
     def put(self, ns: tuple[str, ...], mode: str, payload: Any) -> None:
         """Add an event; safe from any thread."""
         if ns and not self.subgraphs:
-            if mode not in _LIVE:
-                return
-            if mode == "messages":
-                return
-            ns = ()
+            return
         self.events.append((ns, mode, payload))
         if self.notify is not None:
             self.notify()
@@ -187,7 +183,7 @@ def map_updates(output: str | Sequence[str], tasks: Iterable[Task], *, cached: b
 
 def as_dict(interrupt: Interrupt) -> dict[str, Any]:
     """Return an interrupt as the stream modes tell it."""
-    return {"value": interrupt.value, "id": interrupt.id}
+    return {"value": interrupt.value, "id": interrupt.id, "response_schema": interrupt.response_schema}
 
 
 def task_payload(task: Task) -> dict[str, Any]:
@@ -212,10 +208,11 @@ def result_of(output: str | Sequence[str], writes: Sequence[tuple[str, Any]]) ->
 
 def result_payload(task: Task, output: str | Sequence[str]) -> dict[str, Any]:
     """Return the payload of the mode `tasks` for a task that ended."""
+    failure = None if isinstance(task.failure, GraphBubbleUp) else task.failure
     return {
         "id": task.id,
         "name": task.name,
-        "error": repr(task.failure) if task.failure is not None else None,
+        "error": failure,
         "result": {} if task.failure is not None else result_of(output, task.writes),
         "interrupts": [as_dict(i) for i in task.interrupts],
     }

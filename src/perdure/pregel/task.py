@@ -88,7 +88,7 @@ class Task:
     @property
     def path_text(self) -> str:
         """The path as text whose order is the path's order."""
-        return "~" + ", ".join(f"{p:010d}" if isinstance(p, int) else p for p in self.path)
+        return "~" + ", ".join(f"{p:010d}" if isinstance(p, int) and not isinstance(p, bool) else str(p) for p in self.path)
 
     @property
     def is_finished(self) -> bool:

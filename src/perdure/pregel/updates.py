@@ -41,16 +41,18 @@ class Updater:
             if not updates:
                 msg = "a superstep of bulk_update_state needs at least one StateUpdate"
                 raise InvalidUpdateError(msg)
-            yield from self._superstep(list(updates), checkpoint_id)
+            yield from self._superstep(list(updates), checkpoint_id, is_live=checkpoint_id is None)
             checkpoint_id = self.config[CONF]["checkpoint_id"]
 
-    def _superstep(self, updates: list[StateUpdate], checkpoint_id: str | None) -> Loop:
+    def _superstep(self, updates: list[StateUpdate], checkpoint_id: str | None, *, is_live: bool) -> Loop:
         conf = {"thread_id": self.run.thread_id, "checkpoint_ns": self.run.settings.ns}
         saved: CheckpointTuple | None = yield Load({CONF: {**conf, "checkpoint_id": checkpoint_id} if checkpoint_id else conf})
         head = yield LoadHead()
         machine = machine_at(self.run.plan, self.run.settings.ns, self.saver, saved)
+        if saved is None:
+            machine.step = 0
         self.run.machine = machine
-        step = _Step(self, machine, saved, head)
+        step = _Step(self, machine, saved, head, is_live=is_live)
         as_node = updates[0].as_node
         if as_node in (END, INPUT, COPY) or (updates[0].values is None and as_node is None):
             if len(updates) > 1 and as_node != COPY:
@@ -64,7 +66,8 @@ class Updater:
 class _Step:
     """One superstep of updates on one checkpoint."""
 
-    def __init__(self, updater: Updater, machine: Machine, saved: CheckpointTuple | None, head: str | None) -> None:
+    def __init__(self, updater: Updater, machine: Machine, saved: CheckpointTuple | None, head: str | None, *, is_live: bool) -> None:
+        self.is_live = is_live
         self.updater = updater
         self.run = updater.run
         self.machine = machine
@@ -110,16 +113,17 @@ class _Step:
             raise InvalidUpdateError(msg)
         parent = self.saved.parent_config
         parent_id = parent[CONF]["checkpoint_id"] if parent else None
+        self.machine.updated = None
         yield from self._save("fork", [], parent_id=parent_id)
         if isinstance(then, list) and then:
             updates = [StateUpdate(*u) if isinstance(u, (tuple, list)) else StateUpdate(u) for u in then]
-            yield from self.updater._superstep(updates, self.updater.config[CONF]["checkpoint_id"])  # noqa: SLF001 - a part of this module
+            yield from self.updater._superstep(updates, self.updater.config[CONF]["checkpoint_id"], is_live=False)  # noqa: SLF001 - a part of this module
 
     # -- as nodes
 
     def as_nodes(self, updates: list[StateUpdate]) -> Loop:
         machine = self.machine
-        if self.saved is not None:
+        if self.is_live:
             self._apply_nulls()
             self._apply_finished()
         planned = [self._planned(update) for update in updates]
@@ -205,7 +209,7 @@ class _Step:
                 "channel_values": machine.values(),
                 "channel_versions": dict(machine.versions),
                 "versions_seen": {node: dict(seen) for node, seen in machine.seen.items()},
-                "updated_channels": None if machine.updated is None else sorted(machine.updated),
+                "updated_channels": sorted(machine.updated) if source == "input" and machine.updated is not None else None,
             },
             metadata=metadata,  # type: ignore[arg-type]  # the TypedDict plus what the caller's config adds
             new_versions=dict(machine.versions) if source == "fork" else {n: machine.versions[n] for n in machine.changed},
