@@ -10,9 +10,9 @@ from ormsgpack import packb, unpackb
 
 from perdure.checkpoint import records
 from perdure.checkpoint.address import Scope
-from perdure.checkpoint.base import ANY_HEAD
+from perdure.checkpoint.base import ANY_HEAD, Lease
 from perdure.checkpoint.frames import seal, unseal
-from perdure.checkpoint.operation import Op, Statement
+from perdure.checkpoint.operation import Op, Rows, Statement
 from perdure.checkpoint.records import Blob, Prepared, TaskRecord
 from perdure.checkpoint.sqltext import load_statements
 from perdure.errors import ConflictError, CorruptCheckpointError
@@ -24,6 +24,8 @@ _INLINE = 64
 
 _PIECES = 1 << 32
 """Pieces a namespace may have; a piece's key is the namespace's number times this, plus its own number."""
+
+_NOTHING = (None,) * 5
 
 _SCAN = 100
 """Rows read at once by a walk."""
@@ -83,15 +85,12 @@ def commit(prepared: Sequence[Prepared]) -> Op[bool]:
     """Store commits in their order; tell whether a holder shall stop."""
     stop = False
     for one in prepared:
-        if one.lease is not None:
-            stop = (yield from _check_lease(one)) or stop
-        yield from _commit_one(one)
+        stop = (yield from _commit_one(one)) or stop
     return stop
 
 
-def _check_lease(one: Prepared) -> Op[bool]:
-    lease = one.lease
-    [rows] = yield [(SQL["lease"], (lease.thread_id,))]
+def _check_lease(lease: Lease, rows: Rows) -> bool:
+    """Compare the stored lease with the one that a commit carries; tell whether its holder shall stop."""
     holder, generation, _, stop = rows[0] if rows else ("", 0, 0, 0)
     if (holder, generation) != (lease.holder, lease.generation):
         raise ConflictError(
@@ -103,12 +102,18 @@ def _check_lease(one: Prepared) -> Op[bool]:
     return bool(stop)
 
 
-def _commit_one(one: Prepared) -> Op[None]:
+def _commit_one(one: Prepared) -> Op[bool]:
+    stop = False
     where = (one.thread_id, one.checkpoint_ns)
-    [rows] = yield [(SQL["guard"], (*where, one.parent_id, one.checkpoint_id))]
-    ns, head, last_piece, parent, exists, its_parent = rows[0] if rows else (None,) * 6
-    if exists and its_parent == one.parent_id and not one.replaces:
-        return  # a retry after a lost reply
+    asking: list[Statement] = [(SQL["guard"], (*where, one.parent_id, one.checkpoint_id))]
+    if one.lease is not None:
+        asking.append((SQL["lease"], (one.lease.thread_id,)))
+    rows, *lease_rows = yield asking
+    if one.lease is not None:
+        stop = _check_lease(one.lease, lease_rows[0])
+    ns, head, last_piece, parent, done = rows[0] if rows else _NOTHING
+    if done and not one.replaces:
+        return stop  # a retry after a lost reply
     if one.expected_head is not ANY_HEAD:
         records.check_head(one, head)
     if ns is None:
@@ -138,6 +143,7 @@ def _commit_one(one: Prepared) -> Op[None]:
     for task, reply in zip(one.tasks, replies[first:], strict=False):
         if not reply:
             yield from _merge(ns, one.parent_id, task)
+    return stop
 
 
 def _versions_and_refs(frame: bytes | None) -> tuple[dict[str, Any] | None, dict[str, Ref]]:

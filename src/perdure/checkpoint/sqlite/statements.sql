@@ -1,16 +1,12 @@
 -- name: guard
--- Everything that a commit must know, in one statement.
+-- Everything that a commit must know. Scalar subqueries: as joins they take six times as long.
 SELECT
     n.ns,
     (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = n.ns) AS head,
     (SELECT max(piece) FROM perdure_pieces WHERE piece BETWEEN n.ns << 32 AND (n.ns << 32) + 4294967295) AS last_piece,
-    p.record AS parent,
-    c.checkpoint_id IS NOT NULL AS exists_already,
-    c.parent_id AS its_parent
-FROM perdure_namespaces AS n
-LEFT JOIN perdure_checkpoints AS p ON p.ns = n.ns AND p.checkpoint_id = ?3
-LEFT JOIN perdure_checkpoints AS c ON c.ns = n.ns AND c.checkpoint_id = ?4
-WHERE n.thread_id = ?1 AND n.checkpoint_ns = ?2;
+    (SELECT record FROM perdure_checkpoints WHERE ns = n.ns AND checkpoint_id = ?3) AS parent,
+    EXISTS (SELECT 1 FROM perdure_checkpoints WHERE ns = n.ns AND checkpoint_id = ?4 AND parent_id IS ?3) AS done
+FROM perdure_namespaces AS n WHERE n.thread_id = ?1 AND n.checkpoint_ns = ?2;
 
 -- name: find_namespace
 SELECT ns FROM perdure_namespaces WHERE thread_id = ? AND checkpoint_ns = ?;
