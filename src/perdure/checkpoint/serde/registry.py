@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar, overload
 
+from perdure.checkpoint.serde.schemas import collect_types
 from perdure.checkpoint.serde.shapes import Rebuild, TakeApart, shape_of
 from perdure.errors import SerializationError, UsageError
 
-__all__ = ["TypeRegistry", "default_registry", "register"]
+__all__ = ["TypeRegistry", "collect_types", "default_registry", "register"]
 
 C = TypeVar("C", bound=type)
 
