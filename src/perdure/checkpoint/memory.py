@@ -21,6 +21,7 @@ from perdure.checkpoint.base import (
     Commit,
     TaskWrites,
     V,
+    check_strategy,
     get_serializable_checkpoint_metadata,
 )
 from perdure.checkpoint.records import Blob, Prepared, TaskRecord, Write
@@ -335,6 +336,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
     ) -> None:
+        check_strategy(strategy)
         for thread_id in thread_ids:
             if strategy == "delete":
                 self.delete_thread(thread_id)

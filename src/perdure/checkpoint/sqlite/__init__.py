@@ -23,6 +23,7 @@ from perdure.checkpoint.base import (
     LeaseState,
     TaskWrites,
     V,
+    check_strategy,
     get_serializable_checkpoint_metadata,
 )
 from perdure.checkpoint.records import Prepared
@@ -83,7 +84,6 @@ class SqliteSaver(BaseCheckpointSaver[V]):
         self._connection = connection
         self._timeout = timeout
         self._driver = Driver(connection, synchronous)
-        self._synchronous = synchronous
         self._ready = False
         self._setup_lock = threading.Lock()
         self._lineage = records.Lineage()
@@ -141,8 +141,7 @@ class SqliteSaver(BaseCheckpointSaver[V]):
             if not self._ready:
                 schema.prepare_file(self._connection, self._timeout)
                 schema.migrate(self._connection, self._timeout)
-                level = "PRAGMA synchronous = " + self._synchronous
-                self._connection.execute(level)
+                self._driver.begin()
                 self._ready = True
 
     async def asetup(self) -> None:
@@ -429,9 +428,7 @@ class _Walk:
 
 
 def _pruning(thread_ids: Sequence[str], strategy: str) -> Callable[[], operations.Op[None]]:
-    if strategy == "keep_latest":
-        return partial(operations.prune, thread_ids)
-    if strategy == "delete":
-        return partial(operations.delete_threads, thread_ids)
-    raise InvalidConfigError(f"prune knows 'keep_latest' and 'delete', not {strategy!r}")
+    check_strategy(strategy)
+    make = operations.prune if strategy == "keep_latest" else operations.delete_threads
+    return partial(make, thread_ids)
 

@@ -75,7 +75,7 @@ class Driver:
 
     def __init__(self, connection: Connection, synchronous: str) -> None:
         self._connection = connection
-        self._hard = _SYNCHRONOUS[synchronous]
+        self._is_full = synchronous == "FULL"
         self._pid = os.getpid()
         # Reentrant: a finalizer may run in the middle of this thread's own call.
         self._mutex = threading.RLock()
@@ -85,6 +85,10 @@ class Driver:
         self._thread: threading.Thread | None = None
         self._ticks: dict[AbstractEventLoop, list[Job]] = {}
         self._closed = False
+
+    def begin(self) -> None:
+        """Set the connection up, once its tables are ready."""
+        self._connection.execute(_FULL if self._is_full else _NORMAL)
 
     # -- the two doors
 
@@ -250,14 +254,14 @@ class Driver:
         if reads:
             self._transact(reads, "BEGIN")
         if writes:
-            soft = self._hard is not None and all(job.soft for job in writes)
+            soft = self._is_full and all(job.soft for job in writes)
             if soft:
-                self._connection.execute(_SYNCHRONOUS_NORMAL)
+                self._connection.execute(_NORMAL)
             try:
                 self._transact(writes, "BEGIN IMMEDIATE")
             finally:
                 if soft:
-                    self._connection.execute(self._hard)  # type: ignore[arg-type]
+                    self._connection.execute(_FULL)
 
     def _transact(self, jobs: list[Job], begin: str) -> None:
         """Run jobs in one transaction; if one spoils it, each in its own."""
@@ -314,8 +318,8 @@ class Driver:
             op.close()
 
 
-_SYNCHRONOUS_NORMAL = "PRAGMA synchronous = NORMAL"
-_SYNCHRONOUS: dict[str, str | None] = {"FULL": "PRAGMA synchronous = FULL", "NORMAL": None}
+_FULL = "PRAGMA synchronous = FULL"
+_NORMAL = "PRAGMA synchronous = NORMAL"
 
 
 def _cause(error: BaseException | None) -> BaseException:
