@@ -34,7 +34,7 @@ from perdure.checkpoint import bridge, derived
 from perdure.checkpoint.ids import new_id, uuid6
 from perdure.checkpoint.serde.base import SerializerProtocol, maybe_add_typed_methods
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
-from perdure.errors import EmptyChannelError, UsageError
+from perdure.errors import EmptyChannelError, InvalidConfigError, UsageError
 from perdure.types import RunnableConfig
 
 __all__ = [
@@ -585,6 +585,16 @@ def _no_leases(saver: BaseCheckpointSaver[Any]) -> UsageError:
         f"{type(saver).__name__} has no leases",
         hint="ask `saver.leases` first; turns within one process need none",
     )
+
+
+def check_strategy(strategy: str) -> None:
+    """Check a pruning strategy.
+
+    Raises:
+        InvalidConfigError: There is none of that name.
+    """
+    if strategy not in ("keep_latest", "delete"):
+        raise InvalidConfigError(f"prune knows 'keep_latest' and 'delete', not {strategy!r}")
 
 
 def get_checkpoint_id(config: RunnableConfig) -> str | None:

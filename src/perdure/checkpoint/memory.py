@@ -21,6 +21,7 @@ from perdure.checkpoint.base import (
     Commit,
     TaskWrites,
     V,
+    check_strategy,
     get_serializable_checkpoint_metadata,
 )
 from perdure.checkpoint.records import Blob, Prepared, TaskRecord, Write
@@ -68,6 +69,14 @@ class _Space:
             tasks[task.task_id] = (task.task_path, task.writes)
         else:
             tasks[task.task_id] = (old[0], records.merge_writes(old[1], task.writes))
+
+    def find(self, channel: str, version: Any) -> Blob | None:
+        """Find the value that a channel had when it was of this version."""
+        for checkpoint_id in reversed(self.ids):
+            record = self.records[checkpoint_id]
+            if record.versions.get(channel) == version and channel in record.refs:
+                return record.refs[channel]
+        return None
 
     def remove(self, gone: set[str]) -> None:
         self.ids = [i for i in self.ids if i not in gone]
@@ -137,7 +146,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
     ) -> CheckpointTuple:
         header = records.decode_header(self.serde, record.header)
         return records.decode_tuple(
-            self.serde, place, record.parent_id, header, record.refs, tasks
+            self.serde, place, record.parent_id, header, record.versions, record.refs, tasks
         )
 
     def list(
@@ -284,20 +293,17 @@ class InMemorySaver(BaseCheckpointSaver[V]):
 
     @staticmethod
     def _record(one: Prepared, parent: _Record | None, space: _Space | None) -> _Record:
-        def find_earlier(channel: str, version: Any) -> Blob | None:
-            for checkpoint_id in reversed(space.ids if space else []):
-                record = space.records[checkpoint_id]  # type: ignore[union-attr]
-                if record.versions.get(channel) == version and channel in record.refs:
-                    return record.refs[channel]
-            return None
-
-        refs, stored = records.inherit(
+        found = records.inherit(
             one,
             None if parent is None else parent.versions,
             {} if parent is None else parent.refs,
-            find_earlier,
         )
-        refs.update(stored)
+        refs = found.refs
+        for channel, version in found.missing.items():
+            earlier = space and space.find(channel, version)
+            if earlier:
+                refs[channel] = earlier
+        refs.update(found.stored)
         assert one.header is not None
         return _Record(one.parent_id, one.header, one.run_id, one.versions, refs)
 
@@ -330,6 +336,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
     ) -> None:
+        check_strategy(strategy)
         for thread_id in thread_ids:
             if strategy == "delete":
                 self.delete_thread(thread_id)

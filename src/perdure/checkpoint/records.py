@@ -8,8 +8,8 @@ channel's version alone: two branches may count the same versions with different
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from perdure.checkpoint.base import (
     ANY_HEAD,
@@ -74,7 +74,6 @@ class Header(NamedTuple):
 
     v: int
     ts: str
-    channel_versions: dict[str, Any]
     versions_seen: dict[str, dict[str, Any]]
     updated_channels: list[str] | None
     metadata: CheckpointMetadata
@@ -160,7 +159,6 @@ def _encode_header(
             [
                 checkpoint["v"],
                 checkpoint["ts"],
-                checkpoint["channel_versions"],
                 checkpoint["versions_seen"],
                 updated,
                 metadata,
@@ -168,7 +166,7 @@ def _encode_header(
             ]
         )
     except SerializationError as e:
-        e.path = "$.metadata" + e.path.removeprefix("$[5]") if e.path.startswith("$[5]") else e.path
+        e.path = e.path.replace("$[4]", "$.metadata", 1)
         raise
 
 
@@ -248,45 +246,61 @@ def merge_writes(old: Iterable[Write], new: Iterable[Write]) -> list[Write]:
     return [by_index[index] for index in sorted(by_index)]
 
 
+class Inheritance(NamedTuple, Generic[R]):
+    """Where the values of a checkpoint come from.
+
+    Attributes:
+        refs: References taken over from the parent.
+        stored: Values that the checkpoint must store itself.
+        missing: Channels and versions that neither has; an earlier checkpoint of the thread may.
+    """
+
+    refs: dict[str, R]
+    stored: dict[str, Blob]
+    missing: dict[str, Any]
+
+
 def inherit(
-    prepared: Prepared,
-    parent_versions: dict[str, Any] | None,
-    parent_refs: Mapping[str, R],
-    find_earlier: Callable[[str, Any], R | None],
-) -> tuple[dict[str, R], dict[str, Blob]]:
-    """Return the references that a checkpoint takes over, and the values it must store itself.
+    prepared: Prepared, parent_versions: dict[str, Any] | None, parent_refs: Mapping[str, R]
+) -> Inheritance[R]:
+    """Find where the values of a checkpoint come from.
 
     Args:
         prepared: The checkpoint.
         parent_versions: The parent's channel versions; None if there is no such checkpoint.
         parent_refs: The parent's references.
-        find_earlier: Looks in the thread for a reference of this channel and version.
 
     Raises:
         ConflictError: Values were left out for a parent that is not there (any more).
     """
-    if parent_versions is None and prepared.relies:
-        raise ConflictError(
-            f"the parent {prepared.parent_id} of checkpoint {prepared.checkpoint_id} is not stored",
-            hint="was the thread deleted, or pruned, while it ran?",
-            thread_id=prepared.thread_id,
-            checkpoint_id=prepared.parent_id,
-        )
+    if parent_versions is None:
+        if prepared.relies:
+            raise _orphan(prepared)
+        parent_versions = {}
     pieces = prepared.pieces
-    stored = {channel: blob for channel, blob in pieces.items() if blob is not None}
-    refs: dict[str, R] = {}
-    known = parent_versions or {}
+    found: Inheritance[R] = Inheritance(
+        {}, {channel: blob for channel, blob in pieces.items() if blob is not None}, {}
+    )
     for channel, version in prepared.versions.items():
         if channel in pieces:
             continue
-        if known.get(channel) == version:
+        if parent_versions.get(channel) == version:
             if channel in parent_refs:
-                refs[channel] = parent_refs[channel]
+                found.refs[channel] = parent_refs[channel]
         elif channel in prepared.offered:
-            stored[channel] = prepared.offered[channel]
-        elif (earlier := find_earlier(channel, version)) is not None:
-            refs[channel] = earlier
-    return refs, stored
+            found.stored[channel] = prepared.offered[channel]
+        else:
+            found.missing[channel] = version
+    return found
+
+
+def _orphan(prepared: Prepared) -> ConflictError:
+    return ConflictError(
+        f"the parent {prepared.parent_id} of checkpoint {prepared.checkpoint_id} is not stored",
+        hint="was the thread deleted, or pruned, while it ran?",
+        thread_id=prepared.thread_id,
+        checkpoint_id=prepared.parent_id,
+    )
 
 
 def check_head(prepared: Prepared, head: str | None) -> None:
@@ -318,6 +332,7 @@ def decode_tuple(
     place: tuple[str, str, str],
     parent_id: str | None,
     header: Header,
+    versions: Mapping[str, Any],
     values: Mapping[str, Blob],
     tasks: Iterable[TaskRecord],
 ) -> CheckpointTuple:
@@ -335,7 +350,7 @@ def decode_tuple(
         "channel_values": {
             channel: decode_value(serde, place, channel, blob) for channel, blob in values.items()
         },
-        "channel_versions": header.channel_versions,
+        "channel_versions": dict(versions),
         "versions_seen": header.versions_seen,
         "updated_channels": header.updated_channels,
         **header.others,

@@ -1,5 +1,6 @@
 """Turn values into typed bytes and back."""
 
 from perdure.checkpoint.serde.registry import register
+from perdure.checkpoint.serde.schemas import collect_types
 
-__all__ = ["register"]
+__all__ = ["collect_types", "register"]

@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar, overload
 
+from perdure.checkpoint.serde.schemas import collect_types
 from perdure.checkpoint.serde.shapes import Rebuild, TakeApart, shape_of
 from perdure.errors import SerializationError, UsageError
 
-__all__ = ["TypeRegistry", "default_registry", "register"]
+__all__ = ["TypeRegistry", "collect_types", "default_registry", "register"]
 
 C = TypeVar("C", bound=type)
 
@@ -97,16 +98,18 @@ class TypeRegistry:
     def for_name(self, name: str) -> Entry | None:
         """Return the entry of a stored name, None if it isn't registered.
 
-        A subclass of a registered class counts as registered with it.
+        A subclass of a registered class counts as registered with it; so do LangChain's messages, if installed.
         """
         entry = self._by_name.get(name)
-        if entry is None:
-            for cls in list(self._by_class):
-                for sub in _subclasses(cls):
-                    if type_name(sub) == name and (entry := _entry(sub, None, None, None)):
-                        self._add(entry)
-                        return entry
-        return entry
+        if entry is not None:
+            return entry
+        if name in _MESSAGES:
+            self.register_types(_messages())
+        for cls in list(self._by_class):
+            for sub in _subclasses(cls):
+                if type_name(sub) == name:
+                    self.register_types((sub,))
+        return self._by_name.get(name)
 
 
 def _entry(
@@ -120,6 +123,31 @@ def _entry(
         return None
     signature = (shape.kind, *shape.parts)
     return Entry(name, cls, signature, encode or shape.take_apart, decode or shape.rebuild)
+
+
+_MESSAGES = frozenset(
+    f"langchain_core.messages.{module}:{cls}{kind}"
+    for module, cls in (
+        ("ai", "AIMessage"),
+        ("chat", "ChatMessage"),
+        ("function", "FunctionMessage"),
+        ("human", "HumanMessage"),
+        ("system", "SystemMessage"),
+        ("tool", "ToolMessage"),
+    )
+    for kind in ("", "Chunk")
+) | {"langchain_core.messages.modifier:RemoveMessage"}
+
+
+def _messages() -> Iterator[type]:
+    try:
+        from langchain_core import messages
+    except ImportError:
+        return
+    for name in _MESSAGES:
+        cls = getattr(messages, name.partition(":")[2], None)
+        if isinstance(cls, type):
+            yield cls
 
 
 def _subclasses(cls: type) -> Iterator[type]:

@@ -1,0 +1,122 @@
+"""Cases: `delete_thread`, `delete_for_runs`, `copy_thread`, `prune`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perdure.checkpoint.conformance.case import (
+    Case,
+    collector,
+    expect,
+    expect_error,
+    id_of,
+    ids,
+    place,
+    put,
+    values,
+)
+
+CASES: list[Case] = []
+case = collector(CASES)
+extended = collector(CASES, "commit")
+
+_BIG = "b" * 500  # longer than what a store may keep beside the checkpoint
+
+
+@case
+async def delete_thread_deletes_all_of_it_and_nothing_else(saver: Any) -> None:
+    for thread in ("gone", "kept"):
+        root = await put(saver, {"x": _BIG}, config=place(thread))
+        await saver.put_writes(root, [("x", 1)], "task")
+        await put(saver, {"x": 1}, config=place(thread, "sub"))
+    await saver.delete_thread("gone")
+    await saver.delete_thread("never was")
+    expect(await saver.list({"configurable": {"thread_id": "gone"}}), [], "the deleted thread")
+    expect(await saver.threads(), ["kept"], "threads")
+    found = await saver.get_tuple(place("kept"))
+    expect(found.checkpoint["channel_values"], {"x": _BIG}, "the other thread")
+    again = await put(saver, {"y": 1}, config=place("gone"))
+    expect((await saver.get_tuple(again)).pending_writes, [], "a new thread of that name")
+    expect(await values(saver, again), {"y": 1}, "its values")
+
+
+@extended
+async def delete_for_runs_keeps_what_others_need(saver: Any) -> None:
+    first = await put(saver, {"a": _BIG, "b": 1}, versions={"a": 1, "b": 1}, run_id="r1")
+    second = await put(saver, {"b": 2}, config=first, versions={"a": 1, "b": 2}, new={"b": 2}, run_id="r2")
+    sub = await put(saver, {"x": _BIG}, config=place("t", "sub"), run_id="r1")
+    await saver.put_writes(first, [("x", 1)], "task")
+    await saver.delete_for_runs(["r1", "never was"])
+    await saver.delete_for_runs([])
+    expect(await ids(saver, {"configurable": {"thread_id": "t"}}), [id_of(second)], "checkpoints left")
+    expect(await saver.get_tuple(sub), None, "other namespaces")
+    expect(await values(saver, second), {"a": _BIG, "b": 2}, "an inherited value")
+    found = await saver.get_tuple(second)
+    expect(found.parent_config, first, "the name of the parent")
+
+
+@case
+async def copy_thread_copies_everything(saver: Any) -> None:
+    first = await put(saver, {"a": _BIG, "b": 1}, versions={"a": 1, "b": 1}, step=0)
+    await saver.put_writes(first, [("b", 2)], "task-2", "path-1")
+    await saver.put_writes(first, [("b", 3)], "task-1", "path-2")
+    second = await put(saver, {"b": 2}, config=first, versions={"a": 1, "b": 2}, new={"b": 2}, step=1)
+    await put(saver, {"x": 1}, config=place("t", "sub"))
+    await saver.copy_thread("t", "copy")
+    await saver.copy_thread("never was", "nothing")
+    for original in (first, second):
+        found = await saver.get_tuple(original)
+        copied = await saver.get_tuple(place("copy", "", id_of(original)))
+        expect(copied.checkpoint, found.checkpoint, "checkpoint")
+        expect(copied.metadata, found.metadata, "metadata")
+        expect(copied.pending_writes, found.pending_writes, "writes")
+    expect(len(await saver.list({"configurable": {"thread_id": "copy"}})), 3, "checkpoints")
+    await saver.delete_thread("t")
+    expect(await values(saver, place("copy")), {"a": _BIG, "b": 2}, "after the source was deleted")
+
+
+@extended
+async def copy_thread_adds_to_what_is_there(saver: Any) -> None:
+    mine = await put(saver, {"x": "mine" * 50}, config=place("copy"))
+    theirs = await put(saver, {"x": "theirs" * 50})
+    await saver.copy_thread("t", "copy")
+    await saver.copy_thread("t", "copy")
+    await saver.copy_thread("t", "t")
+    expect(await ids(saver, place("copy")), [id_of(theirs), id_of(mine)], "checkpoints")
+    expect(await values(saver, mine), {"x": "mine" * 50}, "what was there")
+    expect(await values(saver, place("copy")), {"x": "theirs" * 50}, "what came")
+
+
+@extended
+async def prune_keeps_the_heads(saver: Any) -> None:
+    first = await put(saver, {"a": _BIG, "b": 1}, versions={"a": 1, "b": 1})
+    await saver.put_writes(first, [("b", 0)], "task")
+    second = await put(saver, {"b": 2}, config=first, versions={"a": 1, "b": 2}, new={"b": 2})
+    await saver.put_writes(second, [("b", 3)], "task")
+    sub = await put(saver, {"x": 1}, config=await put(saver, {"x": 0}, config=place("t", "sub")))
+    other = await put(saver, config=await put(saver, config=place("other")))
+    await saver.prune(["t", "never was"])
+    await saver.prune([])
+    expect(await ids(saver, place()), [id_of(second)], "root")
+    expect(await ids(saver, place("t", "sub")), [id_of(sub)], "sub")
+    expect(len(await saver.list(place("other"))), 2, "the other thread")
+    expect(await values(saver, place()), {"a": _BIG, "b": 2}, "values")
+    expect((await saver.get_tuple(place())).pending_writes, [("task", "b", 3)], "writes")
+    third = await put(saver, {"b": 4}, config=second, versions={"a": 1, "b": 4}, new={"b": 4})
+    expect(await values(saver, third), {"a": _BIG, "b": 4}, "the next checkpoint")
+    expect((await saver.get_tuple(other)).config, other, "the other thread's head")
+
+
+@case
+async def prune_can_delete(saver: Any) -> None:
+    await put(saver, config=await put(saver))
+    await put(saver, config=place("other"))
+    await saver.prune(["t"], strategy="delete")
+    expect(await saver.threads(), ["other"], "threads")
+
+
+@extended
+async def prune_refuses_what_it_does_not_know(saver: Any) -> None:
+    await put(saver)
+    await expect_error(ValueError, saver.prune(["t"], strategy="everything"), "an unknown strategy")
+    expect(await saver.threads(), ["t"], "threads")

@@ -1,0 +1,350 @@
+"""Runs operations on one SQLite connection: transactions, retries, and the sharing of commits.
+
+Theory of operation:
+
+1. One caller at a time *leads*: it alone uses the connection. Those who come meanwhile leave their jobs in a queue and sleep.
+2. A leader takes its own jobs and all queued ones and runs them in one transaction, so that they share one
+   commit and its fsync. Then it wakes them, and the first of those who came since leads.
+3. A sync caller leads in its own thread: without others there is no hop. Async callers' jobs are collected for one tick of
+   their event loop and handed together to a thread of the driver's; one call wakes all that are done.
+4. Jobs of one transaction don't fail for each other. One that raises before it has changed anything just fails. One that
+   raises after it has changed something makes the transaction roll back, and every job runs anew, by itself.
+5. Reads run first, in a transaction of their own, and don't wait for the commit.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from perdure.checkpoint.operation import Op
+from perdure.checkpoint.sqlite.connection import Connection, is_busy, mapped
+from perdure.errors import StorageError, TransientStorageError, UsageError
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
+
+T = TypeVar("T")
+
+_ATTEMPTS = 3
+
+
+class Job:
+    """An operation to run, and how it went.
+
+    Attributes:
+        make: Makes the operation; anew for each attempt.
+        writes: Whether it changes the database.
+        soft: Whether it may be lost at a power failure, so that its commit needs no fsync.
+    """
+
+    __slots__ = ("error", "future", "make", "result", "soft", "writes")
+
+    def __init__(self, make: Callable[[], Op[Any]], *, writes: bool, soft: bool = False) -> None:
+        self.make = make
+        self.writes = writes
+        self.soft = soft
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.future: Future[Any] | None = None
+
+
+class _Ticket:
+    """Jobs that wait for a leader, and the sleeper to wake."""
+
+    __slots__ = ("done", "jobs", "wake")
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
+        self.done = False
+        self.wake = threading.Event()
+
+
+class Driver:
+    """Owns a connection.
+
+    Args:
+        connection: The connection; nobody else may use it.
+        synchronous: How a commit is made durable: `FULL` or `NORMAL`, see `SqliteSaver`.
+    """
+
+    def __init__(self, connection: Connection, synchronous: str) -> None:
+        self._connection = connection
+        self._is_full = synchronous == "FULL"
+        self._pid = os.getpid()
+        # Reentrant: a finalizer may run in the middle of this thread's own call.
+        self._mutex = threading.RLock()
+        self._leader: int | None = None
+        self._queue: deque[_Ticket] = deque()
+        self._inbox: SimpleQueue[list[Job] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._ticks: dict[AbstractEventLoop, list[Job]] = {}
+        self._closed = False
+
+    def begin(self) -> None:
+        """Set the connection up, once its tables are ready."""
+        self._connection.execute(_FULL if self._is_full else _NORMAL)
+
+    # -- the two doors
+
+    def run(
+        self, make: Callable[[], Op[T]], *, writes: bool = False, soft: bool = False, later: bool = False
+    ) -> T:
+        """Run an operation now, in this thread or as part of another's transaction.
+
+        Args:
+            make: Makes the operation.
+            writes: Whether it changes the database.
+            soft: Whether its commit needs no fsync.
+            later: Whether it may run after this call, if this thread is in the middle of another one.
+        """
+        job = Job(make, writes=writes, soft=soft)
+        self._submit([job], later=later)
+        if job.error is not None:
+            raise job.error
+        return job.result  # type: ignore[no-any-return]
+
+    async def arun(self, make: Callable[[], Op[T]], *, writes: bool = False, soft: bool = False) -> T:
+        """Run an operation on the driver's thread, together with what others ask in this tick."""
+        from asyncio import get_running_loop
+
+        self._check_usable()
+        loop = get_running_loop()
+        job = Job(make, writes=writes, soft=soft)
+        job.future = loop.create_future()
+        tick = self._ticks.get(loop)
+        if tick is None:
+            self._ticks[loop] = [job]
+            loop.call_soon(self._flush, loop)
+        else:
+            tick.append(job)
+        return await job.future  # type: ignore[no-any-return]
+
+    def close(self, with_connection: bool) -> None:
+        """End the thread, and close the connection if asked to; waits for what is under way."""
+        with self._mutex:
+            if self._closed:
+                return
+            self._closed = True
+            thread = self._thread
+        if thread is not None and thread.is_alive() and os.getpid() == self._pid:
+            self._inbox.put(None)
+            thread.join()
+        # Closing a connection that came by a fork would drop the parent's locks.
+        if with_connection and os.getpid() == self._pid:
+            self._connection.close()
+
+    # -- async: one hop a tick
+
+    def _flush(self, loop: AbstractEventLoop) -> None:
+        jobs = self._ticks.pop(loop)
+        with self._mutex:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._serve, name="perdure-sqlite", daemon=True
+                )
+                self._thread.start()
+        self._inbox.put(jobs)
+
+    def _serve(self) -> None:
+        while (jobs := self._inbox.get()) is not None:
+            while not self._inbox.empty() and (more := self._inbox.get()) is not None:
+                jobs = jobs + more
+            try:
+                self._submit(jobs)
+            except BaseException as e:  # noqa: BLE001 - belongs to the callers, who wait for it
+                for job in jobs:
+                    job.error = job.error or e
+            _wake(jobs)
+
+    # -- turns
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise UsageError("the saver is closed", hint="use it inside of its `with` block")
+        if os.getpid() != self._pid:
+            raise UsageError(
+                "the saver was opened before this process was forked",
+                hint="open a saver in each process: an SQLite connection doesn't survive a fork",
+            )
+
+    def _submit(self, jobs: Sequence[Job], *, later: bool = False) -> None:
+        """Have the jobs run, as a leader or by one."""
+        ticket = _Ticket(jobs)
+        me = threading.get_ident()
+        with self._mutex:
+            self._check_usable()
+            if self._leader is None:
+                self._leader = me
+            elif self._leader == me:
+                self._reenter(ticket, later)
+                return
+            else:
+                self._queue.append(ticket)
+                me = 0
+        if me == 0:
+            self._sleep(ticket)
+            if ticket.done:
+                return
+            self._leader = threading.get_ident()
+        self._lead(ticket)
+
+    def _reenter(self, ticket: _Ticket, later: bool) -> None:
+        if not later:
+            raise UsageError("a saver was used by a finalizer or a signal handler amid its own call")
+        self._queue.append(ticket)
+
+    def _sleep(self, ticket: _Ticket) -> None:
+        try:
+            ticket.wake.wait()
+        except BaseException:  # a signal: this thread goes, the turn must not go with it
+            with self._mutex:
+                if ticket in self._queue:
+                    self._queue.remove(ticket)
+                elif not ticket.done:
+                    self._pass_on()
+            raise
+
+    def _lead(self, ticket: _Ticket) -> None:
+        with self._mutex:
+            tickets = [ticket, *self._queue]
+            self._queue.clear()
+        try:
+            self._execute([job for t in tickets for job in t.jobs])
+        except BaseException as e:
+            self._abandon(tickets, e)
+            raise
+        finally:
+            with self._mutex:
+                for t in tickets:
+                    t.done = True
+                self._pass_on()
+            for t in tickets[1:]:
+                t.wake.set()
+
+    def _pass_on(self) -> None:
+        """Make the first of the queue the leader."""
+        while self._queue:
+            heir = self._queue.popleft()
+            self._leader = 0  # the heir, once it is awake
+            heir.wake.set()
+            return
+        self._leader = None
+
+    def _abandon(self, tickets: list[_Ticket], cause: BaseException) -> None:
+        """Undo what a signal interrupted."""
+        if self._connection.in_transaction():
+            self._connection.execute("ROLLBACK")
+        for ticket in tickets:
+            for job in ticket.jobs:
+                if job.error is None:
+                    job.error = TransientStorageError("the commit was interrupted")
+                    job.error.__cause__ = cause
+
+    # -- transactions
+
+    def _execute(self, jobs: list[Job]) -> None:
+        reads = [job for job in jobs if not job.writes]
+        writes = [job for job in jobs if job.writes]
+        if reads:
+            self._transact(reads, "BEGIN")
+        if writes:
+            soft = self._is_full and all(job.soft for job in writes)
+            if soft:
+                self._connection.execute(_NORMAL)
+            try:
+                self._transact(writes, "BEGIN IMMEDIATE")
+            finally:
+                if soft:
+                    self._connection.execute(_FULL)
+
+    def _transact(self, jobs: list[Job], begin: str) -> None:
+        """Run jobs in one transaction; if one spoils it, each in its own."""
+        if self._attempt(jobs, begin):
+            return
+        for job in jobs:
+            job.result = job.error = None
+        for job in jobs:
+            for attempt in range(1, _ATTEMPTS + 1):
+                self._attempt([job], begin)
+                if attempt == _ATTEMPTS or not is_busy(_cause(job.error)):
+                    break
+                job.result = job.error = None
+
+    def _attempt(self, jobs: list[Job], begin: str) -> bool:
+        """Run jobs in one transaction; tell whether it stands, or failed as it should."""
+        connection = self._connection
+        try:
+            connection.execute(begin)
+            for job in jobs:
+                before = connection.total_changes()
+                self._drive(job)
+                if job.error is not None and (
+                    connection.total_changes() != before or not connection.in_transaction()
+                ):
+                    if connection.in_transaction():
+                        connection.execute("ROLLBACK")
+                    return len(jobs) == 1 and not is_busy(_cause(job.error))
+            connection.execute("COMMIT")
+        except Exception as e:  # noqa: BLE001 - of BEGIN or COMMIT: the callers get it
+            if connection.in_transaction():
+                connection.execute("ROLLBACK")
+            error = mapped(e, connection.path)
+            error.__cause__ = e
+            for job in jobs:
+                job.result, job.error = None, error
+        return True
+
+    def _drive(self, job: Job) -> None:
+        """Answer an operation's statements until it ends."""
+        execute = self._connection.execute
+        op = job.make()
+        replies: Any = None
+        try:
+            while True:
+                replies = [execute(sql, values) for sql, values in op.send(replies)]
+        except StopIteration as end:
+            job.result = end.value
+        except Exception as e:  # noqa: BLE001 - the caller gets it
+            job.error = mapped(e, self._connection.path)
+            if job.error is not e:
+                job.error.__cause__ = e
+        finally:
+            op.close()
+
+
+_FULL = "PRAGMA synchronous = FULL"
+_NORMAL = "PRAGMA synchronous = NORMAL"
+
+
+def _cause(error: BaseException | None) -> BaseException:
+    return (error.__cause__ if error is not None else None) or StorageError()
+
+
+def _wake(jobs: list[Job]) -> None:
+    """Give each loop the results of its jobs, in one call."""
+    by_loop: dict[AbstractEventLoop, list[Job]] = {}
+    for job in jobs:
+        if job.future is not None:
+            by_loop.setdefault(job.future.get_loop(), []).append(job)
+    for loop, done in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(partial(_resolve, done))
+        except RuntimeError:
+            continue  # the loop is closed: nobody waits any more
+
+
+def _resolve(jobs: list[Job]) -> None:
+    for job in jobs:
+        future = job.future
+        if future is None or future.cancelled():
+            continue
+        if job.error is not None:
+            future.set_exception(job.error)
+        else:
+            future.set_result(job.result)

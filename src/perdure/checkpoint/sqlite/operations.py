@@ -1,0 +1,378 @@
+"""What the saver asks of the database, as operations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ormsgpack import packb, unpackb
+
+from perdure.checkpoint import records
+from perdure.checkpoint.address import Scope
+from perdure.checkpoint.base import ANY_HEAD, Lease
+from perdure.checkpoint.frames import seal, unseal
+from perdure.checkpoint.operation import Op, Rows, Statement
+from perdure.checkpoint.records import Blob, Prepared, TaskRecord
+from perdure.checkpoint.sqltext import load_statements
+from perdure.errors import ConflictError, CorruptCheckpointError
+
+SQL = load_statements(Path(__file__).with_name("statements.sql"))
+
+_INLINE = 64
+"""Values of up to so many bytes lie in the checkpoint's own record."""
+
+_PIECES = 1 << 32
+"""Pieces a namespace may have; a piece's key is the namespace's number times this, plus its own number."""
+
+_NOTHING = (None,) * 5
+
+_SCAN = 100
+"""Rows read at once by a walk."""
+
+Ref = int | list[Any]
+"""Where a value is: the number of its piece, or type and bytes themselves."""
+
+
+class Record(NamedTuple):
+    """What a checkpoint's row holds in its frame."""
+
+    versions: dict[str, Any]
+    refs: dict[str, Ref]
+    header_type: str
+    header: bytes
+
+    def blob(self) -> Blob:
+        """Return the header."""
+        return self.header_type, self.header
+
+
+def seal_record(record: Record) -> bytes:
+    """Make a record's frame."""
+    return seal("record", packb(list(record)))
+
+
+def open_record(frame: bytes) -> Record:
+    """Read a record's frame."""
+    kind, content = unseal(frame)
+    if kind != "record":
+        raise CorruptCheckpointError(f"a checkpoint's row holds a {kind!r}")
+    return Record(*unpackb(content))
+
+
+def _seal_task(task: TaskRecord) -> bytes:
+    return seal("writes", packb([list(write) for write in task.writes]))
+
+
+def _open_task(task_id: str, task_path: str, frame: bytes) -> TaskRecord:
+    return TaskRecord(task_id, task_path, [tuple(w) for w in unpackb(unseal(frame)[1])])
+
+
+class Found(NamedTuple):
+    """A stored checkpoint with its values, still encoded."""
+
+    place: tuple[str, str, str]
+    parent_id: str | None
+    record: Record
+    values: dict[str, Blob]
+    tasks: list[TaskRecord]
+
+
+# -- writing
+
+
+def commit(prepared: Sequence[Prepared]) -> Op[bool]:
+    """Store commits in their order; tell whether a holder shall stop."""
+    stop = False
+    for one in prepared:
+        stop = (yield from _commit_one(one)) or stop
+    return stop
+
+
+def _check_lease(lease: Lease, rows: Rows) -> bool:
+    """Compare the stored lease with the one that a commit carries; tell whether its holder shall stop."""
+    holder, generation, _, stop = rows[0] if rows else ("", 0, 0, 0)
+    if (holder, generation) != (lease.holder, lease.generation):
+        raise ConflictError(
+            f"the lease on thread {lease.thread_id!r} was lost: generation {lease.generation} of {lease.holder}, "
+            f"now {generation} of {holder or 'nobody'}",
+            hint="the run was thought dead, or the thread was deleted; nothing of this commit was stored",
+            thread_id=lease.thread_id,
+        )
+    return bool(stop)
+
+
+def _commit_one(one: Prepared) -> Op[bool]:
+    stop = False
+    where = (one.thread_id, one.checkpoint_ns)
+    asking: list[Statement] = [(SQL["guard"], (*where, one.parent_id, one.checkpoint_id))]
+    if one.lease is not None:
+        asking.append((SQL["lease"], (one.lease.thread_id,)))
+    rows, *lease_rows = yield asking
+    if one.lease is not None:
+        stop = _check_lease(one.lease, lease_rows[0])
+    ns, head, last_piece, parent, done = rows[0] if rows else _NOTHING
+    if done and not one.replaces:
+        return stop  # a retry after a lost reply
+    if one.expected_head is not ANY_HEAD:
+        records.check_head(one, head)
+    if ns is None:
+        [[(ns,)]] = yield [(SQL["add_namespace"], where)]
+    batch: list[Statement] = []
+    record: Record | None = None
+    if one.checkpoint_id is not None and one.header is not None:
+        found = records.inherit(one, *_versions_and_refs(parent))
+        if found.missing:
+            yield from _find_earlier(ns, one.checkpoint_id, found)
+        next_piece = ns * _PIECES if last_piece is None else last_piece + 1
+        for channel, (kind, data) in found.stored.items():
+            if len(data) <= _INLINE:
+                found.refs[channel] = [kind, data]
+            else:
+                found.refs[channel] = next_piece % _PIECES
+                batch.append((SQL["add_piece"], (next_piece, seal(kind, data))))
+                next_piece += 1
+        record = Record(one.versions, found.refs, *one.header)
+    for task in one.tasks:
+        batch.append(_adding(ns, one.parent_id, task))
+    if record is not None:
+        row = (ns, one.checkpoint_id, one.parent_id, one.run_id, seal_record(record))
+        batch.append((SQL["add_checkpoint"], row))
+    replies = yield batch
+    first = len(batch) - len(one.tasks) - (record is not None)
+    for task, reply in zip(one.tasks, replies[first:], strict=False):
+        if not reply:
+            yield from _merge(ns, one.parent_id, task)
+    return stop
+
+
+def _versions_and_refs(frame: bytes | None) -> tuple[dict[str, Any] | None, dict[str, Ref]]:
+    if frame is None:
+        return None, {}
+    record = open_record(frame)
+    return record.versions, record.refs
+
+
+def _find_earlier(ns: int, before: str, found: records.Inheritance[Ref]) -> Op[None]:
+    """Look in older checkpoints for the values that the parent lacks."""
+    while found.missing:
+        [rows] = yield [(SQL["older_records"], (ns, before, _SCAN))]
+        for before, frame in rows:  # noqa: B007 - the last one is where the next page begins
+            record = open_record(frame)
+            for channel, version in list(found.missing.items()):
+                if record.versions.get(channel) == version and channel in record.refs:
+                    found.refs[channel] = record.refs[channel]
+                    del found.missing[channel]
+        if len(rows) < _SCAN:
+            return
+
+
+def _adding(ns: int, checkpoint_id: str | None, task: TaskRecord) -> Statement:
+    row = (ns, checkpoint_id, task.task_id, task.task_path, _seal_task(task))
+    return SQL["add_writes"], row
+
+
+def _merge(ns: int, checkpoint_id: str | None, task: TaskRecord) -> Op[None]:
+    """Add writes to those that the task has."""
+    key = (ns, checkpoint_id, task.task_id)
+    [[(frame,)]] = yield [(SQL["find_writes"], key)]
+    old = _open_task(task.task_id, task.task_path, frame)
+    merged = task._replace(writes=records.merge_writes(old.writes, task.writes))
+    if merged.writes != old.writes:
+        yield [(SQL["change_writes"], (_seal_task(merged), *key))]
+
+
+def put_writes(thread_id: str, checkpoint_ns: str, checkpoint_id: str, task: TaskRecord) -> Op[None]:
+    """Store a task's writes."""
+    ns = yield from _namespace(thread_id, checkpoint_ns)
+    [reply] = yield [_adding(ns, checkpoint_id, task)]
+    if not reply:
+        yield from _merge(ns, checkpoint_id, task)
+
+
+def _namespace(thread_id: str, checkpoint_ns: str) -> Op[int]:
+    """Find a namespace's number, or make one."""
+    [rows] = yield [(SQL["find_namespace"], (thread_id, checkpoint_ns))]
+    if not rows:
+        [rows] = yield [(SQL["add_namespace"], (thread_id, checkpoint_ns))]
+    ns: int = rows[0][0]
+    return ns
+
+
+# -- reading
+
+
+def get_head(thread_id: str, checkpoint_ns: str) -> Op[str | None]:
+    """Find the head."""
+    [[(head,)]] = yield [(SQL["head"], (thread_id, checkpoint_ns))]
+    return head  # type: ignore[no-any-return]
+
+
+def get(thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Op[Found | None]:
+    """Read a checkpoint, or the head."""
+    if checkpoint_id is None:
+        [rows] = yield [(SQL["latest_checkpoint"], (thread_id, checkpoint_ns))]
+    else:
+        [rows] = yield [(SQL["one_checkpoint"], (thread_id, checkpoint_ns, checkpoint_id))]
+    if not rows:
+        return None
+    ns, checkpoint_id, parent_id, frame = rows[0]
+    return (yield from _complete(ns, (thread_id, checkpoint_ns, checkpoint_id), parent_id, frame))
+
+
+def _complete(
+    ns: int, place: tuple[str, str, str], parent_id: str | None, frame: bytes
+) -> Op[Found]:
+    """Read the pieces and writes of a checkpoint whose row was read."""
+    try:
+        record = open_record(frame)
+    except CorruptCheckpointError as e:
+        raise records.located(e, place, "(its record)") from e
+    far = [(channel, ref) for channel, ref in record.refs.items() if isinstance(ref, int)]
+    batch: list[Statement] = [(SQL["writes_of_checkpoint"], (ns, place[2]))]
+    batch += [(SQL["piece"], (ns * _PIECES + ref,)) for _, ref in far]
+    writes, *pieces = yield batch
+    read = {channel: rows for (channel, _), rows in zip(far, pieces, strict=True)}
+    values: dict[str, Blob] = {}
+    for channel, ref in record.refs.items():
+        values[channel] = _piece(place, channel, read[channel]) if channel in read else (ref[0], ref[1])  # type: ignore[index]
+    return Found(place, parent_id, record, values, _tasks(place, writes))
+
+
+def _piece(place: tuple[str, str, str], channel: str, rows: Any) -> Blob:
+    try:
+        if not rows:
+            raise CorruptCheckpointError("its piece is not in the database")
+        return unseal(rows[0][0])
+    except CorruptCheckpointError as e:
+        raise records.located(e, place, channel) from e
+
+
+def _tasks(place: tuple[str, str, str], rows: Any) -> list[TaskRecord]:
+    try:
+        return [_open_task(*row) for row in rows]
+    except CorruptCheckpointError as e:
+        raise records.located(e, place, "(pending writes)") from e
+
+
+class Cursor(NamedTuple):
+    """Where a walk over checkpoints stands: behind this id and namespace number."""
+
+    checkpoint_id: str | None
+    ns: int
+
+
+def page(
+    scope: Scope, cursor: Cursor, accept: Any, limit: int
+) -> Op[tuple[list[Found], Cursor | None]]:
+    """Read the next checkpoints of a walk that `accept` (of the record) takes.
+
+    Returns:
+        Up to `limit` of them, and where to go on; None at the end.
+    """
+    name = "page_of_all"
+    if scope.thread_id is not None:
+        name = "page_of_thread" if scope.checkpoint_ns is None else "page_of_namespace"
+    size = limit if accept is None else max(limit, _SCAN)
+    values = (scope.thread_id, scope.checkpoint_ns, scope.checkpoint_id, *cursor, size)
+    [rows] = yield [(SQL[name], values)]
+    found: list[Found] = []
+    for ns, thread_id, checkpoint_ns, checkpoint_id, parent_id, frame in rows:
+        cursor = Cursor(checkpoint_id, ns)
+        if accept is None or accept(open_record(frame)):
+            place = (thread_id, checkpoint_ns, checkpoint_id)
+            found.append((yield from _complete(ns, place, parent_id, frame)))
+            if len(found) == limit:
+                return found, cursor
+    return found, cursor if len(rows) == size else None
+
+
+def threads(after: str | None, limit: int) -> Op[list[str]]:
+    """Read thread ids in ascending order."""
+    [rows] = yield [(SQL["threads"], (after, limit))]
+    return [row[0] for row in rows]
+
+
+# -- deleting and copying
+
+
+def delete_thread(thread_id: str) -> Op[None]:
+    """Delete a thread's namespaces and its lease."""
+    [rows] = yield [(SQL["namespaces_of_thread"], (thread_id,))]
+    for ns, _ in rows:
+        yield from _delete_namespace(ns)
+    yield [(SQL["delete_lease"], (thread_id,))]
+
+
+def delete_threads(thread_ids: Sequence[str]) -> Op[None]:
+    """Delete each thread."""
+    for thread_id in thread_ids:
+        yield from delete_thread(str(thread_id))
+
+
+def _delete_namespace(ns: int) -> Op[None]:
+    names = ("checkpoints", "writes", "pieces")
+    yield [(SQL[f"delete_namespace_{name}"], (ns,)) for name in names]
+    yield [(SQL["delete_namespace"], (ns,))]
+
+
+def delete_for_runs(run_ids: Sequence[str]) -> Op[None]:
+    """Delete the checkpoints of runs, and the pieces that nothing refers to any more."""
+    touched: set[int] = set()
+    for run_id in run_ids:
+        [rows] = yield [(SQL["checkpoints_of_run"], (str(run_id),))]
+        for key in rows:
+            touched.add(key[0])
+            yield [(SQL["delete_checkpoint"], key), (SQL["delete_writes_of_checkpoint"], key)]
+    for ns in touched:
+        yield from _sweep(ns)
+
+
+def prune(thread_ids: Sequence[str]) -> Op[None]:
+    """Keep each namespace's head only."""
+    for thread_id in thread_ids:
+        [rows] = yield [(SQL["namespaces_of_thread"], (str(thread_id),))]
+        for ns, _ in rows:
+            # The writes first: what the head is, is asked of the checkpoints.
+            yield [(SQL["delete_writes_of_all_but_head"], (ns,))]
+            yield [(SQL["delete_all_but_head"], (ns,))]
+            yield from _sweep(ns)
+
+
+def _sweep(ns: int) -> Op[None]:
+    """Delete the pieces of a namespace that no checkpoint refers to, and an empty namespace."""
+    kept, held = yield [(SQL["records_of_namespace"], (ns,)), (SQL["pieces_of_namespace"], (ns,))]
+    if not kept:
+        yield from _delete_namespace(ns)
+        return
+    used = {
+        ns * _PIECES + ref
+        for row in kept
+        for ref in open_record(row[3]).refs.values()
+        if isinstance(ref, int)
+    }
+    yield [(SQL["delete_piece"], (piece,)) for (piece,) in held if piece not in used]
+
+
+def copy_thread(source_id: str, target_id: str) -> Op[None]:
+    """Copy all namespaces of a thread."""
+    [rows] = yield [(SQL["namespaces_of_thread"], (source_id,))]
+    for source, checkpoint_ns in rows:
+        target = yield from _namespace(target_id, checkpoint_ns)
+        [[(last,)]] = yield [(SQL["last_piece_of_namespace"], (target,))]
+        shift = 0 if last is None else last % _PIECES + 1
+        yield [
+            (SQL["copy_pieces"], (source, target, shift)),
+            (SQL["copy_writes"], (source, target)),
+        ]
+        [found] = yield [(SQL["records_of_namespace"], (source,))]
+        yield [
+            (SQL["add_checkpoint"], (target, *row[:3], _shifted(row[3], shift) if shift else row[3]))
+            for row in found
+        ]
+
+
+def _shifted(frame: bytes, shift: int) -> bytes:
+    record = open_record(frame)
+    refs = {c: ref + shift if isinstance(ref, int) else ref for c, ref in record.refs.items()}
+    return seal_record(record._replace(refs=refs))

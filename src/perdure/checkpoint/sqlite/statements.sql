@@ -1,0 +1,161 @@
+-- name: guard
+-- Everything that a commit must know. Scalar subqueries: as joins they take six times as long.
+SELECT
+    n.ns,
+    (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = n.ns) AS head,
+    (SELECT max(piece) FROM perdure_pieces WHERE piece BETWEEN n.ns << 32 AND (n.ns << 32) + 4294967295) AS last_piece,
+    (SELECT record FROM perdure_checkpoints WHERE ns = n.ns AND checkpoint_id = ?3) AS parent,
+    EXISTS (SELECT 1 FROM perdure_checkpoints WHERE ns = n.ns AND checkpoint_id = ?4 AND parent_id IS ?3) AS done
+FROM perdure_namespaces AS n WHERE n.thread_id = ?1 AND n.checkpoint_ns = ?2;
+
+-- name: find_namespace
+SELECT ns FROM perdure_namespaces WHERE thread_id = ? AND checkpoint_ns = ?;
+
+-- name: add_namespace
+INSERT INTO perdure_namespaces (thread_id, checkpoint_ns) VALUES (?, ?) RETURNING ns;
+
+-- name: namespaces_of_thread
+SELECT ns, checkpoint_ns FROM perdure_namespaces WHERE thread_id = ?;
+
+-- name: add_checkpoint
+INSERT INTO perdure_checkpoints (ns, checkpoint_id, parent_id, run_id, record) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (ns, checkpoint_id) DO UPDATE
+SET parent_id = excluded.parent_id, run_id = excluded.run_id, record = excluded.record;
+
+-- name: add_piece
+INSERT INTO perdure_pieces (piece, data) VALUES (?, ?);
+
+-- name: add_writes
+INSERT INTO perdure_writes (ns, checkpoint_id, task_id, task_path, data) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (ns, checkpoint_id, task_id) DO NOTHING
+RETURNING 1;
+
+-- name: find_writes
+SELECT data FROM perdure_writes WHERE ns = ? AND checkpoint_id = ? AND task_id = ?;
+
+-- name: change_writes
+UPDATE perdure_writes SET data = ? WHERE ns = ? AND checkpoint_id = ? AND task_id = ?;
+
+-- name: head
+SELECT max(c.checkpoint_id)
+FROM perdure_namespaces AS n JOIN perdure_checkpoints AS c ON c.ns = n.ns
+WHERE n.thread_id = ? AND n.checkpoint_ns = ?;
+
+-- name: latest_checkpoint
+SELECT c.ns, c.checkpoint_id, c.parent_id, c.record
+FROM perdure_namespaces AS n JOIN perdure_checkpoints AS c ON c.ns = n.ns
+WHERE n.thread_id = ? AND n.checkpoint_ns = ?
+ORDER BY c.checkpoint_id DESC LIMIT 1;
+
+-- name: one_checkpoint
+SELECT c.ns, c.checkpoint_id, c.parent_id, c.record
+FROM perdure_namespaces AS n JOIN perdure_checkpoints AS c ON c.ns = n.ns
+WHERE n.thread_id = ? AND n.checkpoint_ns = ? AND c.checkpoint_id = ?;
+
+-- name: piece
+SELECT data FROM perdure_pieces WHERE piece = ?;
+
+-- name: writes_of_checkpoint
+SELECT task_id, task_path, data FROM perdure_writes WHERE ns = ? AND checkpoint_id = ?;
+
+-- name: older_records
+SELECT checkpoint_id, record FROM perdure_checkpoints
+WHERE ns = ? AND checkpoint_id < ? ORDER BY checkpoint_id DESC LIMIT ?;
+
+-- name: page_of_namespace
+SELECT c.ns, n.thread_id, n.checkpoint_ns, c.checkpoint_id, c.parent_id, c.record
+FROM perdure_namespaces AS n JOIN perdure_checkpoints AS c ON c.ns = n.ns
+WHERE n.thread_id = ?1 AND n.checkpoint_ns = ?2 AND (?3 IS NULL OR c.checkpoint_id = ?3)
+    AND (?4 IS NULL OR c.checkpoint_id < ?4 OR (c.checkpoint_id = ?4 AND c.ns < ?5))
+ORDER BY c.checkpoint_id DESC LIMIT ?6;
+
+-- name: page_of_thread
+SELECT c.ns, n.thread_id, n.checkpoint_ns, c.checkpoint_id, c.parent_id, c.record
+FROM perdure_namespaces AS n JOIN perdure_checkpoints AS c ON c.ns = n.ns
+WHERE n.thread_id = ?1 AND (?3 IS NULL OR c.checkpoint_id = ?3)
+    AND (?4 IS NULL OR c.checkpoint_id < ?4 OR (c.checkpoint_id = ?4 AND c.ns < ?5))
+ORDER BY c.checkpoint_id DESC, c.ns DESC LIMIT ?6;
+
+-- name: page_of_all
+SELECT c.ns, n.thread_id, n.checkpoint_ns, c.checkpoint_id, c.parent_id, c.record
+FROM perdure_namespaces AS n JOIN perdure_checkpoints AS c ON c.ns = n.ns
+WHERE (?2 IS NULL OR n.checkpoint_ns = ?2) AND (?3 IS NULL OR c.checkpoint_id = ?3)
+    AND (?4 IS NULL OR c.checkpoint_id < ?4 OR (c.checkpoint_id = ?4 AND c.ns < ?5))
+ORDER BY c.checkpoint_id DESC, c.ns DESC LIMIT ?6;
+
+-- name: threads
+SELECT DISTINCT n.thread_id FROM perdure_namespaces AS n
+WHERE (?1 IS NULL OR n.thread_id > ?1)
+    AND EXISTS (SELECT 1 FROM perdure_checkpoints AS c WHERE c.ns = n.ns)
+ORDER BY n.thread_id LIMIT ?2;
+
+-- name: checkpoints_of_run
+SELECT ns, checkpoint_id FROM perdure_checkpoints WHERE run_id = ?;
+
+-- name: delete_checkpoint
+DELETE FROM perdure_checkpoints WHERE ns = ? AND checkpoint_id = ?;
+
+-- name: delete_writes_of_checkpoint
+DELETE FROM perdure_writes WHERE ns = ? AND checkpoint_id = ?;
+
+-- name: delete_all_but_head
+DELETE FROM perdure_checkpoints
+WHERE ns = ?1 AND checkpoint_id < (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = ?1);
+
+-- name: delete_writes_of_all_but_head
+DELETE FROM perdure_writes
+WHERE ns = ?1 AND checkpoint_id <> (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = ?1);
+
+-- name: records_of_namespace
+SELECT checkpoint_id, parent_id, run_id, record FROM perdure_checkpoints WHERE ns = ? ORDER BY checkpoint_id;
+
+-- name: pieces_of_namespace
+SELECT piece FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295;
+
+-- name: last_piece_of_namespace
+SELECT max(piece) FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295;
+
+-- name: delete_piece
+DELETE FROM perdure_pieces WHERE piece = ?;
+
+-- name: delete_namespace_checkpoints
+DELETE FROM perdure_checkpoints WHERE ns = ?;
+
+-- name: delete_namespace_writes
+DELETE FROM perdure_writes WHERE ns = ?;
+
+-- name: delete_namespace_pieces
+DELETE FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295;
+
+-- name: delete_namespace
+DELETE FROM perdure_namespaces WHERE ns = ?;
+
+-- name: copy_pieces
+INSERT INTO perdure_pieces (piece, data)
+SELECT (?2 << 32) + (piece & 4294967295) + ?3, data
+FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295;
+
+-- name: copy_writes
+INSERT INTO perdure_writes (ns, checkpoint_id, task_id, task_path, data)
+SELECT ?2, checkpoint_id, task_id, task_path, data FROM perdure_writes WHERE ns = ?1
+ON CONFLICT DO NOTHING;
+
+-- name: lease
+SELECT holder, generation, expires_at, stop FROM perdure_leases WHERE thread_id = ?;
+
+-- name: take_lease
+INSERT INTO perdure_leases (thread_id, holder, generation, expires_at, stop) VALUES (?, ?, ?, ?, 0)
+ON CONFLICT (thread_id) DO UPDATE
+SET holder = excluded.holder, generation = excluded.generation, expires_at = excluded.expires_at, stop = 0;
+
+-- name: renew_lease
+UPDATE perdure_leases SET expires_at = ? WHERE thread_id = ? AND holder = ? AND generation = ? RETURNING stop;
+
+-- name: release_lease
+UPDATE perdure_leases SET holder = '', expires_at = 0, stop = 0 WHERE thread_id = ? AND holder = ? AND generation = ?;
+
+-- name: request_stop
+UPDATE perdure_leases SET stop = 1 WHERE thread_id = ? AND holder <> '';
+
+-- name: delete_lease
+DELETE FROM perdure_leases WHERE thread_id = ?;

@@ -1,0 +1,55 @@
+"""The savers that the contract tests run over."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from perdure.checkpoint.base import BaseCheckpointSaver
+from perdure.checkpoint.memory import InMemorySaver
+from perdure.checkpoint.sqlite import SqliteSaver
+
+Saver = BaseCheckpointSaver[Any]
+Open = Callable[[Path], AbstractContextManager[Saver]]
+
+
+@contextmanager
+def _on_sqlite3(folder: Path) -> Iterator[Saver]:
+    with closing(sqlite3.connect(folder / "std.db", check_same_thread=False)) as connection:
+        with SqliteSaver(connection) as saver:
+            yield saver
+        connection.execute("SELECT 1")  # the saver leaves it open
+
+
+@contextmanager
+def _on_apsw(folder: Path) -> Iterator[Saver]:
+    with closing(apsw.Connection(str(folder / "apsw.db"))) as connection, SqliteSaver(connection) as saver:
+        yield saver
+
+
+OPENERS: dict[str, Open] = {
+    "memory": lambda _: InMemorySaver(),
+    "sqlite-memory": lambda _: SqliteSaver.from_conn_string(":memory:"),
+    "sqlite-file": lambda folder: SqliteSaver.from_conn_string(str(folder / "file.db"), synchronous="NORMAL"),
+    "sqlite-full": lambda folder: SqliteSaver.from_conn_string((folder / "full.db").as_uri()),
+    "sqlite-sqlite3": _on_sqlite3,
+    "sqlite-apsw": _on_apsw,
+}
+
+
+@pytest.fixture(params=OPENERS)
+def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Saver]:
+    """An empty saver of each kind; afterwards nothing of it may be left."""
+    before = set(threading.enumerate())
+    with OPENERS[request.param](tmp_path) as opened:
+        yield opened
+    left = [t for t in threading.enumerate() if t not in before and t.name.startswith("perdure")]
+    assert left == []
+    assert [f.name for f in tmp_path.iterdir() if f.name.endswith(("-wal", "-journal"))] == []

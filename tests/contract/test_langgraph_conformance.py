@@ -1,0 +1,52 @@
+"""Both savers pass LangGraph's own conformance suite, all eight capabilities."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perdure.checkpoint.base import BaseCheckpointSaver
+from perdure.checkpoint.memory import InMemorySaver
+from perdure.checkpoint.sqlite import SqliteSaver
+from perdure.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+conformance = pytest.importorskip("langgraph.checkpoint.conformance")
+
+CAPABILITIES = {
+    "put",
+    "put_writes",
+    "get_tuple",
+    "list",
+    "delete_thread",
+    "delete_for_runs",
+    "copy_thread",
+    "prune",
+}
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "aio"])
+async def test_all_capabilities_pass(kind: str, tmp_path: Path) -> None:
+    opened = 0
+
+    async def make() -> AsyncIterator[BaseCheckpointSaver[Any]]:
+        nonlocal opened
+        opened += 1
+        path = str(tmp_path / f"{opened}.db")
+        if kind == "memory":
+            yield InMemorySaver()
+        elif kind == "sqlite":
+            with SqliteSaver.from_conn_string(path, synchronous="NORMAL") as saver:
+                yield saver
+        else:
+            async with AsyncSqliteSaver.from_conn_string(path, synchronous="NORMAL") as saver:
+                yield saver
+
+    from langgraph.checkpoint.conformance.initializer import RegisteredCheckpointer
+
+    report = await conformance.validate(RegisteredCheckpointer(kind, make))
+    failures = [f for result in report.results.values() for f in result.failures]
+    assert failures == []
+    assert {name for name, result in report.results.items() if result.passed} == CAPABILITIES
