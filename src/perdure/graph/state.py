@@ -186,8 +186,6 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             problem = "is reserved"
         elif name in self.nodes:
             problem = "is there already"
-        elif name in self.channels or name in self.managed:
-            problem = "is a key of the state"
         elif not name or any(sep in name for sep in (NS_SEP, NS_END)):
             problem = f"must be non-empty and without {NS_SEP!r} and {NS_END!r}"
         if problem:

@@ -66,7 +66,11 @@ def _handler_class() -> type[Any]:
             self, serialized: Any, messages: Any, *, run_id: Any, tags: Any = None, metadata: Any = None, **kwargs: Any  # noqa: ARG002 - the callback's signature
         ) -> None:
             if not tags or TAG_NOSTREAM not in tags:
-                self.metadata[run_id] = {**self.scope.message_metadata(), **(metadata or {}), "tags": tags or []}
+                self.metadata[run_id] = {
+                    **self.scope.message_metadata(),
+                    **(metadata or {}),
+                    **({"tags": tags} if tags else {}),
+                }
 
         def on_llm_new_token(self, token: str, *, chunk: Any = None, run_id: Any, **kwargs: Any) -> None:  # noqa: ARG002 - the callback's signature
             message = getattr(chunk, "message", None)

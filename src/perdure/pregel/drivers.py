@@ -14,14 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from perdure.constants import CONF
 from perdure.errors import GraphBubbleUp
 from perdure.pregel.execute import arun_task, run_task
-from perdure.pregel.run import Effect, Execute, Load, LoadHead, Run, Store
+from perdure.pregel.run import Effect, Execute, Load, LoadBefore, LoadHead, Run, Store
 
 if TYPE_CHECKING:
     from perdure.pregel.run import Loop
     from perdure.pregel.stream import Event
     from perdure.pregel.task import Task
+    from perdure.types import RunnableConfig
 
 MAX_LAG = 64
 """Commits that durability `async` lets wait; beyond it, the run waits for the storage (back-pressure)."""
@@ -36,6 +38,10 @@ def failure_of(tasks: Sequence[Task]) -> BaseException | None:
         if task.failure is not None and not isinstance(task.failure, GraphBubbleUp):
             return task.failure
     return None
+
+
+def _at(effect: LoadBefore) -> RunnableConfig:
+    return {CONF: {**effect.config[CONF], "checkpoint_id": effect.before}}
 
 
 # -- synchronous
@@ -168,6 +174,8 @@ class _Commits:
         self.settle()
         if isinstance(effect, Load):
             return self.saver.get_tuple(effect.config)
+        if isinstance(effect, LoadBefore):
+            return next(iter(self.saver.list(effect.config, before=_at(effect), limit=1)), None)
         if isinstance(effect, LoadHead):
             return self.saver.get_head(self.run.thread_id, self.run.machine.ns)
         msg = f"unknown effect {effect!r}"
@@ -375,6 +383,10 @@ class _AsyncCommits:
         await self.settle()
         if isinstance(effect, Load):
             return await self.saver.aget_tuple(effect.config)
+        if isinstance(effect, LoadBefore):
+            async for found in self.saver.alist(effect.config, before=_at(effect), limit=1):
+                return found
+            return None
         if isinstance(effect, LoadHead):
             return await self.saver.aget_head(self.run.thread_id, self.run.machine.ns)
         msg = f"unknown effect {effect!r}"

@@ -30,7 +30,6 @@ from perdure.errors import (
     GraphDrained,
     GraphInterrupt,
     GraphRecursionError,
-    InvalidUpdateError,
     SerializationError,
     UnknownInterruptError,
 )
@@ -58,6 +57,13 @@ class Load(NamedTuple):
     config: RunnableConfig
 
 
+class LoadBefore(NamedTuple):
+    """Ask for the newest stored checkpoint of the namespace that is older than another one."""
+
+    config: RunnableConfig
+    before: str
+
+
 class LoadHead(NamedTuple):
     """Ask for the id of the newest checkpoint of the namespace."""
 
@@ -74,7 +80,7 @@ class Execute(NamedTuple):
     tasks: Sequence[Task]
 
 
-Effect = Load | LoadHead | Store | Execute
+Effect = Load | LoadBefore | LoadHead | Store | Execute
 Loop = Generator[Effect, Any, None]
 
 
@@ -137,6 +143,7 @@ class Run:
         self.interrupts: tuple[Interrupt, ...] = ()
         self.resuming = False
         self.is_stopped = False
+        self.replayed: str | None = None
         self.keeps_writes = settings.saver is not None
         self.tasks: dict[str, Task] = {}
         self._answers: dict[str, Any] = {}
@@ -227,9 +234,13 @@ class Run:
     def _start(self, value: Any) -> Loop:
         saved: CheckpointTuple | None = None
         if self.saver is not None:
-            saved = yield Load(self._address(self.settings.checkpoint_id))
+            before = self._replayed_from()
+            if before is None:
+                saved = yield Load(self._address(self.settings.checkpoint_id))
+            else:
+                saved = yield LoadBefore(self._address(None), before)
             self._head = saved.checkpoint["id"] if saved else None
-            if self.settings.checkpoint_id is not None:
+            if self.settings.checkpoint_id is not None or before is not None:
                 self._head = yield LoadHead()
         self._restore(saved)
         machine = self.machine
@@ -242,6 +253,7 @@ class Run:
         if self.resuming:
             machine.note_stop()
             if value is None and self._is_replay(saved):
+                self.replayed = self.settings.checkpoint_id
                 yield from self._fork()
             elif saved is not None:
                 parent = saved.parent_config
@@ -257,6 +269,15 @@ class Run:
                 f"{self.thread_id!r} has no checkpoint" if self.saver else "pass an input",
             )
 
+    def _replayed_from(self) -> str | None:
+        """Return the old checkpoint that the root run replays, to a subgraph with a memory that it calls first."""
+        root: Run = self
+        while root.parent is not None:
+            root = root.parent.run
+        if root is self or not self.settings.stable or root.replayed is None or not root.resuming:
+            return None
+        return root.replayed
+
     def _restore(self, saved: CheckpointTuple | None) -> None:
         if saved is None:
             return
@@ -268,7 +289,7 @@ class Run:
 
     def _is_resume(self, value: Any, saved: CheckpointTuple | None) -> bool:
         if self.parent is not None:
-            return self.parent.run.resuming
+            return self.parent.run.resuming and self._replayed_from() is None
         if value is None or isinstance(value, Command):
             return True
         return bool(saved and self.run_id and saved.metadata.get("run_id") == self.run_id)
@@ -580,7 +601,8 @@ class Run:
             new_versions={name: machine.versions[name] for name in machine.changed},
             expected_head=self._head,
         )
-        self._last_checkpoint = (metadata, parent_id or None)
+        stored_parent = self._deferred[0] if self._deferred else parent_id or None
+        self._last_checkpoint = (metadata, stored_parent)
         machine.checkpoint_id = id_
         machine.step += 1
         if self.durability == "exit":
@@ -752,4 +774,3 @@ def metadata_extra(config: RunnableConfig) -> dict[str, Any]:
     return found
 
 
-__all__ = ["Effect", "Execute", "InvalidUpdateError", "Load", "LoadHead", "Loop", "Run", "Settings", "Store"]

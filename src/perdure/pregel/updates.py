@@ -49,7 +49,7 @@ class Updater:
         saved: CheckpointTuple | None = yield Load({CONF: {**conf, "checkpoint_id": checkpoint_id} if checkpoint_id else conf})
         head = yield LoadHead()
         machine = machine_at(self.run.plan, self.run.settings.ns, self.saver, saved)
-        if saved is None:
+        if saved is None and updates[0].as_node != INPUT:
             machine.step = 0
         self.run.machine = machine
         step = _Step(self, machine, saved, head, is_live=is_live)
@@ -126,10 +126,11 @@ class _Step:
         if self.is_live:
             self._apply_nulls()
             self._apply_finished()
+        due = {task.name: task.id for task in machine.tasks().values()}
         planned = [self._planned(update) for update in updates]
         tasks = []
         for at, (name, values, given_id) in enumerate(planned):
-            tasks.append(self._task(name, values, given_id, at))
+            tasks.append(self._task(name, values, given_id or due.pop(name, None), at))
         failure = yield Execute(tasks)
         if failure is not None:
             raise failure
