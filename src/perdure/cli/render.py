@@ -1,0 +1,93 @@
+"""Prints for people (tables, colours, progress) and for programs (JSON)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from perdure.cli.exits import Exit
+from perdure.cli.jsonable import dump
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+COLOURS = {"done": "green", "waiting": "yellow", "failed": "red", "unfinished": "cyan"}
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as JSON, without colours and line breaks of the console's own."""
+    out.print(dump(value), markup=False, emoji=False)
+
+
+def print_error(message: str, hint: str | None = None) -> None:
+    """Print an error, and what can be done about it, to stderr."""
+    err.print(f"[bold red]error:[/] {escape(message)}")
+    if hint:
+        err.print(f"  [dim]hint:[/] {escape(hint)}")
+
+
+def note(message: str) -> None:
+    """Print a remark to stderr, so that stdout stays the answer."""
+    err.print(escape(message), style="dim")
+
+
+def coloured(status: str) -> str:
+    """Return a thread's status in its colour."""
+    return f"[{COLOURS[status]}]{status}[/]"
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table; cells may have markup."""
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    out.print(table, soft_wrap=False)
+
+
+def print_detail(found: dict[str, Any]) -> None:
+    """Print one checkpoint."""
+    out.print(f"[bold]{escape(found['thread_id'])}[/] [dim]{escape(found['checkpoint_id'])}[/]")
+    out.print(
+        f"step {found['step']} ({found['source']}), {found['created_at']}, {coloured(found['status'])}"
+        + (f", next: {escape(', '.join(found['next']))}" if found["next"] else "")
+    )
+    out.print(dump(found["values"]), markup=False, emoji=False)
+    for error in found["errors"]:
+        print_error(error)
+    print_questions(found["interrupts"])
+
+
+def print_questions(questions: Sequence[dict[str, Any]]) -> None:
+    """Print the open interrupts with the ids that an answer needs."""
+    for question in questions:
+        out.print(f"[yellow]?[/] [bold]{escape(question['id'])}[/]")
+        out.print(dump(question["value"]), markup=False, emoji=False)
+
+
+def print_changes(before: str, after: str) -> None:
+    """Print the lines in which two texts differ."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2)
+    for line in list(lines)[2:]:
+        style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+        out.print(line, style=style, markup=False, emoji=False)
+
+
+@contextmanager
+def working(message: str, *, quiet: bool) -> Iterator[None]:
+    """Show that work goes on, if somebody is there to see it."""
+    if quiet or not err.is_terminal:
+        yield
+        return
+    with err.status(message):
+        yield
+
+
+def exit_for(result: dict[str, Any]) -> Exit:
+    """Return the exit code of a run that ended with `result`."""
+    return Exit.WAITING if result["interrupts"] else Exit.OK
