@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
-
 from perdure.cli import options, render
 from perdure.cli.database import config_of, latest, open_for_reading
 from perdure.cli.reading import summary
@@ -30,9 +28,9 @@ def history(
                 row["checkpoint_id"],
                 row["step"],
                 row["source"],
-                row["created_at"],
-                escape(", ".join(row["updated_channels"])),
-                escape(", ".join(row["next"])),
+                render.moment(row["created_at"]),
+                render.names(row["updated_channels"]),
+                render.names(row["next"]),
             )
             for row in rows
         ],

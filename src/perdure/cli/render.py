@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from perdure.cli.exits import Exit
@@ -43,19 +45,32 @@ def coloured(status: str) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table; cells may have markup."""
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    """Print a table; cells may have markup. Ids are there to be copied, so no cell is cut or wrapped."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    out.print(table, soft_wrap=False)
+    width = Measurement.get(out, out.options.update(max_width=10_000), table).maximum
+    out.print(table, width=max(width, out.width), crop=False)
+
+
+def names(nodes: Sequence[str]) -> str:
+    """Return names in a line, each once, with how often it comes."""
+    return escape(", ".join(name if n == 1 else f"{name} x{n}" for name, n in Counter(nodes).items()))
+
+
+def moment(timestamp: str) -> str:
+    """Return an ISO timestamp to the second."""
+    return timestamp[:19].replace("T", " ")
 
 
 def print_detail(found: dict[str, Any]) -> None:
     """Print one checkpoint."""
     out.print(f"[bold]{escape(found['thread_id'])}[/] [dim]{escape(found['checkpoint_id'])}[/]")
     out.print(
-        f"step {found['step']} ({found['source']}), {found['created_at']}, {coloured(found['status'])}"
-        + (f", next: {escape(', '.join(found['next']))}" if found["next"] else "")
+        f"step {found['step']} ({found['source']}), {moment(found['created_at'])}, {coloured(found['status'])}"
+        + (f", next: {names(found['next'])}" if found["next"] else "")
     )
     out.print(dump(found["values"]), markup=False, emoji=False)
     for error in found["errors"]:

@@ -36,8 +36,8 @@ def threads(
                 escape(row["thread_id"]),
                 render.coloured(row["status"]),
                 row["step"],
-                row["created_at"],
-                escape(", ".join(row["next"])),
+                render.moment(row["created_at"]),
+                render.names(row["next"]),
             )
             for row in rows
         ],
