@@ -10,8 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.measure import Measurement
-from rich.table import Table
+from rich.text import Text
 
 from perdure.cli.exits import Exit
 from perdure.cli.jsonable import dump
@@ -46,13 +45,13 @@ def coloured(status: str) -> str:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table; cells may have markup. Ids are there to be copied, so no cell is cut or wrapped."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    width = Measurement.get(out, out.options.update(max_width=10_000), table).maximum
-    out.print(table, width=max(width, out.width), crop=False)
+    lines = [[Text(name, style="bold") for name in columns]]
+    lines += [[Text.from_markup(str(cell)) for cell in row] for row in rows]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*lines, strict=True)]
+    for line in lines:
+        for cell, width in zip(line, widths, strict=True):
+            cell.pad_right(width - cell.cell_len)
+        out.print(Text("  ").join(line))
 
 
 def names(nodes: Sequence[str]) -> str:
@@ -68,10 +67,9 @@ def moment(timestamp: str) -> str:
 def print_detail(found: dict[str, Any]) -> None:
     """Print one checkpoint."""
     out.print(f"[bold]{escape(found['thread_id'])}[/] [dim]{escape(found['checkpoint_id'])}[/]")
-    out.print(
-        f"step {found['step']} ({found['source']}), {moment(found['created_at'])}, {coloured(found['status'])}"
-        + (f", next: {names(found['next'])}" if found["next"] else "")
-    )
+    next_nodes = f", next: {names(found['next'])}" if found["next"] else ""
+    where = f"step {found['step']} ({found['source']}), {moment(found['created_at'])}"
+    out.print(f"{where}, {coloured(found['status'])}{next_nodes}")
     out.print(dump(found["values"]), markup=False, emoji=False)
     for error in found["errors"]:
         print_error(error)
