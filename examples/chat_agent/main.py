@@ -84,9 +84,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", default=os.environ.get("OPENAI_MODEL", "default"))
     parser.add_argument("--scripted", action="store_true", help="answer from a script, without a model")
     parser.add_argument("--thread", default="chat", help="the conversation (default: %(default)s)")
-    parser.add_argument(
-        "--db", type=Path, default=Path("out/chat.db"), help="SQLite file (default: %(default)s)"
-    )
+    parser.add_argument("--db", type=Path, default=Path("out/chat.db"), help="SQLite file (default: %(default)s)")
     return parser.parse_args()
 
 

@@ -107,18 +107,10 @@ def _answer(text: str) -> tuple[str, str]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Review the licences of the installed Python packages.")
-    parser.add_argument(
-        "--db", type=Path, default=Path("out/licences.db"), help="SQLite file (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("out"), help="folder of the reports (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--thread", help="the review to go on with (default: the unfinished one, or a new one)"
-    )
-    parser.add_argument(
-        "--path", action="append", metavar="DIR", help="look for packages here, not in this Python"
-    )
+    parser.add_argument("--db", type=Path, default=Path("out/licences.db"), help="SQLite file (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the reports (default: %(default)s)")
+    parser.add_argument("--thread", help="the review to go on with (default: the unfinished one, or a new one)")
+    parser.add_argument("--path", action="append", metavar="DIR", help="look for packages here, not in this Python")
     parser.add_argument("--answer", action="append", type=_answer, default=[], metavar="NAME=accept|reject")
     options = parser.parse_args()
     options.answer = dict(options.answer)

@@ -33,10 +33,7 @@ th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ccc 
 
 def as_markdown(findings: Sequence[Finding], decisions: Mapping[str, str]) -> str:
     """Return the report as Markdown."""
-    rows = [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
-        for row in _rows(findings, decisions)
-    ]
+    rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in _rows(findings, decisions)]
     head = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
     return "\n".join(["# Licence review", "", _summary(findings), "", *head, *rows, ""])
 

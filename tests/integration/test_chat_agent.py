@@ -73,9 +73,7 @@ def test_tools_run_in_parallel_and_mistakes_go_to_the_model(agent):
     assert len(model.heard[1]) == 2 + len(calls)
 
 
-@pytest.mark.parametrize(
-    ("allowed", "told"), [(True, "wrote notes/Tea-time.md"), (False, "the user refused")]
-)
+@pytest.mark.parametrize(("allowed", "told"), [(True, "wrote notes/Tea-time.md"), (False, "the user refused")])
 def test_consent_is_asked_in_one_process_and_given_in_another(agent, tmp_path, allowed, told):
     note = call(1, "write_note", title="Tea time", text="at five")
     with SqliteSaver.from_conn_string("chat.db") as saver:

@@ -105,9 +105,7 @@ def test_several_questions_are_answered_by_id(perdure):
     refused = perdure("resume", "flow.py:both", "--thread", "t", "--answer", "1", code=2)
     assert ids["one?"] in refused.stderr
     assert ids["two?"] in refused.stderr
-    half = perdure(
-        "resume", "flow.py:both", "--thread", "t", "--answer-for", f"{ids['one?']}=1", "--json", code=4
-    )
+    half = perdure("resume", "flow.py:both", "--thread", "t", "--answer-for", f"{ids['one?']}=1", "--json", code=4)
     assert [item["id"] for item in told(half)["interrupts"]] == [ids["two?"]]
     done = perdure("resume", "flow.py:both", "--thread", "t", "--answer-for", f"{ids['two?']}=2")
     assert told(done)["notes"] == [{"text": "1"}, {"text": "2"}]

@@ -98,9 +98,7 @@ def test_asks_at_a_terminal(start, tmp_path):
     os.close(ours)
     os.close(theirs)
     assert "60 packages reviewed" in out
-    decisions = [
-        line.split("|")[-2].strip() for line in (tmp_path / "out/licences.md").read_text().splitlines()[6:]
-    ]
+    decisions = [line.split("|")[-2].strip() for line in (tmp_path / "out/licences.md").read_text().splitlines()[6:]]
     assert Counter(decisions) == {"": 57, "accept": 2, "reject": 1}
 
 
@@ -124,7 +122,5 @@ def test_killed_at_any_moment_it_goes_on_and_does_no_package_twice(start, tmp_pa
     assert kills > 1
     assert last.returncode == 0
     assert "60 packages reviewed" in out
-    rows = [
-        line.split("|")[1].strip() for line in (tmp_path / "out/licences.md").read_text().splitlines()[6:]
-    ]
+    rows = [line.split("|")[1].strip() for line in (tmp_path / "out/licences.md").read_text().splitlines()[6:]]
     assert len(rows) == len(set(rows)) == 60

@@ -22,7 +22,7 @@ from perdure.cli.run import run
 from perdure.cli.show import show
 from perdure.cli.state import state
 from perdure.cli.threads import threads
-from perdure.errors import PerdureError
+from perdure.errors import PerdureError, UsageError
 
 EPILOG = (
     "Exit codes: 0 finished, 1 failed, 2 misunderstood, 3 no such thread or checkpoint, "
@@ -66,7 +66,7 @@ def start() -> int:
         return error.exit_code
     except PerdureError as error:
         render.print_error(str(error))
-        return Exit.FAILED
+        return Exit.USAGE if isinstance(error, UsageError) else Exit.FAILED
     except Exception as error:  # noqa: BLE001 - the last door: a node's own failure, shown without our frames
         return _show_failure(error)
 
@@ -75,9 +75,10 @@ def _show_failure(error: Exception) -> int:
     if (show := getattr(error, "show", None)) is not None:  # a usage error of the command line's library
         show()
         return int(getattr(error, "exit_code", Exit.USAGE))
-    theirs = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
-    if theirs:
-        render.err.print("".join(traceback.format_list(theirs)), markup=False, style="dim", end="")
+    frames = traceback.extract_tb(error.__traceback__)
+    # The graph's own frames say what went wrong in it; without any, it is perdure that went wrong.
+    shown = [frame for frame in frames if not _is_ours(frame.filename)] or list(frames)
+    render.err.print("".join(traceback.format_list(shown)), markup=False, style="dim", end="")
     render.print_error("".join(traceback.format_exception_only(error)).strip())
     return Exit.FAILED
 

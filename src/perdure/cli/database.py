@@ -73,18 +73,29 @@ def thread_of(found: CheckpointTuple) -> str:
     return str(found.config["configurable"]["thread_id"])
 
 
-def latest(saver: Saver, thread_id: str, ns: str = "") -> CheckpointTuple:
-    """Return the thread's latest checkpoint.
+def require_thread(saver: Saver, thread_id: str, ns: str = "") -> None:
+    """Check that there is such a thread, without reading its values.
 
     Raises:
-        NotFoundError: There is no such thread; the hint lists those with similar names.
+        NotFoundError: There isn't; the hint lists threads with similar names.
     """
-    found = saver.get_tuple(config_of(thread_id, ns))
-    if found is None:
+    if saver.get_head(thread_id, ns) is None:
         raise NotFoundError(
             f"there is no thread {thread_id!r}" + (f" with namespace {ns!r}" if ns else ""),
             hint=_near_threads(saver, thread_id),
         )
+
+
+def latest(saver: Saver, thread_id: str, ns: str = "") -> CheckpointTuple:
+    """Return the thread's latest checkpoint.
+
+    Raises:
+        NotFoundError: There is no such thread.
+    """
+    found = saver.get_tuple(config_of(thread_id, ns))
+    if found is None:
+        require_thread(saver, thread_id, ns)
+        raise NotFoundError(f"thread {thread_id!r} was deleted just now")
     return found
 
 
@@ -103,14 +114,12 @@ def resolve(saver: Saver, ref: str, ns: str = "") -> CheckpointTuple:
             return found
     found = saver.get_tuple(config_of(ref, ns)) or _search(saver, ref, ns)
     if found is None:
-        raise NotFoundError(
-            f"there is no checkpoint or thread {ref!r}", hint=_near_threads(saver, thread_id or ref)
-        )
+        raise NotFoundError(f"there is no checkpoint or thread {ref!r}", hint=_near_threads(saver, thread_id or ref))
     return found
 
 
 def _before_latest(saver: Saver, thread_id: str, ns: str, steps: int) -> CheckpointTuple:
-    latest(saver, thread_id, ns)
+    require_thread(saver, thread_id, ns)
     found = list(saver.list(config_of(thread_id, ns), limit=steps + 1))
     if len(found) <= steps:
         raise NotFoundError(f"thread {thread_id!r} has {len(found)} checkpoints, so there is no ~{steps}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from perdure.cli import options, render
-from perdure.cli.database import latest, open_for_reading
+from perdure.cli.database import open_for_reading, require_thread
 from perdure.cli.exits import CommandError
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask")]
@@ -22,7 +22,7 @@ def delete(
 ) -> None:
     """Remove a thread with all its checkpoints, of every namespace."""
     with open_for_reading(db) as saver:
-        latest(saver, thread)
+        require_thread(saver, thread)
         if not yes:
             _confirm(thread)
         saver.delete_thread(thread)
@@ -34,7 +34,5 @@ def delete(
 
 def _confirm(thread: str) -> None:
     if not sys.stdin.isatty():
-        raise CommandError(
-            f"deleting {thread!r} can't be undone, and nobody is there to ask", hint="add --yes"
-        )
+        raise CommandError(f"deleting {thread!r} can't be undone, and nobody is there to ask", hint="add --yes")
     typer.confirm(f"delete {thread!r} with all its checkpoints?", abort=True, err=True)

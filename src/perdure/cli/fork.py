@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from perdure.checkpoint.base import CheckpointTuple
-from perdure.checkpoint.base.id import uuid6
+from perdure.checkpoint.base import CheckpointTuple, new_id
 from perdure.cli import options, render
 from perdure.cli.arguments import parse_json
 from perdure.cli.database import (
@@ -54,9 +53,7 @@ def fork(
     """Make a new head from an old checkpoint; nothing stored is changed."""
     values = None if update is None else parse_json(update, "--update")
     if update is not None and graph is None:
-        raise CommandError(
-            "--update needs the graph, whose reducers apply it", hint="--graph path/file.py:name"
-        )
+        raise CommandError("--update needs the graph, whose reducers apply it", hint="--graph path/file.py:name")
     with open_for_reading(db) as saver:
         made = copy_to_head(saver, resolve(saver, checkpoint), to)
     if graph is not None and update is not None:
@@ -74,11 +71,12 @@ def copy_to_head(saver: Saver, found: CheckpointTuple, to: str | None) -> Checkp
     """
     ns = found.config["configurable"].get("checkpoint_ns", "")
     thread = to or thread_of(found)
-    if to is not None and saver.get_tuple(config_of(to, ns)) is not None:
+    if to is not None and saver.get_head(to, ns) is not None:
         raise CommandError(f"thread {to!r} exists already", hint="choose another id, or delete it first")
     parent = None if to is not None else id_of(found)
     step = int(found.metadata.get("step", -1)) + 1
-    fork_of: Any = {**found.checkpoint, "id": str(uuid6(clock_seq=step)), "ts": datetime.now(UTC).isoformat()}
+    newest = saver.get_head(thread, ns)  # the fork becomes the head, so its id has to be the greatest
+    fork_of: Any = {**found.checkpoint, "id": new_id(newest), "ts": datetime.now(UTC).isoformat()}
     metadata: Any = {**found.metadata, "source": "fork", "step": step}
     config = saver.put(config_of(thread, ns, parent), fork_of, metadata, fork_of["channel_versions"])
     return resolve(saver, config["configurable"]["checkpoint_id"])

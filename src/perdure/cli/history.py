@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perdure.cli import options, render
-from perdure.cli.database import config_of, latest, open_for_reading
+from perdure.cli.database import config_of, open_for_reading, require_thread
 from perdure.cli.reading import summary
 
 
@@ -16,7 +16,7 @@ def history(
 ) -> None:
     """List a thread's checkpoints, newest first."""
     with open_for_reading(db) as saver:
-        latest(saver, thread, ns)
+        require_thread(saver, thread, ns)
         rows = [summary(found) for found in saver.list(config_of(thread, ns), limit=limit)]
     if as_json:
         render.print_json(rows)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from perdure.checkpoint.serde.stored import UnknownValue
+
 
 def to_jsonable(value: Any) -> Any:
     """Return the nearest thing to `value` that JSON has."""
@@ -26,10 +28,10 @@ def to_jsonable(value: Any) -> Any:
             return {"base64": base64.b64encode(value).decode()}
         case BaseException():
             return repr(value)
+        case UnknownValue():
+            return to_jsonable(value.data)
         case Mapping():
-            return {
-                key if isinstance(key, str) else str(key): to_jsonable(item) for key, item in value.items()
-            }
+            return {key if isinstance(key, str) else str(key): to_jsonable(item) for key, item in value.items()}
     return _structure(value)
 
 
@@ -41,9 +43,7 @@ def _structure(value: Any) -> Any:
     if hasattr(value, "model_dump"):  # a Pydantic model, a message
         return to_jsonable(value.model_dump())
     if isinstance(value, (set, frozenset)):
-        return sorted(
-            (to_jsonable(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True)
-        )
+        return sorted((to_jsonable(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
     if hasattr(value, "tolist"):  # a numpy array or scalar
         return to_jsonable(value.tolist())
     if hasattr(value, "__iter__") and hasattr(value, "__len__"):

@@ -38,9 +38,7 @@ def load_graph(address: str, saver: Any = None) -> Any:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.py")], n=1)
-        raise CommandError(
-            f"there is no file {path}", hint=f"did you mean {path.parent / near[0]}?" if near else None
-        )
+        raise CommandError(f"there is no file {path}", hint=f"did you mean {path.parent / near[0]}?" if near else None)
     # What `python path/file.py` does: the file's neighbours can be imported.
     sys.path.insert(0, str(path.parent.resolve()))
     spec = importlib.util.spec_from_file_location(path.stem, path)

@@ -8,7 +8,7 @@ import typer
 
 from perdure.cli import options
 from perdure.cli.arguments import parse_answers, parse_json
-from perdure.cli.database import latest, open_for_running
+from perdure.cli.database import open_for_running, require_thread
 from perdure.cli.exits import CommandError, Exit
 from perdure.cli.loading import load_graph
 from perdure.cli.running import Run, again
@@ -21,9 +21,7 @@ Answer = Annotated[
 ]
 AnswerFor = Annotated[
     list[str] | None,
-    typer.Option(
-        "--answer-for", metavar="ID=JSON", help="Answer to one of several; repeatable", show_default=False
-    ),
+    typer.Option("--answer-for", metavar="ID=JSON", help="Answer to one of several; repeatable", show_default=False),
 ]
 
 
@@ -39,7 +37,7 @@ def resume(
     if answer is not None and answer_for:
         raise CommandError("--answer and --answer-for don't go together")
     with open_for_running(db) as saver:
-        latest(saver, thread)
+        require_thread(saver, thread)
         compiled = load_graph(graph, saver)
         value = _value(compiled, thread, answer, answer_for or [])
         return Run(compiled, thread, again(graph, db), quiet=as_json).finish(value, as_json=as_json)
@@ -51,9 +49,7 @@ def _value(graph: Any, thread: str, answer: str | None, answer_for: list[str]) -
     state = graph.get_state({"configurable": {"thread_id": thread}})
     open_ids = [item.id for item in state.interrupts]
     if not open_ids:
-        raise CommandError(
-            f"thread {thread!r} doesn't wait for an answer", hint="without --answer it just goes on"
-        )
+        raise CommandError(f"thread {thread!r} doesn't wait for an answer", hint="without --answer it just goes on")
     if answer is None:
         return Command(resume=_known(parse_answers(answer_for), open_ids))
     if len(open_ids) > 1:

@@ -9,16 +9,14 @@ import typer
 
 from perdure.cli import options
 from perdure.cli.arguments import parse_json
-from perdure.cli.database import config_of, open_for_running
+from perdure.cli.database import open_for_running
 from perdure.cli.exits import CommandError, Exit
 from perdure.cli.loading import load_graph
 from perdure.cli.running import Run, again
 
 Input = Annotated[
     str | None,
-    typer.Option(
-        "--input", metavar="JSON", help="The input: JSON, @file, or - for stdin", show_default=False
-    ),
+    typer.Option("--input", metavar="JSON", help="The input: JSON, @file, or - for stdin", show_default=False),
 ]
 
 
@@ -33,7 +31,7 @@ def run(
     value = None if input is None else parse_json(input, "--input")
     with open_for_running(db) as saver:
         compiled = load_graph(graph, saver)
-        if input is None and (thread is None or saver.get_tuple(config_of(thread)) is None):
+        if input is None and (thread is None or saver.get_head(thread) is None):
             raise CommandError("a new thread needs an input", hint='--input \'{"key": "value"}\'')
         thread_id = thread or str(uuid.uuid4())
         return Run(compiled, thread_id, again(graph, db), quiet=as_json).finish(value, as_json=as_json)

@@ -79,9 +79,7 @@ class Run:
         render.print_json(result["values"])
         render.print_questions(result["interrupts"])
         if result["interrupts"]:
-            render.note(
-                f"the graph asks. Answer with: {self.resume_command} {_answer_form(result['interrupts'])}"
-            )
+            render.note(f"the graph asks. Answer with: {self.resume_command} {_answer_form(result['interrupts'])}")
         elif result["next"]:
             render.note(f"stopped before {', '.join(result['next'])}. Go on with: {self.resume_command}")
 
