@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, distributions
+from threading import Lock
 from typing import Any
 
 from license_expression import ExpressionError, Licensing, get_license_index, get_spdx_licensing
@@ -41,6 +42,8 @@ SPELLINGS = {
     "the mit license": "MIT",
     "the unlicense (unlicense)": "Unlicense",
 }
+
+_parsing = Lock()  # the parser isn't safe in several threads, and plain functions run in those
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def examine(name: str, version: str, path: list[str] | None = None) -> Finding:
 def classify(expression: str) -> str:
     """Return which rules an SPDX expression brings; `unclear` if it isn't one."""
     try:
-        parsed = _licensing().parse(expression, validate=True)
+        with _parsing:
+            parsed = _licensing().parse(expression, validate=True)
     except ExpressionError:
         return "unclear"
     return "unclear" if parsed is None else _rules(parsed)
