@@ -1,0 +1,63 @@
+# One entry for a person. Everything lives in ./.venv; nothing outside this folder is touched.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
+ARGS ?=
+
+.PHONY: help run test check bench docs format test-pythons clean
+
+help: ## list these targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run ## run the licence review example on SQLite (a graph over this machine's packages)
+	@$(BIN)/python examples/licence_review/main.py $(ARGS)
+
+test: $(VENV)/.dev ## all tests, then the fast ones on every other Python found
+	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(MAKE) test-pythons
+
+check: $(VENV)/.dev ## format, lint, types, import rules, fast tests
+	@$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/unit -q
+
+bench: $(VENV)/.dev ## the cost table, as ratios against the installed langgraph
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+docs: $(VENV)/.dev ## build the documentation site into ./site (offline, strict, links checked)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	echo "site/index.html"
+
+format: $(VENV)/.dev ## format the code and fix what ruff can
+	@$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test-pythons: $(VENV)/.dev ## unit and contract tests on every other Python found
+	@PYTHONS="$(PYTHONS)" VENV=$(VENV) bash tests/pythons.sh
+
+clean: ## remove everything that make made
+	@rm -rf $(VENV) site dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+# A stamp is redone when pyproject.toml changes, so a second `make` costs nothing.
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("perdure needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.run: pyproject.toml | $(BIN)/uv
+	@$(UV) pip install --quiet --editable '.[cli]' --group examples
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/uv
+	@$(UV) pip install --quiet --editable '.[cli,langchain]' --group dev
+	touch $@ $(VENV)/.run
