@@ -236,7 +236,7 @@ class SchemaVersionError(StorageError):
     """The database was made by a newer perdure than this one."""
 
 
-class GraphBubbleUp(Exception):  # noqa: N818 - control flow, and the field's name for it
+class GraphBubbleUp(Exception):
     """A signal on its way up through the graph; not an error."""
 
 
@@ -250,7 +250,7 @@ class GraphInterrupt(GraphBubbleUp):
 class NodeInterrupt(GraphInterrupt):
     """Raised by a node to stop and ask; `interrupt()` is the better way."""
 
-    def __init__(self, value: Any, id: str | None = None) -> None:  # noqa: A002 - known name
+    def __init__(self, value: Any, id: str | None = None) -> None:
         from perdure.types import Interrupt
 
         super().__init__([Interrupt(value=value, id=id or "placeholder-id")])

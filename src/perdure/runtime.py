@@ -121,7 +121,7 @@ class Runtime(Generic[ContextT]):
         return dataclasses.replace(self, **changes)
 
 
-def get_runtime(context_schema: type[ContextT] | None = None) -> Runtime[ContextT]:  # noqa: ARG001 - for the type checker
+def get_runtime(context_schema: type[ContextT] | None = None) -> Runtime[ContextT]:
     """Return the runtime of the node that the caller runs in.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Hashable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypedDict, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, final
 
 from perdure.errors import InvalidConfigError
 
@@ -67,9 +67,7 @@ class RetryPolicy(NamedTuple):
     max_interval: float = 128.0
     max_attempts: int = 3
     jitter: bool = True
-    retry_on: (
-        type[Exception] | Sequence[type[Exception]] | Callable[[Exception], bool] | None
-    ) = None
+    retry_on: type[Exception] | Sequence[type[Exception]] | Callable[[Exception], bool] | None = None
 
     def matches(self, error: Exception) -> bool:
         """Tell whether the error is worth another attempt."""
@@ -224,15 +222,11 @@ class Send:
     arg: Any
     timeout: TimeoutPolicy | None
 
-    def __init__(
-        self, /, node: str, arg: Any, *, timeout: float | timedelta | TimeoutPolicy | None = None
-    ) -> None:
+    def __init__(self, /, node: str, arg: Any, *, timeout: float | timedelta | TimeoutPolicy | None = None) -> None:
         self.node = node
         self.arg = arg
         self.timeout = (
-            timeout
-            if timeout is None or isinstance(timeout, TimeoutPolicy)
-            else TimeoutPolicy(run_timeout=timeout)
+            timeout if timeout is None or isinstance(timeout, TimeoutPolicy) else TimeoutPolicy(run_timeout=timeout)
         )
 
     def __hash__(self) -> int:
@@ -363,10 +357,9 @@ CheckpointStreamPart = StreamPart
 TasksStreamPart = StreamPart
 DebugStreamPart = StreamPart
 
-if TYPE_CHECKING:
-    Checkpointer = bool | BaseCheckpointSaver[Any] | None
-else:
-    Checkpointer = Any
+Checkpointer: TypeAlias = "bool | BaseCheckpointSaver[Any] | None"
+"""A saver; True to share the saver of the graph around with a memory over calls; None to share it for one call;
+False for none."""
 
 
 def ensure_valid_checkpointer(checkpointer: Checkpointer) -> Checkpointer:

@@ -132,7 +132,7 @@ class DeltaChannel(BaseChannel[Value, Any, Value], Generic[Value]):
         reducer: Callable[[Any, Sequence[Any]], Any],
         typ: Any = None,
         *,
-        snapshot_frequency: int = 100,  # noqa: ARG002 - see the docstring
+        snapshot_frequency: int = 100,
         key: str = "",
     ) -> None:
         super().__init__(typ, key)
@@ -185,7 +185,7 @@ class Topic(BaseChannel[Sequence[Value], Value | list[Value], list[Value]], Gene
 
     __slots__ = ("accumulate", "values")
 
-    def __init__(self, typ: Any, accumulate: bool = False, key: str = "") -> None:  # noqa: FBT001, FBT002 - known signature
+    def __init__(self, typ: Any, accumulate: bool = False, key: str = "") -> None:
         super().__init__(typ, key)
         self.accumulate = accumulate
         self.values: list[Any] = []
@@ -193,12 +193,14 @@ class Topic(BaseChannel[Sequence[Value], Value | list[Value], list[Value]], Gene
     @property
     def ValueType(self) -> Any:  # noqa: N802 - known name
         """A sequence of the declared type."""
-        return Sequence[self.typ]
+        item: Any = self.typ
+        return Sequence[item]
 
     @property
     def UpdateType(self) -> Any:  # noqa: N802 - known name
         """One item or a list of items."""
-        return self.typ | list[self.typ]
+        item: Any = self.typ
+        return item | list[item]
 
     def peek(self) -> Any:
         return list(self.values) if self.values else MISSING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from perdure.channels.base import MISSING, BaseChannel, Value, concurrent_update
 from perdure.errors import InvalidUpdateError
@@ -27,7 +27,7 @@ class _OneValue(BaseChannel[Value, Value, Value], Generic[Value]):
     def checkpoint(self) -> Any:
         return self.value
 
-    def from_checkpoint(self: C, checkpoint: Any) -> C:
+    def from_checkpoint(self, checkpoint: Any) -> Self:
         new = type(self)(self.typ, self.key)
         new.value = checkpoint
         return new
@@ -81,9 +81,7 @@ class EphemeralValue(_OneValue[Value]):
     __slots__ = ("guard",)
     volatile = True
 
-    def __init__(self, typ: Any, guard: bool | str = True, key: str = "") -> None:  # noqa: FBT001, FBT002 - known signature
-        if isinstance(guard, str):  # (typ, key), as the other channels take it
-            guard, key = True, guard
+    def __init__(self, typ: Any, guard: bool = True, key: str = "") -> None:
         super().__init__(typ, key)
         self.guard = guard
 
@@ -117,7 +115,7 @@ class UntrackedValue(_OneValue[Value]):
 
     __slots__ = ("guard",)
 
-    def __init__(self, typ: Any, guard: bool = True, key: str = "") -> None:  # noqa: FBT001, FBT002 - known signature
+    def __init__(self, typ: Any, guard: bool = True, key: str = "") -> None:
         super().__init__(typ, key)
         self.guard = guard
 
@@ -129,7 +127,7 @@ class UntrackedValue(_OneValue[Value]):
         new.value = self.value
         return new
 
-    def from_checkpoint(self, checkpoint: Any) -> UntrackedValue[Value]:  # noqa: ARG002 - nothing was stored
+    def from_checkpoint(self, checkpoint: Any) -> UntrackedValue[Value]:
         return type(self)(self.typ, self.guard, self.key)
 
     def update(self, values: Sequence[Value]) -> bool:

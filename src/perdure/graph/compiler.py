@@ -46,11 +46,11 @@ def compile_plan(builder: Builder) -> Plan:
 
 def _channels(builder: Builder) -> Channels:
     channels: Channels = dict(builder.channels)
-    channels[START] = EphemeralValue(builder.input_schema, True, START)  # noqa: FBT003 - known signature
-    channels[TASKS] = Topic(Send, False, TASKS)  # noqa: FBT003 - known signature
+    channels[START] = EphemeralValue(builder.input_schema, True, START)
+    channels[TASKS] = Topic(Send, False, TASKS)
     for name, node in builder.nodes.items():
         key = branch_channel(name)
-        channels[key] = LastValueAfterFinish(Any, key) if node.defer else EphemeralValue(Any, False, key)  # noqa: FBT003 - known signature
+        channels[key] = LastValueAfterFinish(Any, key) if node.defer else EphemeralValue(Any, False, key)
     for starts, end in sorted(builder.waiting_edges):
         if end != END:
             key = join_channel(starts, end)
@@ -103,7 +103,7 @@ def _root_or(reader: StateReader | ValueReader) -> StateReader:
 
 def _writer(builder: Builder, name: str, keys: list[str]) -> ResultWriter:
     fixed: list[tuple[str, Any]] = [
-        (branch_channel(end), None) for start, end in builder._edge_order if start == name and end != END  # noqa: SLF001 - one room
+        (branch_channel(end), None) for start, end in builder.edge_order if start == name and end != END
     ]
     for starts, end in sorted(builder.waiting_edges):
         if name in starts and end != END:

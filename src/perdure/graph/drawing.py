@@ -52,9 +52,7 @@ class Graph:
     def to_json(self) -> dict[str, list[dict[str, Any]]]:
         """Return nodes and edges as plain data."""
         nodes = [{k: v for k, v in node._asdict().items() if v is not None} for node in self.nodes.values()]
-        edges = [
-            {k: v for k, v in edge._asdict().items() if v is not None and v is not False} for edge in self.edges
-        ]
+        edges = [{k: v for k, v in edge._asdict().items() if v is not None and v is not False} for edge in self.edges]
         return {"nodes": nodes, "edges": edges}
 
     def draw_mermaid(self) -> str:
@@ -119,7 +117,11 @@ class Graph:
 
 
 def _mermaid_id(id_: str, at: int) -> str:
-    return id_ if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", id_) and id_ != "end" else f"n{at}_{re.sub(r'[^A-Za-z0-9_]', '_', id_)}"
+    return (
+        id_
+        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", id_) and id_ != "end"
+        else f"n{at}_{re.sub(r'[^A-Za-z0-9_]', '_', id_)}"
+    )
 
 
 def _mermaid_text(text: str | None) -> str:
@@ -161,7 +163,7 @@ def _add(drawing: Graph, graph: CompiledStateGraph, prefix: str, xray: int | boo
 
 def _edges(graph: CompiledStateGraph) -> Iterator[tuple[str, str, str | None, bool]]:
     builder = graph.builder
-    fixed = [*builder._edge_order, *((s, end) for starts, end in sorted(builder.waiting_edges) for s in starts)]  # noqa: SLF001 - one room
+    fixed = [*builder.edge_order, *((s, end) for starts, end in sorted(builder.waiting_edges) for s in starts)]
     leaving = {source for source, _ in fixed}
     for name in [START, *builder.nodes]:
         for source, target in fixed:

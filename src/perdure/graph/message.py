@@ -27,7 +27,7 @@ def _langchain() -> Any:
     return messages
 
 
-def remove_message(id: str) -> dict[str, Any]:  # noqa: A002 - the message's own word
+def remove_message(id: str) -> dict[str, Any]:
     """Return an update that removes the message with this id (`REMOVE_ALL_MESSAGES` for all)."""
     return {"role": _REMOVE, "id": id, "content": ""}
 
@@ -36,7 +36,7 @@ def _as_dict(message: Any) -> dict[str, Any]:
     """Return a message given as text, as (role, content) or as a dict, in chat format."""
     if isinstance(message, str):
         return {"role": "user", "content": message}
-    if isinstance(message, tuple) and len(message) == 2:  # noqa: PLR2004 - a pair
+    if isinstance(message, tuple) and len(message) == 2:
         return {"role": message[0], "content": message[1]}
     if isinstance(message, dict) and ("role" in message or "type" in message):
         return message
@@ -90,7 +90,7 @@ def _merge(left: list[Any], right: list[Any]) -> list[Any]:
     return [message for message in merged if _id(message) not in removed] if removed else merged
 
 
-def add_messages(left: Any = None, right: Any = None, *, format: str | None = None) -> Any:  # noqa: A002 - known name
+def add_messages(left: Any = None, right: Any = None, *, format: str | None = None) -> Any:
     """Merge two lists of messages: one with a known id replaces it, the others are appended.
 
     Args:
@@ -113,7 +113,7 @@ def add_messages(left: Any = None, right: Any = None, *, format: str | None = No
     return adapter.formatted(merged, format)
 
 
-def _reducer(format: str | None) -> Callable[[Any, Any], Any]:  # noqa: A002 - known name
+def _reducer(format: str | None) -> Callable[[Any, Any], Any]:
     def reduce(left: Any, right: Any) -> Any:
         return add_messages(left, right, format=format)
 
@@ -149,5 +149,3 @@ class MessagesState(TypedDict):
     """A state with a list of messages."""
 
     messages: Annotated[list[Any], add_messages]
-
-

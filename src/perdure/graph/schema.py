@@ -89,7 +89,11 @@ def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
         if origin is Annotated:
             hint, *more = get_args(hint)
             metadata = (*more, *metadata)
-        elif origin in (Required, NotRequired) or getattr(origin, "_name", "") in ("Required", "NotRequired", "ReadOnly"):
+        elif origin in (Required, NotRequired) or getattr(origin, "_name", "") in (
+            "Required",
+            "NotRequired",
+            "ReadOnly",
+        ):
             (hint,) = get_args(hint)
         else:
             return hint, metadata
@@ -126,7 +130,7 @@ def _reduced(key: str, typ: Any, reducer: Callable[..., Any]) -> BaseChannel[Any
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     takes_any = any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(reducer).parameters.values())
     required = [p for p in positional if p.default is p.empty]
-    if len(required) > 2 or (len(positional) < 2 and not takes_any):  # noqa: PLR2004 - a reducer takes two
+    if len(required) > 2 or (len(positional) < 2 and not takes_any):
         msg = (
             f"the reducer of {key!r} must take two arguments, (value, update) -> value; "
             f"{getattr(reducer, '__name__', reducer)!r} has the signature {inspect.signature(reducer)}"

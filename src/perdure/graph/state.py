@@ -83,7 +83,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         self.input_schema: Any = input_schema or state_schema
         self.output_schema: Any = output_schema or state_schema
         self.context_schema = context_schema
-        self._edge_order: list[tuple[str, str]] = []
+        self.edge_order: list[tuple[str, str]] = []
         for schema in (self.state_schema, self.input_schema, self.output_schema):
             self.add_schema(schema, is_state=schema is self.state_schema)
 
@@ -125,7 +125,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
 
     # -- nodes
 
-    def add_node(  # noqa: PLR0913 - the known signature
+    def add_node(
         self,
         node: str | Callable[..., Any] | Any,
         action: Callable[..., Any] | Any | None = None,
@@ -209,7 +209,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             raise GraphValidationError(msg)
         if isinstance(start_key, str):
             if (start_key, end_key) not in self.edges:
-                self._edge_order.append((start_key, end_key))
+                self.edge_order.append((start_key, end_key))
             self.edges.add((start_key, end_key))
             return self
         for start in starts:
@@ -287,7 +287,11 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         Raises:
             GraphValidationError: An edge or branch names a node that isn't there, or nothing starts the graph.
         """
-        sources = {start for start, _ in self.edges} | {s for many, _ in self.waiting_edges for s in many} | set(self.branches)
+        sources = (
+            {start for start, _ in self.edges}
+            | {s for many, _ in self.waiting_edges for s in many}
+            | set(self.branches)
+        )
         targets = {end for _, end in self.edges | self.waiting_edges}
         targets |= {end for many in self.branches.values() for b in many.values() for end in (b.ends or {}).values()}
         for name in sorted(sources - {START}):
@@ -307,7 +311,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             msg = f"{what} {name!r}, which isn't a node"
             raise GraphValidationError(msg, hint=f"nodes are: {known}", node=name)
 
-    def compile(  # noqa: PLR0913 - the known signature
+    def compile(
         self,
         checkpointer: Checkpointer = None,
         *,
@@ -399,7 +403,7 @@ class CompiledStateGraph(Pregel):
         mapper = mapper_of(self.builder.output_schema)
         return mapper(value) if mapper is not None and isinstance(value, dict) else value
 
-    def get_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Graph:  # noqa: ARG002 - known signature
+    def get_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Graph:
         """Return the graph's drawing.
 
         Args:
@@ -478,5 +482,3 @@ def _ends(path_map: dict[Hashable, str] | list[str] | None, action: Action) -> d
         return {name: name for name in path_map}
     names = _literals(_hints(action.target).get("return"))
     return {name: name for name in names} or None
-
-

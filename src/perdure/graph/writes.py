@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from perdure.checkpoint.serde.types import TASKS
 from perdure.constants import END, START
 from perdure.errors import ErrorCode, GraphValidationError, InvalidUpdateError, ParentCommand
 from perdure.graph.schema import ROOT, is_record
 from perdure.pregel.commands import branch_channel, goto_writes, set_fields, update_pairs
-from perdure.checkpoint.serde.types import TASKS
 from perdure.types import Command, Send
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ class ResultWriter:
 
     __slots__ = ("fixed", "is_root", "keys", "on_write")
 
-    def __init__(
-        self, keys: Collection[str], fixed: Pairs, on_write: Mapping[str, Callable[[Any], Any]]
-    ) -> None:
+    def __init__(self, keys: Collection[str], fixed: Pairs, on_write: Mapping[str, Callable[[Any], Any]]) -> None:
         self.keys = dict.fromkeys(keys)
         self.is_root = tuple(keys) == (ROOT,)
         self.fixed = tuple(fixed)
@@ -72,13 +70,15 @@ class ResultWriter:
     def _command_pairs(self, command: Command[Any]) -> Pairs:
         if command.graph == Command.PARENT:
             raise ParentCommand(command)
-        update = [(ROOT, command.update)] if self.is_root and command.update is not None else update_pairs(command.update)
+        update = (
+            [(ROOT, command.update)] if self.is_root and command.update is not None else update_pairs(command.update)
+        )
         return [*(pair for pair in update if pair[0] in self.keys), *goto_writes(command.goto)]
 
 
 def _short(value: Any) -> str:
     text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 80 else text[:77] + '...'}"  # noqa: PLR2004 - a line of text
+    return f"{type(value).__name__} {text if len(text) <= 80 else text[:77] + '...'}"
 
 
 class Router:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from perdure.constants import TAG_NOSTREAM
 
@@ -37,7 +37,7 @@ def enter(config: RunnableConfig) -> None:
     if "langchain_core" in sys.modules:
         from langchain_core.runnables.config import var_child_runnable_config
 
-        var_child_runnable_config.set(config)  # type: ignore[arg-type]  # the same keys
+        var_child_runnable_config.set(cast(Any, config))
 
 
 _class: type[Any] | None = None
@@ -45,13 +45,13 @@ _class: type[Any] | None = None
 
 def _handler_class() -> type[Any]:
     """Make the handler's class when it is first needed: its base is LangChain's."""
-    global _class  # noqa: PLW0603 - made once
+    global _class
     if _class is not None:
         return _class
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
-    class MessageHandler(BaseCallbackHandler, _StreamingCallbackHandler):  # type: ignore[type-arg]  # the mark by which models know to stream
+    class MessageHandler(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         """Sends a chat model's messages to the stream mode `messages`, token by token where it streams."""
 
         run_inline = True
@@ -63,7 +63,14 @@ def _handler_class() -> type[Any]:
             self.streamed: set[Any] = set()
 
         def on_chat_model_start(
-            self, serialized: Any, messages: Any, *, run_id: Any, tags: Any = None, metadata: Any = None, **kwargs: Any  # noqa: ARG002 - the callback's signature
+            self,
+            serialized: Any,
+            messages: Any,
+            *,
+            run_id: Any,
+            tags: Any = None,
+            metadata: Any = None,
+            **kwargs: Any,
         ) -> None:
             if not tags or TAG_NOSTREAM not in tags:
                 self.metadata[run_id] = {
@@ -72,13 +79,13 @@ def _handler_class() -> type[Any]:
                     **({"tags": tags} if tags else {}),
                 }
 
-        def on_llm_new_token(self, token: str, *, chunk: Any = None, run_id: Any, **kwargs: Any) -> None:  # noqa: ARG002 - the callback's signature
+        def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: Any, **kwargs: Any) -> None:
             message = getattr(chunk, "message", None)
             if run_id in self.metadata and message is not None:
                 self.streamed.add(run_id)
                 self._send(message, run_id)
 
-        def on_llm_end(self, response: Any, *, run_id: Any, **kwargs: Any) -> None:  # noqa: ARG002 - the callback's signature
+        def on_llm_end(self, response: Any, *, run_id: Any, **kwargs: Any) -> None:
             if run_id in self.metadata and response.generations and response.generations[0]:
                 message = getattr(response.generations[0][0], "message", None)
                 if message is not None:
@@ -87,13 +94,13 @@ def _handler_class() -> type[Any]:
                         self._send(message, run_id)
             self.metadata.pop(run_id, None)
 
-        def tap_output_iter(self, run_id: Any, output: Any) -> Any:  # noqa: ARG002 - asked for by the mark
+        def tap_output_iter(self, run_id: Any, output: Any) -> Any:
             return output
 
-        def tap_output_aiter(self, run_id: Any, output: Any) -> Any:  # noqa: ARG002 - asked for by the mark
+        def tap_output_aiter(self, run_id: Any, output: Any) -> Any:
             return output
 
-        def on_llm_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:  # noqa: ARG002 - the callback's signature
+        def on_llm_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
             self.metadata.pop(run_id, None)
 
         def _seen(self, message: Any) -> None:

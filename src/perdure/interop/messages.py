@@ -26,7 +26,7 @@ def with_ids(messages: list[Any]) -> list[Any]:
     return found
 
 
-def formatted(messages: list[Any], format: str) -> list[Any]:  # noqa: A002 - known name
+def formatted(messages: list[Any], format: str) -> list[Any]:
     """Return messages whose contents are in the named format.
 
     Raises:

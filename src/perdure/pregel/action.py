@@ -131,7 +131,7 @@ class Action:
                 return await ainvoke(value, scope.config())
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(scope.run.threads(), context.run, self.call, value, scope)
+        result = await loop.run_in_executor(None, context.run, self.call, value, scope)
         return await result if inspect.isawaitable(result) else result
 
 

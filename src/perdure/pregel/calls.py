@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from perdure.constants import CONF, SCOPE_KEY
 from perdure.errors import InvalidConfigError, ReentrantRunError, UsageError
-from perdure.pregel.run import Settings
+from perdure.pregel.settings import Settings
 from perdure.pregel.stream import SILENT, Sink, Tee
 from perdure.runtime import scope_var
 from perdure.types import RunnableConfig
@@ -26,18 +26,19 @@ DEFAULT_RECURSION_LIMIT = int(os.environ.get("PERDURE_DEFAULT_RECURSION_LIMIT", 
 
 def merge_configs(*configs: RunnableConfig | None) -> RunnableConfig:
     """Merge configs: later ones win; metadata, tags and parameters are merged key by key."""
-    merged: RunnableConfig = {}
+    merged: dict[str, Any] = {}
     for config in configs:
-        for key, value in (config or {}).items():
+        given: dict[str, Any] = cast("dict[str, Any]", config or {})
+        for key, value in given.items():
             if value is None:
                 continue
             if key in ("metadata", CONF):
-                merged[key] = {**merged.get(key, {}), **value}  # type: ignore[literal-required,dict-item]
+                merged[key] = {**merged.get(key, {}), **value}
             elif key == "tags":
                 merged["tags"] = [*merged.get("tags", ()), *value]
             else:
-                merged[key] = value  # type: ignore[literal-required]
-    return merged
+                merged[key] = value
+    return cast("RunnableConfig", merged)
 
 
 def parent_of(config: RunnableConfig | None) -> TaskScope | None:
@@ -125,7 +126,7 @@ class Call:
                 )
             scope = run.parent
 
-    def settings(  # noqa: PLR0913 - one for each argument of a call
+    def settings(
         self,
         *,
         sink: Sink | None = None,
@@ -174,7 +175,7 @@ class Call:
 
 def _unmarked(config: RunnableConfig) -> RunnableConfig:
     conf = {k: v for k, v in config[CONF].items() if k != SCOPE_KEY}
-    return {**config, CONF: conf}  # type: ignore[return-value]  # a copy of a config
+    return {**config, CONF: conf}
 
 
 def _limit(config: RunnableConfig) -> int:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 _second = 0
 _text = ""
 
 
 def now() -> str:
-    """Return the current time as ISO 8601 in UTC, with microseconds; the part down to the second is made once a second."""
-    global _second, _text  # noqa: PLW0603 - a cache of one entry; a race only makes it again
+    """Return the current time as ISO 8601 in UTC, with microseconds."""
+    global _second, _text
     nanos = time.time_ns()
     second, rest = divmod(nanos, 1_000_000_000)
     text = _text
     if second != _second:
-        text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+        text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         _text, _second = text, second
     return f"{text}.{rest // 1000:06d}+00:00"

@@ -39,8 +39,7 @@ def update_pairs(update: Any) -> list[tuple[str, Any]]:
     if isinstance(update, dict):
         return list(update.items())
     if isinstance(update, (list, tuple)) and all(
-        isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)  # noqa: PLR2004 - a pair
-        for pair in update
+        isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in update
     ):
         return list(update)
     if hints := get_type_hints(type(update)):

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 from perdure.constants import CONF
 from perdure.errors import InvalidConfigError
 from perdure.pregel import turns
+from perdure.pregel.aio import adrive
 from perdure.pregel.calls import Call, merge_configs
-from perdure.pregel.drivers import adrive, drive
 from perdure.pregel.run import Run
 from perdure.pregel.snapshot import take_snapshot
 from perdure.pregel.stream import Shaper, parse_modes
+from perdure.pregel.sync import drive
 from perdure.pregel.updates import Updater
 from perdure.types import GraphOutput, StateSnapshot, StateUpdate, ensure_valid_checkpointer
 
 if TYPE_CHECKING:
     from perdure.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+    from perdure.pregel.effects import Loop
     from perdure.pregel.plan import Plan
-    from perdure.pregel.run import Loop
     from perdure.pregel.stream import Event
     from perdure.runtime import RunControl
     from perdure.types import (
@@ -55,7 +56,7 @@ class Pregel:
 
     stream_mode: StreamMode = "values"
 
-    def __init__(  # noqa: PLR0913 - what a graph is made of
+    def __init__(
         self,
         *,
         plan: Plan,
@@ -97,9 +98,9 @@ class Pregel:
 
     # -- run
 
-    def stream(  # noqa: PLR0913 - the known signature
+    def stream(
         self,
-        input: Any,  # noqa: A002 - known name
+        input: Any,
         config: RunnableConfig | None = None,
         *,
         context: Any = None,
@@ -159,9 +160,9 @@ class Pregel:
                 if event[1] in modes:
                     yield shape(event)
 
-    async def astream(  # noqa: PLR0913 - the known signature
+    async def astream(
         self,
-        input: Any,  # noqa: A002 - known name
+        input: Any,
         config: RunnableConfig | None = None,
         *,
         context: Any = None,
@@ -201,9 +202,9 @@ class Pregel:
                 if event[1] in modes:
                     yield shape(event)
 
-    def invoke(  # noqa: PLR0913 - the known signature
+    def invoke(
         self,
-        input: Any,  # noqa: A002 - known name
+        input: Any,
         config: RunnableConfig | None = None,
         *,
         context: Any = None,
@@ -233,7 +234,9 @@ class Pregel:
         }
         if stream_mode != "values" or print_mode:
             return list(
-                self.stream(input, config, stream_mode=stream_mode, print_mode=print_mode, version=version, busy=busy, **options)
+                self.stream(
+                    input, config, stream_mode=stream_mode, print_mode=print_mode, version=version, busy=busy, **options
+                )
             )
         call = Call(self, config)
         run = Run(call.settings(**options))
@@ -241,9 +244,9 @@ class Pregel:
             pass
         return self._result(run, version)
 
-    async def ainvoke(  # noqa: PLR0913 - the known signature
+    async def ainvoke(
         self,
-        input: Any,  # noqa: A002 - known name
+        input: Any,
         config: RunnableConfig | None = None,
         *,
         context: Any = None,
@@ -302,9 +305,7 @@ class Pregel:
         finally:
             turns.give_back(run.turn)
 
-    async def _aevents(
-        self, call: Call, run: Run, loop: Loop, busy: BusyPolicy | None
-    ) -> AsyncGenerator[Event, None]:
+    async def _aevents(self, call: Call, run: Run, loop: Loop, busy: BusyPolicy | None) -> AsyncGenerator[Event, None]:
         if run.parent is not None or run.saver is None:
             async with aclosing(adrive(run, loop)) as events:
                 async for event in events:
@@ -406,7 +407,7 @@ class Pregel:
                 msg = f"the namespace {ns!r} names the subgraph {name!r}, which isn't there"
                 raise InvalidConfigError(msg)
             graph = inner
-        return graph, {**merged, CONF: conf}  # type: ignore[return-value]  # a copy of a config
+        return graph, {**merged, CONF: conf}
 
     def get_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
         """Return a thread's state: as it stands now, or at the checkpoint that the config addresses.
@@ -451,7 +452,7 @@ class Pregel:
         self,
         config: RunnableConfig,
         *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - known name
+        filter: dict[str, Any] | None = None,
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[StateSnapshot]:
@@ -477,7 +478,7 @@ class Pregel:
         self,
         config: RunnableConfig,
         *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - known name
+        filter: dict[str, Any] | None = None,
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[StateSnapshot]:
@@ -517,9 +518,7 @@ class Pregel:
         """Do what `update_state` does, asynchronously."""
         return await self.abulk_update_state(config, [[StateUpdate(values, as_node, task_id)]])
 
-    def bulk_update_state(
-        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
-    ) -> RunnableConfig:
+    def bulk_update_state(self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]) -> RunnableConfig:
         """Apply supersteps of updates, each as one checkpoint, and return the last one's config.
 
         Raises:
@@ -539,9 +538,7 @@ class Pregel:
             pass
         return updater.config
 
-    def _updater(
-        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
-    ) -> tuple[Call, Updater]:
+    def _updater(self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]) -> tuple[Call, Updater]:
         if not supersteps:
             msg = "bulk_update_state needs at least one superstep"
             raise InvalidConfigError(msg)
@@ -585,11 +582,9 @@ def _listed(config: RunnableConfig) -> RunnableConfig:
     return {CONF: where}
 
 
-def _configs(
-    config: RunnableConfig | Sequence[RunnableConfig] | None, count: int
-) -> list[RunnableConfig | None]:
+def _configs(config: RunnableConfig | Sequence[RunnableConfig] | None, count: int) -> list[RunnableConfig | None]:
     if config is None or isinstance(config, dict):
-        return [cast("RunnableConfig | None", config)] * count
+        return [config] * count
     if len(config) != count:
         msg = f"batch got {count} inputs and {len(config)} configs"
         raise InvalidConfigError(msg)

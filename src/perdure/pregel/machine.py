@@ -274,9 +274,7 @@ class Machine:
         if not any(name not in seen or version > seen[name] for name, version in versions.items()):
             return False
         hidden = "langsmith:hidden"
-        return any(
-            (hidden not in task.node.tags) if names == "*" else selects(names, task.name) for task in tasks
-        )
+        return any((hidden not in task.node.tags) if names == "*" else selects(names, task.name) for task in tasks)
 
     def note_stop(self) -> None:
         """Note that the caller has seen the current state, so that the next run goes past it."""
@@ -292,4 +290,6 @@ def _unknown_channel(name: str, tasks: Sequence[Task | Writes]) -> InvalidUpdate
     if name.startswith("branch:to:"):
         goal = name.removeprefix("branch:to:")
         return InvalidUpdateError(f"node {', '.join(writers)!r} goes to {goal!r}, which isn't a node of this graph")
-    return InvalidUpdateError(f"{', '.join(writers)!r} wrote to {name!r}, which isn't a channel of this graph", channel=name)
+    return InvalidUpdateError(
+        f"{', '.join(writers)!r} wrote to {name!r}, which isn't a channel of this graph", channel=name
+    )

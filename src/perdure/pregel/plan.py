@@ -59,7 +59,7 @@ class ValueReader:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __call__(self, channels: Mapping[str, BaseChannel[Any, Any, Any]], step: int, stop: int) -> Any:  # noqa: ARG002 - the readers' protocol
+    def __call__(self, channels: Mapping[str, BaseChannel[Any, Any, Any]], step: int, stop: int) -> Any:
         return channels[self.name].peek()
 
 

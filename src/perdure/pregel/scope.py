@@ -30,8 +30,8 @@ class TaskScope:
     __slots__ = ("_config", "_runtime", "asked", "run", "subgraphs_called", "task")
 
     def __init__(self, run: Run, task: Task) -> None:
-        self.run = run
-        self.task = task
+        self.run: Run = run
+        self.task: Task = task
         self.asked = 0
         self.subgraphs_called: dict[str, int] = {}
         self._config: RunnableConfig | None = None
@@ -122,7 +122,7 @@ class TaskScope:
         if self._config is None:
             run, task = self.run, self.task
             config: RunnableConfig = {
-                **run.config,  # type: ignore[typeddict-item]  # a copy of a config is a config
+                **run.config,
                 "metadata": self.metadata(),
                 CONF: {
                     **run.config.get(CONF, {}),
@@ -158,7 +158,7 @@ class TaskScope:
 
     # -- graphs called from inside
 
-    def child_ns(self, stable: bool) -> str:  # noqa: FBT001 - the two modes of a subgraph's memory
+    def child_ns(self, stable: bool) -> str:
         """Name the namespace of a graph that this task calls.
 
         Args:
@@ -172,8 +172,4 @@ class TaskScope:
 
 def strip_task_ids(ns: str) -> str:
     """Leave only the nodes' names of a namespace."""
-    return NS_SEP.join(
-        part.partition(NS_END)[0] for part in ns.split(NS_SEP) if not part.isdigit()
-    )
-
-
+    return NS_SEP.join(part.partition(NS_END)[0] for part in ns.split(NS_SEP) if not part.isdigit())

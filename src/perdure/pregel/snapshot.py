@@ -6,10 +6,10 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT
-from perdure.constants import CONF, CONTROL_WRITES, INPUT, NULL_TASK_ID, RESERVED_WRITES
+from perdure.constants import CONF, CONTROL_WRITES, NULL_TASK_ID, RESERVED_WRITES
 from perdure.pregel import stream
-from perdure.pregel.machine import Machine, Writes, int_version
-from perdure.pregel.run import Load
+from perdure.pregel.effects import Load
+from perdure.pregel.machine import Machine, int_version
 from perdure.types import Interrupt, PregelTask, RunnableConfig, StateSnapshot
 
 if TYPE_CHECKING:
@@ -187,5 +187,3 @@ def _subgraph_config(run: Run, task: Task) -> RunnableConfig | None:
 
     ns = strip_task_ids(task.ns) if graph.checkpointer is True else task.ns
     return {CONF: {"thread_id": run.thread_id, "checkpoint_ns": ns}}
-
-

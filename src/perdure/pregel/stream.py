@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT
@@ -84,15 +84,15 @@ SILENT = Sink()
 """A sink that nobody listens to."""
 
 
-def parse_modes(
-    stream_mode: StreamMode | Sequence[StreamMode] | None, default: str
-) -> tuple[tuple[str, ...], bool]:
+def parse_modes(stream_mode: StreamMode | Sequence[StreamMode] | None, default: str) -> tuple[tuple[str, ...], bool]:
     """Return the modes and whether the caller gave a list, in which case each event is told with its mode.
 
     Raises:
         InvalidConfigError: There is no such mode.
     """
-    modes = (default,) if stream_mode is None else (stream_mode,) if isinstance(stream_mode, str) else tuple(stream_mode)
+    modes = (
+        (default,) if stream_mode is None else (stream_mode,) if isinstance(stream_mode, str) else tuple(stream_mode)
+    )
     for mode in modes:
         if mode not in MODES:
             msg = f"there is no stream mode {mode!r}"
@@ -222,7 +222,7 @@ def debug_event(kind: str, step: int, payload: Any) -> dict[str, Any]:
     """Wrap a payload for the mode `debug`."""
     return {
         "step": step,
-        "timestamp": datetime.now(timezone.utc).isoformat(),
+        "timestamp": datetime.now(UTC).isoformat(),
         "type": kind,
         "payload": payload,
     }
@@ -247,5 +247,3 @@ def messages_in(values: Iterable[Any]) -> Iterator[Any]:
 def message_id(message: Any) -> str | None:
     """Return a message's id, if it has one."""
     return message.get("id") if isinstance(message, Mapping) else getattr(message, "id", None)
-
-

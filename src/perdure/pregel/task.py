@@ -59,13 +59,13 @@ class Task:
         "writes",
     )
 
-    def __init__(  # noqa: PLR0913 - made in one place, from one plan
+    def __init__(
         self,
-        id: str,  # noqa: A002 - the field's name
+        id: str,
         name: str,
         path: TaskPath,
         node: Node,
-        input: Any,  # noqa: A002 - the field's name
+        input: Any,
         triggers: tuple[str, ...],
         ns: str,
     ) -> None:
@@ -88,7 +88,9 @@ class Task:
     @property
     def path_text(self) -> str:
         """The path as text whose order is the path's order."""
-        return "~" + ", ".join(f"{p:010d}" if isinstance(p, int) and not isinstance(p, bool) else str(p) for p in self.path)
+        return "~" + ", ".join(
+            f"{p:010d}" if isinstance(p, int) and not isinstance(p, bool) else str(p) for p in self.path
+        )
 
     @property
     def is_finished(self) -> bool:

@@ -2,7 +2,7 @@
 
 Rules:
 1. Within a process, callers of one saver's thread queue up first come, first served; nobody polls.
-2. Where the saver has leases, the first in the queue also takes the thread's lease, by trying again with a growing wait.
+2. Where the saver has leases, the first in the queue also takes the thread's lease, trying with a growing wait.
 3. A turn is given back exactly once: by its run, or, when the run was abandoned, when the turn is garbage-collected.
 4. The commit's compare-and-set holds even where a turn is lost: this module is for order, not for safety.
 """
@@ -204,7 +204,11 @@ async def atake(saver: BaseCheckpointSaver[Any], thread_id: str, policy: BusyPol
     line = line_of(saver)
     loop = asyncio.get_running_loop()
     came_up = asyncio.Event()
-    turn = Turn(line, thread_id, lambda: loop.call_soon_threadsafe(came_up.set) and None)
+
+    def wake() -> None:
+        loop.call_soon_threadsafe(came_up.set)
+
+    turn = Turn(line, thread_id, wake)
     try:
         if not line.join(turn, wait=policy != "reject"):
             _ask(line, thread_id, policy)
@@ -266,7 +270,7 @@ class _Keeper:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def add(self, saver: BaseCheckpointSaver[Any], turn: Turn) -> None:  # noqa: ARG002 - the turn knows its saver weakly
+    def add(self, saver: BaseCheckpointSaver[Any], turn: Turn) -> None:
         with self._lock:
             self._turns.add(turn)
             self._start()
@@ -297,7 +301,7 @@ class _Keeper:
             for group in by_saver.values():
                 self._renew(group)
             with self._lock:
-                if idle > 2 and not self._dropped and not self._turns:  # noqa: PLR2004 - a few quiet rounds
+                if idle > 2 and not self._dropped and not self._turns:
                     self._thread = None
                     return
 

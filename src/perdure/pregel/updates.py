@@ -10,9 +10,10 @@ from perdure.checkpoint.ids import new_id
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT
 from perdure.constants import CONF, CONTROL_WRITES, COPY, END, INPUT, NULL_TASK_ID
 from perdure.errors import InvalidUpdateError
-from perdure.pregel.clock import now
+from perdure.pregel.effects import Execute, Load, LoadHead, Loop, Store
+from perdure.pregel.journal import make_checkpoint
 from perdure.pregel.machine import Machine, Writes
-from perdure.pregel.run import CHECKPOINT_VERSION, Execute, Load, LoadHead, Loop, Run, Store
+from perdure.pregel.run import Run
 from perdure.pregel.snapshot import machine_at
 from perdure.pregel.task import Task, task_id
 from perdure.types import RunnableConfig, StateUpdate
@@ -31,7 +32,7 @@ class Updater:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.saver = run.saver
-        run.keeps_writes = False  # an update's writes are stored with its checkpoint
+        run.journal.is_off = True  # an update's writes are stored with its checkpoint
         self.config: RunnableConfig = {CONF: {"thread_id": run.thread_id, "checkpoint_ns": run.settings.ns}}
 
     def loop(self, supersteps: Sequence[Sequence[StateUpdate]]) -> Loop:
@@ -46,7 +47,9 @@ class Updater:
 
     def _superstep(self, updates: list[StateUpdate], checkpoint_id: str | None, *, is_live: bool) -> Loop:
         conf = {"thread_id": self.run.thread_id, "checkpoint_ns": self.run.settings.ns}
-        saved: CheckpointTuple | None = yield Load({CONF: {**conf, "checkpoint_id": checkpoint_id} if checkpoint_id else conf})
+        saved: CheckpointTuple | None = yield Load(
+            {CONF: {**conf, "checkpoint_id": checkpoint_id} if checkpoint_id else conf}
+        )
         head = yield LoadHead()
         machine = machine_at(self.run.plan, self.run.settings.ns, self.saver, saved)
         if saved is None and updates[0].as_node != INPUT:
@@ -66,7 +69,9 @@ class Updater:
 class _Step:
     """One superstep of updates on one checkpoint."""
 
-    def __init__(self, updater: Updater, machine: Machine, saved: CheckpointTuple | None, head: str | None, *, is_live: bool) -> None:
+    def __init__(
+        self, updater: Updater, machine: Machine, saved: CheckpointTuple | None, head: str | None, *, is_live: bool
+    ) -> None:
         self.is_live = is_live
         self.updater = updater
         self.run = updater.run
@@ -187,8 +192,7 @@ class _Step:
         machine = self.machine
         node = self.run.plan.nodes[name]
         id_ = given_id or task_id(machine.checkpoint_id, machine.ns, str(machine.step), name, INTERRUPT, str(at))
-        task = Task(id_, name, (INTERRUPT, at), _passive(node), values, (INTERRUPT,), machine.ns)
-        return task
+        return Task(id_, name, (INTERRUPT, at), _passive(node), values, (INTERRUPT,), machine.ns)
 
     # -- commit
 
@@ -197,27 +201,23 @@ class _Step:
         base = self.saved.checkpoint["id"] if self.saved else None
         parent = parent_id if source == "fork" else base
         id_ = new_id(max(base or "", self.head or ""))
-        metadata = {"source": source, "step": machine.step, "parents": self.parents, **run.config_scalars()}
+        if source != "input":
+            machine.updated = None  # what runs next is to be looked for among all nodes
+        metadata = {"source": source, "step": machine.step, "parents": self.parents, **run.metadata_extra}
         commit = Commit(
             thread_id=run.thread_id or "",
             checkpoint_ns=machine.ns,
             parent_id=parent,
             writes=[w for w in stored if w.writes],
-            checkpoint={
-                "v": CHECKPOINT_VERSION,
-                "id": id_,
-                "ts": now(),
-                "channel_values": machine.values(),
-                "channel_versions": dict(machine.versions),
-                "versions_seen": {node: dict(seen) for node, seen in machine.seen.items()},
-                "updated_channels": sorted(machine.updated) if source == "input" and machine.updated is not None else None,
-            },
+            checkpoint=make_checkpoint(machine, id_),
             metadata=metadata,  # type: ignore[arg-type]  # the TypedDict plus what the caller's config adds
-            new_versions=dict(machine.versions) if source == "fork" else {n: machine.versions[n] for n in machine.changed},
+            new_versions=dict(machine.versions)
+            if source == "fork"
+            else {n: machine.versions[n] for n in machine.changed},
             expected_head=self.head,
             lease=run.turn.lease if run.turn else None,
         )
-        assert run.saver is not None  # noqa: S101 - for the type checker: updates need a saver
+        assert run.saver is not None
         yield Store([run.saver.prepare(commit)])
         conf: dict[str, Any] = {"thread_id": run.thread_id, "checkpoint_ns": machine.ns, "checkpoint_id": id_}
         self.updater.config = {CONF: conf}
@@ -228,5 +228,3 @@ def _passive(node: Any) -> Any:
     import dataclasses
 
     return dataclasses.replace(node, action=None, retry=())
-
-

@@ -1,0 +1,217 @@
+"""The driver for asynchronous callers: each task of a superstep is an asyncio task; plain functions run in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from perdure.pregel.driver import MAX_LAG, before_config, failure_of
+from perdure.pregel.effects import Effect, Execute, Load, LoadBefore, LoadHead, Store
+from perdure.pregel.execute import arun_task
+from perdure.pregel.run import Run
+
+if TYPE_CHECKING:
+    from perdure.pregel.effects import Loop
+    from perdure.pregel.stream import Event
+    from perdure.pregel.task import Task
+
+
+async def adrive(run: Run, loop: Loop) -> AsyncGenerator[Event, None]:
+    """Do what `drive` does, for asynchronous callers."""
+    sink = run.sink
+    commits = _AsyncCommits(run)
+    reply: Any = None
+    error: BaseException | None = None
+    try:
+        while True:
+            try:
+                effect = loop.send(reply) if error is None else loop.throw(error)
+            except StopIteration:
+                break
+            reply = error = None
+            if sink.events and run.owns_sink:
+                for event in sink.drain():
+                    yield event
+            try:
+                if type(effect) is Execute:
+                    async with aclosing(_aexecute(run, effect.tasks, commits)) as events:
+                        async for event in events:
+                            yield event
+                    reply = failure_of(effect.tasks)
+                else:
+                    reply = await commits.do(effect)
+            except GeneratorExit:
+                raise
+            except BaseException as e:  # noqa: BLE001 - the loop decides
+                error = e
+        await commits.settle()
+        if run.owns_sink:
+            for event in sink.drain():
+                yield event
+    except GeneratorExit:
+        raise
+    except BaseException:
+        if run.owns_sink:
+            for event in sink.drain():
+                yield event
+        raise
+    finally:
+        loop.close()
+        await commits.close()
+
+
+async def _aexecute(run: Run, tasks: Sequence[Task], commits: _AsyncCommits) -> AsyncGenerator[Event, None]:
+    sink = run.sink
+    listens = run.listens
+    gate = asyncio.Semaphore(limit) if (limit := run.config.get("max_concurrency")) else None
+    running: dict[asyncio.Future[Any], Task] = {}
+    loop = asyncio.get_running_loop()
+    heard = asyncio.Event()
+    if listens:
+        sink.notify = _notifier(loop, heard)
+    for task in tasks:
+        running[loop.create_task(_gated(run, task, gate), name=task.name)] = task
+    listener: asyncio.Future[Any] | None = None
+    try:
+        while running:
+            if listens and listener is None:
+                listener = loop.create_task(heard.wait())
+            waiting = [*running, listener] if listener is not None else list(running)
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if listener is not None and listener in done:
+                done.discard(listener)
+                listener = None
+                heard.clear()
+            batch = _finished(running, done)
+            if batch:
+                run.ended(batch)
+                if running and (unsaved := run.take_unsaved()):
+                    await commits.put(unsaved)
+            if listens:
+                for event in sink.drain():
+                    yield event
+            if failure_of(batch) is not None:
+                break
+    finally:
+        if listens:
+            sink.notify = None
+        if listener is not None:
+            listener.cancel()
+        await _cancel(run, running)
+
+
+def _finished(running: dict[asyncio.Future[Any], Task], done: set[asyncio.Future[Any]]) -> list[Task]:
+    batch = []
+    for future in [f for f in running if f in done]:  # in the order of the tasks
+        task = running.pop(future)
+        if future.cancelled():
+            continue
+        if (error := future.exception()) is not None:
+            task.failure = error
+        batch.append(task)
+    return batch
+
+
+async def _cancel(run: Run, running: dict[asyncio.Future[Any], Task]) -> None:
+    """Cancel what still runs, and keep what finished in spite of it."""
+    if not running:
+        return
+    for future in running:
+        future.cancel()
+    await asyncio.wait(running)
+    if late := _finished(running, set(running)):
+        run.ended(late)
+
+
+async def _gated(run: Run, task: Task, gate: asyncio.Semaphore | None) -> None:
+    if gate is None:
+        await arun_task(run, task)
+        return
+    async with gate:
+        await arun_task(run, task)
+
+
+def _notifier(loop: asyncio.AbstractEventLoop, heard: asyncio.Event) -> Any:
+    here = threading.get_ident()
+
+    def notify() -> None:
+        if threading.get_ident() == here:
+            heard.set()
+        else:
+            loop.call_soon_threadsafe(heard.set)
+
+    return notify
+
+
+class _AsyncCommits:
+    """The asynchronous way to the saver; with durability `async`, a task commits behind the run's back."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        saver = run.saver
+        self.saver: Any = saver
+        self.is_inline = saver is not None and saver.inline
+        self.is_behind = saver is not None and run.durability == "async" and not saver.inline
+        self._queue: list[Any] = []
+        self._room = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._error: BaseException | None = None
+
+    async def do(self, effect: Effect) -> Any:
+        if isinstance(effect, Store):
+            return await self.put(effect.prepared)
+        await self.settle()
+        if isinstance(effect, Load):
+            return await self.saver.aget_tuple(effect.config)
+        if isinstance(effect, LoadBefore):
+            async for found in self.saver.alist(effect.config, before=before_config(effect), limit=1):
+                return found
+            return None
+        if isinstance(effect, LoadHead):
+            return await self.saver.aget_head(self.run.thread_id, self.run.machine.ns)
+        msg = f"unknown effect {effect!r}"
+        raise TypeError(msg)
+
+    async def put(self, prepared: Sequence[Any]) -> None:
+        if self.is_inline:
+            self._note(self.saver.commit(prepared))
+        elif not self.is_behind:
+            self._note(await self.saver.acommit(prepared))
+        else:
+            if self._error is not None or len(self._queue) >= MAX_LAG:
+                await self.settle()
+            self._queue.extend(prepared)
+            if self._task is None:
+                self._task = asyncio.create_task(self._work())
+
+    def _note(self, stop: bool) -> None:
+        if stop and self.run.turn is not None:
+            self.run.turn.is_asked_to_stop = True
+
+    async def _work(self) -> None:
+        while self._queue and self._error is None:
+            batch, self._queue = self._queue, []
+            try:
+                self._note(await self.saver.acommit(batch))
+            except BaseException as e:  # noqa: BLE001 - raised where the run next touches the storage
+                self._error = e
+        self._task = None
+
+    async def settle(self) -> None:
+        """Wait until everything is durable.
+
+        Raises:
+            StorageError: What went wrong behind the run's back.
+        """
+        while self._task is not None:
+            await asyncio.shield(self._task)
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    async def close(self) -> None:
+        while self._task is not None:
+            await asyncio.shield(self._task)

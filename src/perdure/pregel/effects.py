@@ -1,0 +1,54 @@
+"""What a run asks of its driver, and how the driver answers.
+
+A run is a generator that yields effects and is sent their outcome:
+
+1. `Load`, `LoadBefore`: the stored checkpoint, or None. `LoadHead`: the id of the namespace's newest one, or None.
+2. `Execute`: the first failure or None, once every task has ended. While the tasks run, the driver hands those that
+   ended to `Run.ended`, and stores what `Run.take_unsaved` returns before anything counts it.
+3. `Store`: None, when the commits are durable (with durability `async`: when they are queued, in order).
+
+An effect that fails is thrown into the generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from perdure.types import RunnableConfig
+
+if TYPE_CHECKING:
+    from perdure.pregel.task import Task
+
+
+class Load(NamedTuple):
+    """Ask for a stored checkpoint."""
+
+    config: RunnableConfig
+
+
+class LoadBefore(NamedTuple):
+    """Ask for the newest stored checkpoint of the namespace that is older than another one."""
+
+    config: RunnableConfig
+    before: str
+
+
+class LoadHead(NamedTuple):
+    """Ask for the id of the newest checkpoint of the namespace."""
+
+
+class Store(NamedTuple):
+    """Ask for prepared commits to be made durable, all or nothing."""
+
+    prepared: Sequence[Any]
+
+
+class Execute(NamedTuple):
+    """Ask for tasks to be run."""
+
+    tasks: Sequence[Task]
+
+
+Effect = Load | LoadBefore | LoadHead | Store | Execute
+Loop = Generator[Effect, Any, None]

@@ -1,0 +1,234 @@
+"""What a run stores, in which order: tasks' writes, checkpoints, and what durability `exit` keeps back.
+
+A superstep's checkpoint carries the writes of the task that ended last, so a superstep of one task is one commit.
+Everything is encoded when it is handed over, so a value that changes later doesn't change what is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from perdure.channels import UntrackedValue
+from perdure.checkpoint.base import Commit, TaskWrites
+from perdure.checkpoint.ids import new_id
+from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
+from perdure.constants import CONF, NO_WRITES, NULL_TASK_ID, TASKS
+from perdure.errors import GraphBubbleUp, GraphInterrupt, SerializationError
+from perdure.pregel.clock import now
+from perdure.pregel.effects import Loop, Store
+from perdure.types import RunnableConfig, Send
+
+if TYPE_CHECKING:
+    from perdure.checkpoint.base import Checkpoint
+    from perdure.pregel.machine import Machine
+    from perdure.pregel.run import Run
+    from perdure.pregel.task import Task
+
+CHECKPOINT_VERSION = 4
+
+
+def make_checkpoint(machine: Machine, id_: str) -> Checkpoint:
+    """Return the machine's state as a checkpoint."""
+    return {
+        "v": CHECKPOINT_VERSION,
+        "id": id_,
+        "ts": now(),
+        "channel_values": machine.values(),
+        "channel_versions": dict(machine.versions),
+        "versions_seen": {node: dict(seen) for node, seen in machine.seen.items()},
+        "updated_channels": None if machine.updated is None else sorted(machine.updated),
+    }
+
+
+class Journal:
+    """Makes a run's commits.
+
+    Attributes:
+        head: The newest checkpoint of the namespace, as this run knows it: what its next commit compares with.
+        last: Metadata and parent of the checkpoint just made, for the stream; taken out by who tells it.
+        is_off: Whether tasks' writes aren't kept, because the caller stores them otherwise.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.saver = run.saver
+        self.head: str | None = None
+        self.last: tuple[dict[str, Any], str | None] | None = None
+        self.is_off = run.saver is None
+        self._keeps_back = run.durability == "exit"
+        self._unsaved: list[Any] = []
+        self._single: Task | None = None
+        self._deferred: tuple[str | None, Commit] | None = None
+        self._untracked = frozenset(n for n, c in run.plan.channels.items() if isinstance(c, UntrackedValue))
+
+    # -- where
+
+    def place(self) -> dict[str, Any]:
+        """Return the fields of a `Commit` that say where it belongs."""
+        run = self.run
+        return {
+            "thread_id": run.thread_id,
+            "checkpoint_ns": run.machine.ns,
+            "parent_id": run.machine.checkpoint_id or None,
+            "lease": run.turn.lease if run.turn is not None else None,
+        }
+
+    def address(self, checkpoint_id: str | None = None) -> RunnableConfig:
+        """Return the config of a checkpoint of this namespace; of the newest if no id is given."""
+        conf: dict[str, Any] = {"thread_id": self.run.thread_id, "checkpoint_ns": self.run.machine.ns}
+        if checkpoint_id is not None:
+            conf["checkpoint_id"] = checkpoint_id
+        return {CONF: conf}
+
+    def metadata(self, source: str) -> dict[str, Any]:
+        """Return the metadata of a checkpoint of this run."""
+        run = self.run
+        parents = run.parent.run.checkpoint_map() if run.parent else {}
+        return {"source": source, "step": run.machine.step, "parents": parents, **run.metadata_extra}
+
+    # -- encoding
+
+    def prepare(self, commit: Commit, tasks: Sequence[Task] = ()) -> Any:
+        """Encode a commit, and name the node in the error if that fails.
+
+        Raises:
+            SerializationError: A value can't be stored; `node`, `channel` and `path` say which.
+        """
+        assert self.saver is not None
+        try:
+            return self.saver.prepare(commit)
+        except SerializationError as error:
+            writers = {task.name for task in tasks if any(name == error.channel for name, _ in task.writes)}
+            if not writers:
+                raise
+            node = ", ".join(sorted(writers))
+            raise type(error)(
+                f"node {node!r} wrote what can't be stored: {error.args[0]}",
+                hint=error.hint,
+                node=node,
+                channel=error.channel,
+                path=error.path,
+                thread_id=self.run.thread_id,
+            ) from error
+
+    def begin(self, todo: Sequence[Task]) -> None:
+        """Note which tasks a superstep is going to run."""
+        self._single = todo[0] if len(todo) == 1 else None
+
+    def keep(self, task: Task) -> None:
+        """Keep the writes of a task that ended for the next commit; one whose writes can't be stored has failed."""
+        if self.is_off or task is self._single:
+            return
+        try:
+            self._unsaved.append(self.prepare(self._task_commit(task), [task]))
+        except SerializationError as error:
+            task.failure = error
+            task.writes = [(ERROR, error)]
+            self._unsaved.append(self.prepare(self._task_commit(task), [task]))
+
+    def _task_commit(self, task: Task) -> Commit:
+        writes = [self.task_writes(task)]
+        if self.run.answers.null_was_taken:
+            writes.append(TaskWrites(NULL_TASK_ID, "", [(RESUME, None)]))
+        return Commit(**self.place(), writes=writes)
+
+    def task_writes(self, task: Task) -> TaskWrites:
+        """Return what is stored for a task that ended."""
+        failure = task.failure
+        if isinstance(failure, GraphInterrupt):
+            writes: list[tuple[str, Any]] = [(INTERRUPT, list(task.interrupts))] if task.interrupts else []
+        elif isinstance(failure, GraphBubbleUp):
+            writes = []
+        elif failure is not None:
+            writes = [(ERROR, failure)]
+        else:
+            writes = self._tracked(task.writes) if self._untracked else task.writes
+        if task.resumed:
+            writes = [*writes, (RESUME, list(task.resume))]
+        return TaskWrites(task.id, task.path_text, writes)
+
+    def _tracked(self, writes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        kept = []
+        for name, value in writes:
+            if name in self._untracked:
+                continue
+            if name == TASKS and isinstance(value, Send) and isinstance(value.arg, dict):
+                arg = {k: v for k, v in value.arg.items() if k not in self._untracked}
+                kept.append((name, Send(value.node, arg, timeout=value.timeout)))
+            else:
+                kept.append((name, value))
+        return kept or [(NO_WRITES, None)]
+
+    # -- committing
+
+    def take_unsaved(self) -> list[Any]:
+        """Return the prepared writes that no commit has carried yet; the caller commits them."""
+        if self._keeps_back:
+            return []
+        unsaved, self._unsaved = self._unsaved, []
+        return unsaved
+
+    def flush(self) -> Loop:
+        """Store the writes of tasks that ended, without a checkpoint: the superstep stopped."""
+        task, self._single = self._single, None
+        if task is not None:
+            self.keep(task)
+        if unsaved := self.take_unsaved():
+            yield Store(unsaved)
+
+    def write(self, writes: Sequence[TaskWrites]) -> Loop:
+        """Store writes of the current checkpoint."""
+        if self.saver is not None and not self._keeps_back:
+            yield Store([self.prepare(Commit(**self.place(), writes=writes))])
+
+    def checkpoint(self, source: str) -> Loop:
+        """Store the machine's state as the new head, together with the writes that led to it."""
+        run, machine = self.run, self.run.machine
+        metadata = self.metadata(source)
+        if self.saver is None:
+            self.last = (metadata, None)
+            machine.step += 1
+            return
+        task, self._single = self._single, None
+        parent_id = machine.checkpoint_id
+        id_ = new_id(max(parent_id, self.head or ""))
+        commit = Commit(
+            **self.place(),
+            writes=[self.task_writes(task)] if task is not None else [],
+            checkpoint=make_checkpoint(machine, id_),
+            metadata=metadata,  # type: ignore[arg-type]  # the TypedDict plus what the caller's config adds
+            new_versions={name: machine.versions[name] for name in machine.changed},
+            expected_head=self.head,
+        )
+        stored_parent = self._deferred[0] if self._deferred else parent_id or None
+        self.last = (metadata, stored_parent)
+        machine.checkpoint_id = id_
+        machine.step += 1
+        if self._keeps_back:
+            self._deferred = (stored_parent, commit._replace(writes=(), parent_id=stored_parent))
+            self._unsaved = []
+            return
+        prepared = self.prepare(commit, list(run.tasks.values()))
+        machine.changed = set()
+        self.head = id_
+        yield Store([*self.take_unsaved(), prepared])
+
+    def at_exit(self, *, failed: bool) -> Loop:
+        """Store what durability `exit` has kept back; of a subgraph only what a later run can go on with."""
+        run = self.run
+        if not self._keeps_back or self.saver is None:
+            return
+        if run.parent is not None and not failed and not run.settings.stable:
+            return
+        prepared = []
+        deferred, self._deferred = self._deferred, None
+        if deferred is not None:
+            prepared.append(self.prepare(deferred[1], list(run.tasks.values())))
+            self.head = run.machine.checkpoint_id
+        nulls = [(name, value) for tid, name, value in run.pending if tid == NULL_TASK_ID]
+        if failed and nulls and deferred is None:
+            prepared.append(self.prepare(Commit(**self.place(), writes=[TaskWrites(NULL_TASK_ID, "", nulls)])))
+        unsaved, self._unsaved = self._unsaved, []
+        if prepared or unsaved:
+            yield Store([*prepared, *unsaved])

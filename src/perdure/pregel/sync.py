@@ -1,0 +1,206 @@
+"""The driver for synchronous callers: tasks run in the caller's thread, or in a pool where there are several."""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from perdure.pregel.driver import DEFAULT_CONCURRENCY, MAX_LAG, before_config, failure_of
+from perdure.pregel.effects import Effect, Execute, Load, LoadBefore, LoadHead, Store
+from perdure.pregel.execute import run_task
+from perdure.pregel.run import Run
+
+if TYPE_CHECKING:
+    from perdure.pregel.effects import Loop
+    from perdure.pregel.stream import Event
+    from perdure.pregel.task import Task
+
+
+def drive(run: Run, loop: Loop) -> Iterator[Event]:
+    """Drive a run to its end, yielding the events that somebody listens to."""
+    sink = run.sink
+    commits = _Commits(run)
+    reply: Any = None
+    error: BaseException | None = None
+    try:
+        while True:
+            try:
+                effect = loop.send(reply) if error is None else loop.throw(error)
+            except StopIteration:
+                break
+            reply = error = None
+            if sink.events and run.owns_sink:
+                yield from sink.drain()
+            try:
+                if type(effect) is Execute:
+                    tasks = effect.tasks
+                    if len(tasks) == 1 and not run.listens:
+                        run_task(run, tasks[0])
+                        run.ended(tasks)
+                    else:
+                        yield from _execute(run, tasks, commits)
+                    reply = failure_of(tasks)
+                else:
+                    reply = commits.do(effect)
+            except GeneratorExit:
+                raise
+            except BaseException as e:  # noqa: BLE001 - the loop decides
+                error = e
+        commits.settle()
+        if run.owns_sink:
+            yield from sink.drain()
+    except BaseException:
+        if run.owns_sink:
+            yield from sink.drain()
+        raise
+    finally:
+        loop.close()
+        commits.close()
+
+
+_WORKER_DONE = object()
+
+
+def _execute(run: Run, tasks: Sequence[Task], commits: _Commits) -> Iterator[Event]:
+    """Run tasks in threads; commit the writes of those that ended; pass on events meanwhile.
+
+    After a failure no further task is started; those that run are waited for, and what they finish is kept.
+    """
+    sink = run.sink
+    ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    todo: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    stop = threading.Event()
+    for task in tasks:
+        todo.put(task)
+    if run.listens:
+        sink.notify = lambda: ended.put(None)
+    workers = min(run.config.get("max_concurrency") or DEFAULT_CONCURRENCY, len(tasks))
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="perdure-task")
+    left = len(tasks)
+    try:
+        for _ in range(workers):
+            pool.submit(contextvars.copy_context().run, _work, run, todo, ended, stop)
+        while workers:
+            batch = _take(ended)
+            workers -= batch.count(_WORKER_DONE)
+            done = [task for task in batch if task is not None and task is not _WORKER_DONE]
+            if done:
+                left -= len(done)
+                run.ended(done)
+                if failure_of(done) is not None:
+                    stop.set()
+                if left and (unsaved := run.take_unsaved()):
+                    commits.put(unsaved)
+            if run.listens:
+                yield from sink.drain()
+    finally:
+        stop.set()
+        if run.listens:
+            sink.notify = None
+        pool.shutdown(wait=True)
+
+
+def _work(run: Run, todo: queue.SimpleQueue[Task], ended: queue.SimpleQueue[Any], stop: threading.Event) -> None:
+    """Run tasks in one thread until none is left."""
+    try:
+        while not stop.is_set():
+            try:
+                task = todo.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                run_task(run, task)
+            except BaseException as e:  # noqa: BLE001 - such as SystemExit: it must reach the caller, not die with the thread
+                task.failure = e
+            ended.put(task)
+    finally:
+        ended.put(_WORKER_DONE)
+
+
+def _take(ended: queue.SimpleQueue[Any]) -> list[Any]:
+    """Wait for the next thing that ended, and take all that have."""
+    batch = [ended.get()]
+    while not ended.empty():
+        batch.append(ended.get_nowait())
+    return batch
+
+
+class _Commits:
+    """The synchronous way to the saver; with durability `async`, a thread commits behind the run's back."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        saver = run.saver
+        self.saver: Any = saver
+        self.is_behind = saver is not None and run.durability == "async" and not saver.inline
+        self._queue: queue.Queue[Sequence[Any] | None] | None = None
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def do(self, effect: Effect) -> Any:
+        if isinstance(effect, Store):
+            return self.put(effect.prepared)
+        self.settle()
+        if isinstance(effect, Load):
+            return self.saver.get_tuple(effect.config)
+        if isinstance(effect, LoadBefore):
+            return next(iter(self.saver.list(effect.config, before=before_config(effect), limit=1)), None)
+        if isinstance(effect, LoadHead):
+            return self.saver.get_head(self.run.thread_id, self.run.machine.ns)
+        msg = f"unknown effect {effect!r}"
+        raise TypeError(msg)
+
+    def put(self, prepared: Sequence[Any]) -> None:
+        if not self.is_behind:
+            self._commit(prepared)
+            return
+        if self._error is not None:
+            self.settle()
+        if self._queue is None:
+            self._queue = queue.Queue(MAX_LAG)
+            self._thread = threading.Thread(target=self._work, name="perdure-commits", daemon=True)
+            self._thread.start()
+        self._queue.put(prepared)
+
+    def _commit(self, prepared: Sequence[Any]) -> None:
+        if self.saver.commit(prepared) and self.run.turn is not None:
+            self.run.turn.is_asked_to_stop = True
+
+    def _work(self) -> None:
+        assert self._queue is not None
+        ending = False
+        while not ending:
+            batch = [self._queue.get()]
+            while not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            ending = None in batch
+            prepared = [p for part in batch if part is not None for p in part]
+            if prepared and self._error is None:
+                try:
+                    self._commit(prepared)
+                except BaseException as e:  # noqa: BLE001 - raised where the run next touches the storage
+                    self._error = e
+            for _ in batch:
+                self._queue.task_done()
+
+    def settle(self) -> None:
+        """Wait until everything is durable.
+
+        Raises:
+            StorageError: What went wrong behind the run's back.
+        """
+        if self._queue is not None:
+            self._queue.join()
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def close(self) -> None:
+        if self._queue is not None and self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._queue = self._thread = None
