@@ -19,6 +19,7 @@ __all__ = ["new_id", "uuid6"]
 # Ticks between the Gregorian reform (1582-10-15), where UUID time starts, and 1970 (RFC 9562, 5.1).
 _EPOCH = 0x01B21DD213814000
 _LAST_TICK = (1 << 60) - 1
+_FAR = 24 * 3600 * 10_000_000  # a day of ticks: no clock is that wrong
 
 _lock = threading.Lock()
 _last = 0
@@ -26,16 +27,20 @@ _last_text = ""
 _suffix = ""
 
 
-def _draw_suffix() -> None:
-    global _suffix, _lock
+def _random_suffix() -> str:
     bits = int.from_bytes(os.urandom(8), "big")
-    _suffix = f"-{0x8000 | (bits >> 48 & 0x3FFF):04x}-{bits & 0xFFFFFFFFFFFF:012x}"
+    return f"-{0x8000 | (bits >> 48 & 0x3FFF):04x}-{bits & 0xFFFFFFFFFFFF:012x}"
+
+
+def _begin_process() -> None:
+    global _suffix, _lock
+    _suffix = _random_suffix()
     _lock = threading.Lock()  # a fork may have copied it while another thread held it
 
 
-_draw_suffix()
+_begin_process()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_draw_suffix)
+    os.register_at_fork(after_in_child=_begin_process)
 
 
 def _tick_of(text: str) -> int:
@@ -58,21 +63,22 @@ def new_id(after: str | None = None) -> str:
 
     Args:
         after: The id of the parent checkpoint. If it is not a UUID, it can't be honoured and is
-            ignored.
+            ignored. One that lies more than a day ahead is exceeded too, but later ids don't follow it.
     """
     global _last, _last_text
     floor = _tick_of(after) if after and after != _last_text else 0
+    suffix = _suffix
     with _lock:
         tick = time.time_ns() // 100 + _EPOCH
-        if tick <= _last:
-            tick = _last + 1
-        if tick <= floor:
-            tick = floor + 1
+        if floor > tick + _FAR:
+            # Somebody's mistake must not become everybody's clock.
+            tick, suffix = min(floor + 1, _LAST_TICK), _random_suffix()
         else:
-            # A floor from a machine whose clock runs ahead must not drag every other thread along.
-            _last = tick
-        text = "%015x" % min(tick, _LAST_TICK)
-        _last_text = text = f"{text[:8]}-{text[8:12]}-6{text[12:]}{_suffix}"
+            _last = tick = max(tick, _last + 1, floor + 1)
+        text = "%015x" % tick
+        text = f"{text[:8]}-{text[8:12]}-6{text[12:]}{suffix}"
+        if suffix is _suffix:
+            _last_text = text
     return text
 
 

@@ -55,14 +55,15 @@ class Job:
 
 
 class _Ticket:
-    """Jobs that wait for a leader, and the sleeper to wake."""
+    """Jobs that wait for a leader, and the sleeper to wake: because they are done, or to lead."""
 
-    __slots__ = ("done", "jobs", "wake")
+    __slots__ = ("done", "jobs", "leads", "wake")
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.jobs = jobs
         self.done = False
-        self.wake = threading.Event()
+        self.leads = False
+        self.wake: threading.Event | None = None
 
 
 class Driver:
@@ -81,6 +82,7 @@ class Driver:
         self._mutex = threading.RLock()
         self._leader: int | None = None
         self._queue: deque[_Ticket] = deque()
+        self._left: deque[_Ticket] = deque()
         self._inbox: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._ticks: dict[AbstractEventLoop, list[Job]] = {}
@@ -176,65 +178,96 @@ class Driver:
     def _submit(self, jobs: Sequence[Job], *, later: bool = False) -> None:
         """Have the jobs run, as a leader or by one."""
         ticket = _Ticket(jobs)
+        if not self._may_lead():
+            if later or self._leader == threading.get_ident():
+                self._leave(ticket, later)
+                return
+            ticket.wake = threading.Event()
+            with self._mutex:
+                if not self._may_lead():
+                    self._queue.append(ticket)
+                else:
+                    ticket.wake = None
+            if ticket.wake is not None:
+                self._sleep(ticket)
+                if ticket.done:
+                    return
+                self._leader = threading.get_ident()
+        self._lead(ticket)
+        if self._left and self._may_lead():
+            self._lead(_Ticket(()))
+
+    def _may_lead(self) -> bool:
+        """Become the leader if there is none."""
         me = threading.get_ident()
         with self._mutex:
             self._check_usable()
-            if self._leader is None:
-                self._leader = me
-            elif self._leader == me:
-                self._reenter(ticket, later)
-                return
-            else:
-                self._queue.append(ticket)
-                me = 0
-        if me == 0:
-            self._sleep(ticket)
-            if ticket.done:
-                return
-            self._leader = threading.get_ident()
-        self._lead(ticket)
+            if self._leader is not None:
+                return False
+            self._leader = me
+            return True
 
-    def _reenter(self, ticket: _Ticket, later: bool) -> None:
+    def _leave(self, ticket: _Ticket, later: bool) -> None:
+        """Leave a ticket for the leader, without waiting: it may be this very thread, further up its stack."""
         if not later:
             raise UsageError("a saver was used by a finalizer or a signal handler amid its own call")
-        self._queue.append(ticket)
+        self._left.append(ticket)
+        if self._may_lead():  # the leader may have looked just before
+            self._lead(_Ticket(()))
 
     def _sleep(self, ticket: _Ticket) -> None:
+        assert ticket.wake is not None
         try:
             ticket.wake.wait()
-        except BaseException:  # a signal: this thread goes, the turn must not go with it
+        except BaseException:  # a signal: this thread goes, the lead must not go with it
             with self._mutex:
                 if ticket in self._queue:
                     self._queue.remove(ticket)
-                elif not ticket.done:
+                elif ticket.leads:
                     self._pass_on()
             raise
 
     def _lead(self, ticket: _Ticket) -> None:
-        with self._mutex:
-            tickets = [ticket, *self._queue]
-            self._queue.clear()
-        try:
-            self._execute([job for t in tickets for job in t.jobs])
-        except BaseException as e:
-            self._abandon(tickets, e)
-            raise
-        finally:
+        """Run the ticket's jobs and all that wait, then hand the lead on."""
+        tickets = [ticket]
+        fresh: deque[_Ticket] = deque()
+        while tickets:
             with self._mutex:
-                for t in tickets:
-                    t.done = True
+                waiting, self._queue = self._queue, fresh
+            tickets += waiting
+            fresh = deque()
+            while self._left:
+                tickets.append(self._left.popleft())
+            try:
+                self._execute([job for t in tickets for job in t.jobs])
+            except BaseException as e:
+                self._abandon(tickets, e)
+                self._settle(tickets)
                 self._pass_on()
-            for t in tickets[1:]:
-                t.wake.set()
+                raise
+            self._settle(tickets)
+            tickets = []
+            if self._left:
+                tickets.append(self._left.popleft())
+        self._pass_on()
+
+    @staticmethod
+    def _settle(tickets: list[_Ticket]) -> None:
+        for ticket in tickets:
+            ticket.done = True
+            if ticket.wake is not None:
+                ticket.wake.set()
 
     def _pass_on(self) -> None:
         """Make the first of the queue the leader."""
-        while self._queue:
+        with self._mutex:
+            if not self._queue:
+                self._leader = None
+                return
             heir = self._queue.popleft()
-            self._leader = 0  # the heir, once it is awake
-            heir.wake.set()
-            return
-        self._leader = None
+            heir.leads = True
+            self._leader = 0  # nobody's number, until the heir is awake
+        heir.wake.set()  # type: ignore[union-attr]
 
     def _abandon(self, tickets: list[_Ticket], cause: BaseException) -> None:
         """Undo what a signal interrupted."""

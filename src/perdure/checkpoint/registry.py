@@ -1,0 +1,114 @@
+"""Savers by URL: what a configuration names, opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from importlib import import_module
+from typing import Any, Final
+
+from perdure.checkpoint.base import BaseCheckpointSaver
+from perdure.errors import UsageError
+
+__all__ = ["GROUP", "known_schemes", "open_saver"]
+
+GROUP: Final = "perdure.savers"
+"""The entry point group through which other distributions add schemes: name = scheme, value = a function of the URL and
+keywords that returns a context manager of a saver."""
+
+Opener = Callable[..., AbstractContextManager[BaseCheckpointSaver[Any]]]
+
+_FILES = (".db", ".sqlite", ".sqlite3")
+
+
+def _open_memory(url: str, **options: Any) -> AbstractContextManager[BaseCheckpointSaver[Any]]:
+    from perdure.checkpoint.memory import InMemorySaver
+
+    return InMemorySaver(**options)
+
+
+def _open_sqlite(url: str, **options: Any) -> AbstractContextManager[BaseCheckpointSaver[Any]]:
+    from perdure.checkpoint.sqlite import SqliteSaver
+
+    return SqliteSaver.from_conn_string(_sqlite_path(url), **options)
+
+
+def _sqlite_path(url: str) -> str:
+    """Return the path of `sqlite:path`, `sqlite:///path` (relative) and `sqlite:////path` (absolute)."""
+    rest = url.partition(":")[2]
+    if not rest.startswith("//"):
+        return rest or ":memory:"
+    host, slash, path = rest[2:].partition("/")
+    if host:
+        raise UsageError(
+            f"{url!r} names a host, and SQLite has none",
+            hint="sqlite:///relative/path or sqlite:////absolute/path",
+        )
+    return path if slash and path else ":memory:"
+
+
+_OPENERS: dict[str, Opener] = {"memory": _open_memory, "sqlite": _open_sqlite}
+
+# Backends in rooms of their own: scheme -> module and extra. The module has the function `open_url`.
+_ROOMS: dict[str, tuple[str, str]] = {
+    "postgres": ("perdure.checkpoint.postgres", "postgres"),
+    "postgresql": ("perdure.checkpoint.postgres", "postgres"),
+}
+
+
+def open_saver(url: str, **options: Any) -> AbstractContextManager[BaseCheckpointSaver[Any]]:
+    """Open the saver that a URL names.
+
+    Args:
+        url: `memory:`, `sqlite:path`, `sqlite:///path`, the path of a file that ends in `.db`, `.sqlite` or `.sqlite3`, or a URL
+            of a scheme that another distribution has added.
+        options: Passed to the saver, such as `serde` or `synchronous`.
+
+    Returns:
+        A context manager; leaving it closes the saver.
+
+    Raises:
+        UsageError: No installed saver knows the scheme.
+    """
+    scheme, colon, _ = url.partition(":")
+    if url.endswith(_FILES) and (not colon or not scheme.isalnum() or len(scheme) == 1):
+        return _open_sqlite(f"sqlite:{url}", **options)
+    opener = _OPENERS.get(scheme) or _added(scheme) or _in_room(scheme)
+    if opener is None:
+        raise UsageError(
+            f"no saver is known for {url!r}",
+            hint=f"known: {', '.join(f'{s}:' for s in known_schemes())} or a path that ends in {', '.join(_FILES)}",
+        )
+    return opener(url, **options)
+
+
+def known_schemes() -> list[str]:
+    """Return the schemes that `open_saver` knows."""
+    return sorted({*_OPENERS, *_ROOMS, *(point.name for point in _points())})
+
+
+def _points() -> Any:
+    from importlib.metadata import entry_points
+
+    return entry_points(group=GROUP)
+
+
+def _added(scheme: str) -> Opener | None:
+    for point in _points():
+        if point.name == scheme:
+            opener: Opener = point.load()
+            return opener
+    return None
+
+
+def _in_room(scheme: str) -> Opener | None:
+    if scheme not in _ROOMS:
+        return None
+    module, extra = _ROOMS[scheme]
+    try:
+        opener: Opener = import_module(module).open_url
+    except ImportError as e:
+        raise UsageError(
+            f"the saver for {scheme}: is not installed", hint=f"pip install 'perdure[{extra}]'"
+        ) from e
+    return opener
