@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sys import intern
+from typing import Final
 
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, TASKS
 
@@ -20,7 +21,7 @@ TAG_HIDDEN = intern("langsmith:hidden")
 TAG_NOSTREAM = intern("nostream")
 """Keeps a chat model's tokens out of the stream mode `messages`."""
 
-CONF = intern("configurable")
+CONF: Final = "configurable"
 
 # Reserved channels of pending writes (with ERROR, INTERRUPT, RESUME, TASKS)
 NO_WRITES = "__no_writes__"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Hashable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypedDict, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, final
 
 from perdure.errors import InvalidConfigError
 
@@ -363,10 +363,7 @@ CheckpointStreamPart = StreamPart
 TasksStreamPart = StreamPart
 DebugStreamPart = StreamPart
 
-if TYPE_CHECKING:
-    Checkpointer = bool | BaseCheckpointSaver[Any] | None
-else:
-    Checkpointer = Any
+Checkpointer: TypeAlias = "bool | BaseCheckpointSaver[Any] | None"
 
 
 def ensure_valid_checkpointer(checkpointer: Checkpointer) -> Checkpointer:
