@@ -34,22 +34,18 @@ def main() -> None:
 
 def _go_on(review: Any, config: Any, options: argparse.Namespace) -> None:
     state = review.get_state(config)
-    command: Any = None
-    if not state.values and not state.next:
-        command = {"path": options.path, "out": str(options.out)}
-    elif state.interrupts and options.answer:
-        command = Command(resume=options.answer)
-    while True:
-        # With something to ask and no answer, this run changes nothing and says what is open.
+    is_new = not state.values and not state.next
+    command: Any = {"path": options.path, "out": str(options.out)} if is_new else None
+    answers = options.answer
+    while is_new or state.next:
+        if state.interrupts:
+            if not answers and not sys.stdin.isatty():
+                _say_how(state.interrupts[0].value, config, options)
+                return
+            command = Command(resume=answers or _ask(state.interrupts[0].value))
+            answers = {}
         _run(review, command, config)
-        state = review.get_state(config)
-        if not state.interrupts:
-            break
-        question = state.interrupts[0].value
-        if not sys.stdin.isatty():
-            _say_how(question, config, options)
-            return
-        command = Command(resume=_ask(question))
+        is_new, command, state = False, None, review.get_state(config)
     print(f"{len(state.values['findings'])} packages reviewed. Reports: {', '.join(state.values['reports'])}")
 
 

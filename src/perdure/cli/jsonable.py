@@ -36,7 +36,9 @@ def to_jsonable(value: Any) -> Any:
 
 
 def _structure(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, type):
+        return str(value)
+    if hasattr(value, "__dataclass_fields__"):
         return {field.name: to_jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if hasattr(value, "_asdict"):  # a named tuple
         return to_jsonable(value._asdict())
