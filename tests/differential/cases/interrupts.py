@@ -273,7 +273,7 @@ def ask_two_graphs_down_streamed(p):
     return nested_asker(p, 2)
 
 
-@case(Invoke(START_INPUT, config=ONE_BY_ONE), State(subgraphs=True), ResumeAll(str.upper), State(subgraphs=True), Stored())
+@case(Invoke({"items": []}, config=ONE_BY_ONE), State(subgraphs=True), ResumeAll(str.upper), State(subgraphs=True), Stored())
 def two_subgraphs_ask(p):
     def inner(name):
         builder = p.StateGraph(Items)

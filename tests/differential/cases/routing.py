@@ -199,7 +199,6 @@ def commands_mixed_in_a_list(p):
     Invoke(lambda p: p.Command(goto=["b", p.Send("c", {"n": 1})])),
     State(),
     Invoke(lambda p: p.Command(update={"items": ["only"]})),
-    Invoke(lambda p: p.Command()),
     Stored(),
 )
 def command_as_input(p):

@@ -226,7 +226,7 @@ def sends_to_a_subgraph(p):
     builder = p.StateGraph(Items)
     builder.add_node("inner", chain(p, "x", "y").compile())
     builder.add_conditional_edges(
-        p.START, lambda s: [p.Send("inner", {"items": [str(i)], "n": i}) for i in range(s["n"])], ["inner"]
+        p.START, lambda s: [p.Send("inner", {"items": [str(i)]}) for i in range(s["n"])], ["inner"]
     )
     return builder.compile(checkpointer=p.saver())
 
