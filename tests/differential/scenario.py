@@ -44,6 +44,8 @@ async def transcript(case_: Case, package: str, *, asynchronous: bool) -> Transc
     session = Session(Package(package), None, asynchronous)
     try:
         session.graph = case_.build(session.package)
+    except ImportError:
+        raise  # a name that the package lacks is no behaviour
     except Exception as error:  # noqa: BLE001 - refusing a graph is an outcome
         return [{"action": "build", "outcome": session.normalise.raised(error)}]
     entries: Transcript = []
@@ -51,6 +53,8 @@ async def transcript(case_: Case, package: str, *, asynchronous: bool) -> Transc
         session.package.ran.clear()
         try:
             outcome = await action.perform(session)
+        except ImportError:
+            raise
         except Exception as error:  # noqa: BLE001 - the outcome is what is compared
             outcome = session.normalise.raised(error)
         entries.append({"action": type(action).__name__, "outcome": outcome, "ran": sorted(session.package.ran)})
