@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.differential.normalise import Normaliser, ranks
+from tests.differential.normalise import Normaliser, masked, ranks
 from tests.differential.package import Package
 
 THREAD = "t"
@@ -163,7 +163,7 @@ class Stored(Action):
         found: list[Any] = []
         saver = session.graph.checkpointer
         await session.items("list", {"configurable": {"thread_id": THREAD}}, into=found, of=saver)
-        return session.normalise([_stored(entry) for entry in found])
+        return session.normalise(_by_namespace([_stored(entry) for entry in found]))
 
 
 @dataclass
@@ -247,6 +247,14 @@ class ResumeAll(Action):
         return session.normalise(await session.call("invoke", command, {**thread(), "max_concurrency": 1}))
 
 
+def _by_namespace(entries: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Group by namespace, for the order between two of them is the saver's; within one it is newest first."""
+    spaces: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        spaces.setdefault(entry["config"]["configurable"]["checkpoint_ns"], []).append(entry)
+    return sorted(spaces.values(), key=masked)
+
+
 def _stored(entry: Any) -> dict[str, Any]:
     checkpoint = entry.checkpoint
     versions, seen = ranks(checkpoint["channel_versions"], checkpoint["versions_seen"])
@@ -258,6 +266,15 @@ def _stored(entry: Any) -> dict[str, Any]:
         "versions": versions,
         "seen": seen,
         "updated": checkpoint.get("updated_channels"),
-        "writes": [(task, channel, value) for task, channel, value in entry.pending_writes or ()],
+        "writes": _writes(entry.pending_writes or ()),
         "keys": sorted(checkpoint),
     }
+
+
+def _writes(pending: Sequence[tuple[str, str, Any]]) -> list[tuple[str, str, Any]]:
+    """Sort the routing writes of a task: the reference's order is that of a set of edges, new in each process."""
+    routing = [write for write in pending if write[1].startswith("branch:to:")]
+    rest = [write for write in pending if not write[1].startswith("branch:to:")]
+    tasks = list(dict.fromkeys(task for task, _, _ in pending))
+    routing.sort(key=lambda write: write[1])
+    return [write for task in tasks for write in (*rest, *routing) if write[0] == task]

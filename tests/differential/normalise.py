@@ -43,8 +43,8 @@ class Normaliser:
         return self.unordered(chunks) if not ordered else [self(chunk) for chunk in chunks]
 
     def unordered(self, values: list[Any]) -> list[Any]:
-        masked = sorted((_masked(value), place) for place, value in enumerate(values))
-        return [self(values[place]) for _, place in masked]
+        order = sorted(range(len(values)), key=lambda place: masked(values[place]))
+        return [self(values[place]) for place in order]
 
     def raised(self, error: BaseException) -> Raised:
         return _raised(error)
@@ -158,9 +158,10 @@ def _mask_text(text: str) -> str:
 def _place_of(item: tuple[Any, Any]) -> tuple[str, str]:
     """Order mappings by key; keys that differ only in ids by their value."""
     key = str(item[0])
-    masked = _mask_text(key)
-    return masked, _masked(item[1]) if masked != key else ""
+    text = _mask_text(key)
+    return text, masked(item[1]) if text != key else ""
 
 
-def _masked(value: Any) -> str:
+def masked(value: Any) -> str:
+    """Return a text of the value without its ids and times, to sort by."""
     return re.sub(r"<id \d+>", "<id>", repr(Normaliser()(value)))

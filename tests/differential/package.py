@@ -6,7 +6,7 @@ from typing import Any
 
 _PLACES = {
     "graph": "StateGraph START END",
-    "graph.message": "add_messages MessagesState RemoveMessage",
+    "graph.message": "add_messages MessagesState",
     "types": "Send Command interrupt Interrupt RetryPolicy Overwrite StateUpdate StateSnapshot",
     "channels": "AnyValue EphemeralValue LastValue BinaryOperatorAggregate Topic UntrackedValue NamedBarrierValue",
     "config": "get_config get_stream_writer",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.differential.actions import Action, Session
-from tests.differential.differences import DIFFERENCES
+from tests.differential.differences import DIFFERENCES, EVERYWHERE
 from tests.differential.normalise import differences
 from tests.differential.package import Package
 
@@ -65,6 +65,6 @@ async def compare(case_: Case, first: str, second: str, *, asynchronous: bool) -
     """Return where the second package's transcript differs from the first's, deliberate differences aside."""
     one = await transcript(case_, first, asynchronous=asynchronous)
     two = await transcript(case_, second, asynchronous=asynchronous)
-    for name in case_.differs:
+    for name in (*EVERYWHERE, *case_.differs):
         one, two = DIFFERENCES[name].reconcile(one), DIFFERENCES[name].reconcile(two)
     return differences(one, two)

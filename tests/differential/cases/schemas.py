@@ -4,6 +4,7 @@ import operator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from langchain_core.messages import RemoveMessage
 from pydantic import BaseModel
 from typing_extensions import NotRequired, TypedDict
 
@@ -281,12 +282,12 @@ def messages(p):
 @case(Invoke({"messages": [("user", "1"), ("user", "2")]}), State(), Invoke({"messages": "3"}), Stored())
 def messages_removed(p):
     def drop_first(state):
-        return {"messages": [p.RemoveMessage(id=state["messages"][0].id), ("ai", "dropped")]}
+        return {"messages": [RemoveMessage(id=state["messages"][0].id), ("ai", "dropped")]}
 
     def drop_all(state):
         if len(state["messages"]) < 3:
             return None
-        return {"messages": [p.RemoveMessage(id="__remove_all__"), ("ai", "all gone")]}
+        return {"messages": [RemoveMessage(id="__remove_all__"), ("ai", "all gone")]}
 
     return through(p, p.MessagesState, drop_first, drop_all)
 
@@ -294,7 +295,7 @@ def messages_removed(p):
 @case(Invoke({"messages": []}), State())
 def message_to_remove_is_unknown(p):
     def drop(state):
-        return {"messages": [p.RemoveMessage(id="nobody")]}
+        return {"messages": [RemoveMessage(id="nobody")]}
 
     return through(p, p.MessagesState, drop)
 
