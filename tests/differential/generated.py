@@ -1,0 +1,196 @@
+"""Random graphs as plain data, their strategies, and how one is built from a package's names."""
+
+import operator
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from hypothesis import strategies as st
+from typing_extensions import TypedDict
+
+from tests.differential.actions import Action, BulkUpdate, History, Invoke, ResumeAll, State, Stored, Stream, Update
+from tests.differential.scenario import Case
+
+ONE_BY_ONE = {"max_concurrency": 1, "recursion_limit": 25}
+LIMIT = 6  # nodes loop back only while `total` is below this
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """What a node does and where it leads; targets are counted from the node after it, or back from it for a loop."""
+
+    targets: tuple[int, ...]
+    kind: str = "edge"  # edge | branch | loop | goto | send | join
+    questions: int = 0
+    channels: tuple[str, ...] = ("items",)
+    defer: bool = False
+    sends: int = 0
+    inner: bool = False  # the node is a graph of its own around its work
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """A whole graph: nodes, which of them start, which one fails the first time."""
+
+    nodes: tuple[NodeSpec, ...]
+    starts: tuple[int, ...]
+    fails: int | None = None
+    stop_before: int | None = None
+    stop_after: int | None = None
+
+
+
+
+def rarely(strategy: Any) -> Any:
+    return st.one_of(st.none(), st.none(), st.none(), strategy)
+
+
+CHANNELS = ("items", "items", "total", "names", "either", "topic", "latest")
+node_specs = st.builds(
+    NodeSpec,
+    targets=st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True).map(tuple),
+    kind=st.sampled_from(["edge", "edge", "branch", "loop", "goto", "send", "join"]),
+    questions=st.sampled_from([0, 0, 0, 0, 0, 0, 1, 2]),
+    channels=st.lists(st.sampled_from(CHANNELS), max_size=3, unique=True).map(tuple),
+    defer=st.sampled_from([False, False, False, True]),
+    sends=st.integers(0, 3),
+    inner=st.sampled_from([False, False, False, True]),
+)
+graph_specs = st.builds(
+    GraphSpec,
+    nodes=st.lists(node_specs, min_size=2, max_size=7).map(tuple),
+    starts=st.lists(st.integers(0, 2), min_size=1, max_size=2, unique=True).map(tuple),
+    fails=rarely(st.integers(0, 6)),
+    stop_before=rarely(st.integers(0, 6)),
+    stop_after=rarely(st.integers(0, 6)),
+)
+SYNC = {"durability": "sync"}  # with the default the reference stores joins as later steps have changed them
+INPUT = {"items": ["in"], "total": 0}
+later_actions = st.sampled_from(
+    [
+        Invoke(None, config=ONE_BY_ONE, options=SYNC),
+        Invoke(None, config=ONE_BY_ONE, options=SYNC),
+        ResumeAll(str),
+        ResumeAll(str),
+        Stream(None, ["values", "updates", "tasks"], config=ONE_BY_ONE, options=SYNC),
+        Invoke({"items": ["more"], "total": 1}, config=ONE_BY_ONE, options=SYNC),
+        Invoke(lambda p: p.Command(resume="plain"), config=ONE_BY_ONE, options=SYNC),
+        Update({"items": ["by hand"]}, as_node="n0"),
+        Update({"items": ["fork"], "total": 1}, as_node="n0", at=1),
+        BulkUpdate([[({"items": ["bulk"]}, "n0")], [({"total": 1}, "n0")]]),
+        Invoke(None, at=1, config=ONE_BY_ONE, options=SYNC),
+        State(subgraphs=True),
+    ]
+)
+first_actions = st.sampled_from(
+    [
+        Invoke(INPUT, config=ONE_BY_ONE, options=SYNC),
+        Stream(INPUT, ["values", "updates"], config=ONE_BY_ONE, options=SYNC),
+        Stream(INPUT, ["checkpoints", "tasks"], config=ONE_BY_ONE, options=SYNC),
+        Invoke(INPUT, config=ONE_BY_ONE, options={"durability": "exit"}),
+    ]
+)
+
+
+@st.composite
+def scenarios(draw: Any) -> tuple[GraphSpec, list[Action]]:
+    script = [draw(first_actions), *draw(st.lists(later_actions, min_size=1, max_size=5))]
+    return draw(graph_specs), [*script, State(), History(), Stored()]
+
+
+def case_of(spec: GraphSpec, script: list[Action]) -> Case:
+    return Case("generated", lambda p: build(p, spec), script)
+
+
+def build(p: Any, spec: GraphSpec) -> Any:
+    """Build the graph of a specification with a package's names."""
+
+    class Everything(TypedDict):
+        items: Annotated[list, operator.add]
+        total: Annotated[int, operator.add]
+        names: Annotated[set, operator.or_]
+        either: Annotated[str, p.AnyValue(str)]
+        latest: str
+        topic: Annotated[Any, p.Topic(str)]
+
+    builder = p.StateGraph(Everything)
+    count = len(spec.nodes)
+    for number, node in enumerate(spec.nodes):
+        work = _work(p, spec, number)
+        builder.add_node(f"n{number}", _inner(p, Everything, work) if node.inner else work, defer=node.defer)
+    for start in sorted({start % count for start in spec.starts}):
+        builder.add_edge(p.START, f"n{start}")
+    for number, node in enumerate(spec.nodes):
+        _lead_on(p, builder, f"n{number}", node, _targets(spec, number))
+    return builder.compile(
+        checkpointer=p.saver(),
+        interrupt_before=None if spec.stop_before is None else [f"n{spec.stop_before % count}"],
+        interrupt_after=None if spec.stop_after is None else [f"n{spec.stop_after % count}"],
+    )
+
+
+def _targets(spec: GraphSpec, number: int) -> list[str]:
+    """Name a node's targets: only a loop leads back."""
+    node = spec.nodes[number]
+    places = [number - target if node.kind == "loop" else number + 1 + target for target in node.targets]
+    return [f"n{place}" for place in places if 0 <= place < len(spec.nodes)]
+
+
+def _lead_on(p: Any, builder: Any, name: str, node: NodeSpec, targets: list[str]) -> None:
+    if node.kind in {"goto", "send"} and not node.inner:
+        return  # the node's own Command leads on
+    if node.kind == "branch" and targets:
+        builder.add_conditional_edges(name, lambda state: targets[state.get("total", 0) % len(targets)], targets)
+    elif node.kind == "loop" and targets:
+        builder.add_conditional_edges(
+            name, lambda state: targets if state.get("total", 0) < LIMIT else p.END, [*targets, p.END]
+        )
+    elif node.kind == "join" and targets and name != "n0":
+        builder.add_edge(["n0", name], targets[0])
+    else:
+        for target in targets:
+            builder.add_edge(name, target)
+
+
+def _work(p: Any, spec: GraphSpec, number: int) -> Any:
+    node, name = spec.nodes[number], f"n{number}"
+    targets = _targets(spec, number)
+
+    def work(state: Any) -> Any:
+        p.note(name)
+        answers = [p.interrupt(f"{name} {question}") for question in range(node.questions)]
+        if spec.fails is not None and spec.fails % len(spec.nodes) == number and not p.count(name):
+            time.sleep(0.05)  # siblings end first: what happens otherwise is a race
+            raise ValueError(f"test: {name}")
+        update = _update(name, node.channels, answers, state)
+        if node.inner or node.kind not in {"goto", "send"}:
+            return update
+        sends = node.sends if "items" in state else 0  # what was sent here sends nothing on: it would multiply
+        goto = targets if node.kind == "goto" else [p.Send(t, {"total": i}) for t in targets for i in range(sends)]
+        return p.Command(update=update, goto=goto)
+
+    return work
+
+
+def _inner(p: Any, schema: type, work: Any) -> Any:
+    class Result(TypedDict):
+        items: Annotated[list, operator.add]
+
+    builder = p.StateGraph(schema, output_schema=Result)
+    builder.add_node("first", lambda state: {"total": 1})
+    builder.add_node("work", work)
+    builder.add_edge(p.START, "first")
+    builder.add_edge("first", "work")
+    return builder.compile()
+
+
+def _update(name: str, channels: tuple[str, ...], answers: list[str], state: Any) -> dict[str, Any]:
+    values = {
+        "items": [name, *answers, len(state.get("items") or ())],
+        "total": 1,
+        "names": {name},
+        "either": name,
+        "latest": name,
+        "topic": [name],
+    }
+    return {"total": 1, **{channel: values[channel] for channel in channels}}

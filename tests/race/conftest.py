@@ -1,0 +1,20 @@
+"""The savers that races are run on."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from perdure.checkpoint.memory import InMemorySaver
+from perdure.checkpoint.sqlite import SqliteSaver
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def saver(request, tmp_path):
+    if request.param == "memory":
+        yield InMemorySaver()
+        return
+    with SqliteSaver.from_conn_string(str(tmp_path / "race.db"), synchronous="NORMAL") as opened:
+        yield opened
