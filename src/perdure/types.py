@@ -380,7 +380,7 @@ def ensure_valid_checkpointer(checkpointer: Checkpointer) -> Checkpointer:
     return checkpointer
 
 
-def interrupt(value: Any) -> Any:
+def interrupt(value: Any, *, response_schema: Any = None) -> Any:
     """Stop the run to ask, and return the answer when it is resumed.
 
     The node starts again from its beginning on resume; answers are matched to the calls of
@@ -388,6 +388,8 @@ def interrupt(value: Any) -> Any:
 
     Args:
         value: The question; shown to the caller as `Interrupt.value`. Must be storable.
+        response_schema: What an answer must look like, as a JSON schema or a type; shown to the caller as
+            `Interrupt.response_schema`.
 
     Returns:
         The answer that `Command(resume=...)` brought.
@@ -397,4 +399,4 @@ def interrupt(value: Any) -> Any:
     """
     from perdure.runtime import current_task
 
-    return current_task("interrupt()").ask(value)
+    return current_task("interrupt()").ask(value, response_schema)

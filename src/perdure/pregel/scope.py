@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from perdure.channels.base import MISSING
 from perdure.checkpoint.serde.types import RESUME
 from perdure.constants import CONF, NS_END, NS_SEP, SCOPE_KEY
-from perdure.errors import GraphInterrupt
+from perdure.errors import GraphInterrupt, UsageError
 from perdure.pregel.task import Task, interrupt_id
 from perdure.runtime import ExecutionInfo, Runtime, no_writer
 from perdure.types import Interrupt, RunnableConfig
@@ -46,7 +46,7 @@ class TaskScope:
 
     # -- questions
 
-    def ask(self, value: Any) -> Any:
+    def ask(self, value: Any, response_schema: Any = None) -> Any:
         """Return the answer to the task's next question, or raise `GraphInterrupt` with it."""
         run, task = self.run, self.task
         nth = self.asked
@@ -56,7 +56,7 @@ class TaskScope:
         id_ = interrupt_id(task.ns, nth)
         answer = run.answer(id_)
         if answer is MISSING:
-            raise GraphInterrupt((Interrupt(value=value, id=id_),))
+            raise GraphInterrupt((Interrupt(value=value, id=id_, response_schema=_as_json_schema(response_schema)),))
         task.resume.append(answer)
         task.resumed = True
         return answer
@@ -168,6 +168,24 @@ class TaskScope:
         count = self.subgraphs_called.get(ns, 0)
         self.subgraphs_called[ns] = count + 1
         return f"{ns}{NS_SEP}{count}" if count else ns
+
+
+def _as_json_schema(schema: Any) -> Any:
+    """Return a type's JSON schema, which can be stored and shown; a dict is one already.
+
+    Raises:
+        UsageError: It is a type, and Pydantic, which reads types, isn't installed.
+    """
+    if schema is None or isinstance(schema, dict):
+        return schema
+    try:
+        from pydantic import TypeAdapter
+    except ImportError as error:
+        raise UsageError(
+            f"interrupt(response_schema={schema!r}) needs Pydantic to read the type",
+            hint="pass a JSON schema as a dict, or pip install pydantic",
+        ) from error
+    return TypeAdapter(schema).json_schema()
 
 
 def strip_task_ids(ns: str) -> str:

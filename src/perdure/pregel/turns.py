@@ -106,6 +106,9 @@ class Line:
             if queue and turn in queue:
                 queue.remove(turn)
                 return
+            holder = self._holder.get(turn.thread_id)
+            if holder is None or (held := holder()) is not None and held is not turn:
+                return
             self._holder.pop(turn.thread_id, None)
             while queue:
                 following = queue.popleft()
@@ -225,7 +228,13 @@ async def _atake_lease(saver: BaseCheckpointSaver[Any], turn: Turn, policy: Busy
     holder = new_holder()
     asked = False
     for wait in _waits():
-        lease = await saver.aacquire(turn.thread_id, holder, LEASE_SECONDS)
+        attempt = asyncio.ensure_future(saver.aacquire(turn.thread_id, holder, LEASE_SECONDS))
+        try:
+            lease = await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            if (lease := await attempt) is not None:  # taken while the caller was cancelled
+                await saver.arelease(lease)
+            raise
         if lease is not None:
             turn.lease = lease
             _keeper.add(saver, turn)
