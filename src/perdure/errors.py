@@ -255,6 +255,10 @@ class NodeInterrupt(GraphInterrupt):
 
         super().__init__([Interrupt(value=value, id=id or "placeholder-id")])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        (asked,) = self.args[0]
+        return type(self), (asked.value, asked.id)
+
 
 class ParentCommand(GraphBubbleUp):
     """A command on its way to the parent graph; `args[0]` is the command."""

@@ -6,11 +6,22 @@ import copy
 import dataclasses
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple, NotRequired, Required, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Annotated,
+    Any,
+    NamedTuple,
+    NotRequired,
+    Required,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from perdure.channels import BinaryOperatorAggregate, DeltaChannel, LastValue
 from perdure.channels.base import BaseChannel
-from perdure.errors import GraphValidationError
+from perdure.errors import GraphValidationError, UsageError
 from perdure.managed import ManagedValue
 
 ROOT = "__root__"
@@ -144,6 +155,24 @@ def mapper_of(schema: Any) -> Callable[[dict[str, Any]], Any] | None:
     if is_typeddict(schema) or not is_record(schema) or issubclass(schema, dict):
         return None
     return lambda state: schema(**state)
+
+
+def json_schema(schema: Any, title: str) -> dict[str, Any]:
+    """Return the JSON schema of a state.
+
+    Raises:
+        UsageError: Pydantic, which makes it, isn't installed.
+    """
+    try:
+        from pydantic import TypeAdapter, create_model
+    except ImportError as error:
+        raise UsageError("JSON schemas are made by Pydantic", hint="pip install pydantic") from error
+    if not is_typeddict(schema):
+        return {**TypeAdapter(schema).json_schema(), "title": title}
+    fields = {key: (_unwrap(hint)[0], None) for key, hint in resolved_hints(schema).items()}
+    required = schema.__required_keys__
+    made = create_model(title, **{k: (typ, ...) if k in required else (typ, d) for k, (typ, d) in fields.items()})  # type: ignore[call-overload]
+    return cast("dict[str, Any]", made.model_json_schema())
 
 
 def coercer(schema: Any) -> Callable[[Any], Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeV
 from perdure.constants import END, NS_END, NS_SEP, START
 from perdure.errors import GraphValidationError
 from perdure.graph.compiler import compile_plan
-from perdure.graph.schema import Schema, coercer, is_record, mapper_of, parse_schema
+from perdure.graph.schema import Schema, coercer, is_record, json_schema, mapper_of, parse_schema
 from perdure.pregel.action import Action, name_of
 from perdure.pregel.graph import Pregel
 from perdure.types import All, CachePolicy, Checkpointer, Command, RetryPolicy, TimeoutPolicy
@@ -413,6 +413,19 @@ class CompiledStateGraph(Pregel):
         from perdure.graph.drawing import draw
 
         return draw(self, xray=xray)
+
+    def get_input_jsonschema(self, config: RunnableConfig | None = None) -> dict[str, Any]:
+        """Return the JSON schema of what a run takes."""
+        return json_schema(self.builder.input_schema, f"{self.name}Input")
+
+    def get_output_jsonschema(self, config: RunnableConfig | None = None) -> dict[str, Any]:
+        """Return the JSON schema of what a run returns."""
+        return json_schema(self.builder.output_schema, f"{self.name}Output")
+
+    def get_context_jsonschema(self) -> dict[str, Any] | None:
+        """Return the JSON schema of the run's context, if the graph has one."""
+        schema = self.builder.context_schema
+        return None if schema is None else json_schema(schema, f"{self.name}Context")
 
     def get_subgraphs(self, *, namespace: str | None = None, recurse: bool = False) -> Iterator[tuple[str, Pregel]]:
         """Yield the graphs that are nodes of this one, by name.

@@ -26,8 +26,8 @@ def open_interrupts(pending: PendingWrites) -> dict[str, Interrupt]:
 
 
 def is_addressed(resume: Any) -> bool:
-    """Tell whether an answer is a dict from interrupt ids to values."""
-    return isinstance(resume, dict) and bool(resume) and all(_is_interrupt_id(key) for key in resume)
+    """Tell whether an answer is a dict from interrupt ids to values (an empty one answers nothing)."""
+    return isinstance(resume, dict) and all(_is_interrupt_id(key) for key in resume)
 
 
 def _is_interrupt_id(key: Any) -> bool:

@@ -223,13 +223,14 @@ class Run:
                 )
             answer = addressed(command.resume, self.pending, self.thread_id)
             writes = [(name, answer if name == RESUME else value) for name, value in writes]
-        if not writes:
+            writes = [(name, value) for name, value in writes if name != RESUME or value != {}]
+        elif not writes:
             raise EmptyInputError("the Command is empty", hint="give it an update, a goto or a resume value")
         if self.settings.checkpoint_id not in (None, self.journal.head):
             self.pending = []  # an old checkpoint: its tasks run again
         self.pending = [w for w in self.pending if w[0] != NULL_TASK_ID]
         self.pending += [(NULL_TASK_ID, name, value) for name, value in writes]
-        if self.machine.checkpoint_id:
+        if writes and self.machine.checkpoint_id:
             yield from self.journal.write([TaskWrites(NULL_TASK_ID, "", writes)])
 
     def _apply_callers_writes(self) -> None:
