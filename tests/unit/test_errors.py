@@ -46,5 +46,5 @@ def test_signals_survive_pickling(signal):
 
 
 def test_a_missing_detail_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="ConflictError.*no detail 'color'"):
+    with pytest.raises(AttributeError, match=r"ConflictError.*no detail 'color'"):
         ConflictError("x").color  # noqa: B018

@@ -9,20 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from perdure.constants import CONF
 from perdure.errors import InvalidConfigError
-from perdure.pregel import turns
-from perdure.pregel.aio import adrive
+from perdure.pregel import aio, sync, turns
+from perdure.pregel.access import ThreadAccess
 from perdure.pregel.calls import Call, merge_configs
 from perdure.pregel.run import Run
-from perdure.pregel.snapshot import take_snapshot
 from perdure.pregel.stream import Shaper, parse_modes
-from perdure.pregel.sync import drive
-from perdure.pregel.updates import Updater
-from perdure.types import GraphOutput, StateSnapshot, StateUpdate, ensure_valid_checkpointer
+from perdure.types import GraphOutput, ensure_valid_checkpointer
 
 if TYPE_CHECKING:
-    from perdure.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
     from perdure.pregel.effects import Loop
     from perdure.pregel.plan import Plan
     from perdure.pregel.stream import Event
@@ -39,7 +34,7 @@ if TYPE_CHECKING:
 BUSY_POLICIES = ("wait", "reject", "interrupt")
 
 
-class Pregel:
+class Pregel(ThreadAccess):
     """A graph that can be run.
 
     Args:
@@ -153,7 +148,7 @@ class Pregel:
                 control=control,
             )
         )
-        with closing(self._events(call, run, run.loop(input), busy)) as events:
+        with closing(self.drive(call, run, run.loop(input), busy)) as events:
             for event in events:
                 if event[1] in printed:
                     print(shape(event))  # noqa: T201 - the caller asked for it
@@ -195,7 +190,7 @@ class Pregel:
                 control=control,
             )
         )
-        async with aclosing(self._aevents(call, run, run.loop(input), busy)) as events:
+        async with aclosing(self.adrive(call, run, run.loop(input), busy)) as events:
             async for event in events:
                 if event[1] in printed:
                     print(shape(event))  # noqa: T201 - the caller asked for it
@@ -240,7 +235,7 @@ class Pregel:
             )
         call = Call(self, config)
         run = Run(call.settings(**options))
-        for _ in self._events(call, run, run.loop(input), busy):
+        for _ in self.drive(call, run, run.loop(input), busy):
             pass
         return self._result(run, version)
 
@@ -276,7 +271,7 @@ class Pregel:
             return [chunk async for chunk in chunks]
         call = Call(self, config)
         run = Run(call.settings(**options))
-        async for _ in self._aevents(call, run, run.loop(input), busy):
+        async for _ in self.adrive(call, run, run.loop(input), busy):
             pass
         return self._result(run, version)
 
@@ -293,28 +288,28 @@ class Pregel:
         """Turn the dict of output channels into the output schema, for `version="v2"`."""
         return value
 
-    def _events(self, call: Call, run: Run, loop: Loop, busy: BusyPolicy | None) -> Generator[Event, None, None]:
+    def drive(self, call: Call, run: Run, loop: Loop, busy: BusyPolicy | None) -> Generator[Event, None, None]:
         """Drive a run, in its thread's turn."""
         if run.parent is not None or run.saver is None:
-            yield from drive(run, loop)
+            yield from sync.drive(run, loop)
             return
         call.refuse_reentry()
         run.turn = turns.take(run.saver, cast("str", run.thread_id), _valid_busy(busy or self.busy))
         try:
-            yield from drive(run, loop)
+            yield from sync.drive(run, loop)
         finally:
             turns.give_back(run.turn)
 
-    async def _aevents(self, call: Call, run: Run, loop: Loop, busy: BusyPolicy | None) -> AsyncGenerator[Event, None]:
+    async def adrive(self, call: Call, run: Run, loop: Loop, busy: BusyPolicy | None) -> AsyncGenerator[Event, None]:
         if run.parent is not None or run.saver is None:
-            async with aclosing(adrive(run, loop)) as events:
+            async with aclosing(aio.adrive(run, loop)) as events:
                 async for event in events:
                     yield event
             return
         call.refuse_reentry()
         run.turn = await turns.atake(run.saver, cast("str", run.thread_id), _valid_busy(busy or self.busy))
         try:
-            async with aclosing(adrive(run, loop)) as events:
+            async with aclosing(aio.adrive(run, loop)) as events:
                 async for event in events:
                     yield event
         finally:
@@ -372,214 +367,6 @@ class Pregel:
 
         calls = [one(value, config) for value, config in zip(inputs, configs, strict=True)]
         return await asyncio.gather(*calls, return_exceptions=return_exceptions)
-
-    # -- state
-
-    def _saver_for(self, config: RunnableConfig) -> BaseCheckpointSaver[Any]:
-        call_saver = self.checkpointer
-        if call_saver is None or isinstance(call_saver, bool):
-            from perdure.pregel.calls import parent_of
-
-            parent = parent_of(config)
-            if parent is not None and parent.run.saver is not None:
-                return parent.run.saver
-            msg = "this graph has no checkpointer, so it keeps no state"
-            raise InvalidConfigError(msg, hint="compile it with one: builder.compile(checkpointer=InMemorySaver())")
-        return call_saver
-
-    def _addressed(self, config: RunnableConfig) -> tuple[Pregel, RunnableConfig]:
-        """Find the graph that a config's namespace addresses: this one or a subgraph."""
-        merged = merge_configs(self.config, config)
-        conf = merged.get(CONF) or {}
-        if conf.get("thread_id") is None:
-            msg = "the config names no thread"
-            raise InvalidConfigError(msg, hint='pass {"configurable": {"thread_id": "..."}}')
-        conf = {k: v for k, v in conf.items() if not k.startswith("__")}
-        conf["thread_id"] = str(conf["thread_id"])
-        ns = conf.setdefault("checkpoint_ns", "")
-        graph: Pregel = self
-        from perdure.pregel.scope import strip_task_ids
-
-        for name in strip_task_ids(ns).split("|") if ns else ():
-            node = graph.plan.nodes.get(name)
-            inner = node.subgraph if node else None
-            if inner is None:
-                msg = f"the namespace {ns!r} names the subgraph {name!r}, which isn't there"
-                raise InvalidConfigError(msg)
-            graph = inner
-        return graph, {**merged, CONF: conf}
-
-    def get_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
-        """Return a thread's state: as it stands now, or at the checkpoint that the config addresses.
-
-        Args:
-            config: Names the thread, and perhaps `checkpoint_id` and `checkpoint_ns`.
-            subgraphs: Include the states of subgraphs in the tasks.
-        """
-        asked, saver = config, self._saver_for(config)
-        graph, config = self._addressed(config)
-        op = take_snapshot(
-            graph.plan,
-            saver.get_tuple(config),
-            saver,
-            config,
-            is_live=config[CONF].get("checkpoint_id") is None,
-            subgraphs=subgraphs,
-            asked=asked,
-        )
-        reply = None
-        try:
-            while True:
-                reply = saver.get_tuple(op.send(reply).config)
-        except StopIteration as done:
-            return cast("StateSnapshot", done.value)
-
-    async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
-        """Do what `get_state` does, asynchronously."""
-        asked, saver = config, self._saver_for(config)
-        graph, config = self._addressed(config)
-        return await _asnapshot(
-            graph,
-            saver,
-            await saver.aget_tuple(config),
-            config,
-            is_live=config[CONF].get("checkpoint_id") is None,
-            subgraphs=subgraphs,
-            asked=asked,
-        )
-
-    def get_state_history(
-        self,
-        config: RunnableConfig,
-        *,
-        filter: dict[str, Any] | None = None,
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> Iterator[StateSnapshot]:
-        """Yield a thread's states, newest first.
-
-        Args:
-            config: Names the thread.
-            filter: Metadata that the checkpoints must have.
-            before: Only checkpoints older than the one that this config addresses.
-            limit: At most so many.
-        """
-        saver = self._saver_for(config)
-        graph, config = self._addressed(config)
-        where = _listed(config)
-        for saved in saver.list(where, filter=filter, before=before, limit=limit):
-            op = take_snapshot(graph.plan, saved, saver, config, is_live=False, subgraphs=False)
-            try:
-                op.send(None)
-            except StopIteration as done:
-                yield cast("StateSnapshot", done.value)
-
-    async def aget_state_history(
-        self,
-        config: RunnableConfig,
-        *,
-        filter: dict[str, Any] | None = None,
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[StateSnapshot]:
-        """Do what `get_state_history` does, asynchronously."""
-        saver = self._saver_for(config)
-        graph, config = self._addressed(config)
-        async for saved in saver.alist(_listed(config), filter=filter, before=before, limit=limit):
-            yield await _asnapshot(graph, saver, saved, config, is_live=False, subgraphs=False)
-
-    def update_state(
-        self,
-        config: RunnableConfig,
-        values: Any,
-        as_node: str | None = None,
-        task_id: str | None = None,
-    ) -> RunnableConfig:
-        """Change a thread's state as if a node had written the values, and return the new checkpoint's config.
-
-        Args:
-            config: Names the thread, and perhaps an old checkpoint to branch off from.
-            values: The update; None with `as_node=END` drops what was going to run.
-            as_node: The node that counts as the writer; by default the one that wrote last.
-            task_id: The id of the task that counts as the writer.
-
-        Raises:
-            InvalidUpdateError: It isn't clear which node wrote last, or the channels can't take the values.
-        """
-        return self.bulk_update_state(config, [[StateUpdate(values, as_node, task_id)]])
-
-    async def aupdate_state(
-        self,
-        config: RunnableConfig,
-        values: Any,
-        as_node: str | None = None,
-        task_id: str | None = None,
-    ) -> RunnableConfig:
-        """Do what `update_state` does, asynchronously."""
-        return await self.abulk_update_state(config, [[StateUpdate(values, as_node, task_id)]])
-
-    def bulk_update_state(self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]) -> RunnableConfig:
-        """Apply supersteps of updates, each as one checkpoint, and return the last one's config.
-
-        Raises:
-            InvalidUpdateError: As `update_state`.
-        """
-        call, updater = self._updater(config, supersteps)
-        for _ in self._events(call, updater.run, updater.loop(supersteps), None):
-            pass
-        return updater.config
-
-    async def abulk_update_state(
-        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
-    ) -> RunnableConfig:
-        """Do what `bulk_update_state` does, asynchronously."""
-        call, updater = self._updater(config, supersteps)
-        async for _ in self._aevents(call, updater.run, updater.loop(supersteps), None):
-            pass
-        return updater.config
-
-    def _updater(self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]) -> tuple[Call, Updater]:
-        if not supersteps:
-            msg = "bulk_update_state needs at least one superstep"
-            raise InvalidConfigError(msg)
-        saver = self._saver_for(config)
-        graph, address = self._addressed(config)
-        ns = address[CONF]["checkpoint_ns"]
-        call = Call(self.copy({"checkpointer": saver}), config)
-        settings = call.settings(durability="sync")._replace(
-            plan=graph.plan,
-            ns=ns,
-            saver=saver,
-            thread_id=address[CONF]["thread_id"],
-            checkpoint_id=address[CONF].get("checkpoint_id"),
-            parent=None,
-        )
-        return call, Updater(Run(settings))
-
-
-async def _asnapshot(
-    graph: Pregel,
-    saver: BaseCheckpointSaver[Any],
-    saved: CheckpointTuple | None,
-    config: RunnableConfig,
-    *,
-    is_live: bool,
-    subgraphs: bool,
-    asked: RunnableConfig | None = None,
-) -> StateSnapshot:
-    op = take_snapshot(graph.plan, saved, saver, config, is_live=is_live, subgraphs=subgraphs, asked=asked)
-    reply = None
-    try:
-        while True:
-            reply = await saver.aget_tuple(op.send(reply).config)
-    except StopIteration as done:
-        return cast("StateSnapshot", done.value)
-
-
-def _listed(config: RunnableConfig) -> RunnableConfig:
-    conf = config[CONF]
-    where = {key: conf[key] for key in ("thread_id", "checkpoint_ns", "checkpoint_id") if conf.get(key) is not None}
-    return {CONF: where}
 
 
 def _configs(config: RunnableConfig | Sequence[RunnableConfig] | None, count: int) -> list[RunnableConfig | None]:

@@ -107,7 +107,7 @@ class Line:
                 queue.remove(turn)
                 return
             holder = self._holder.get(turn.thread_id)
-            if holder is None or (held := holder()) is not None and held is not turn:
+            if holder is None or ((held := holder()) is not None and held is not turn):
                 return
             self._holder.pop(turn.thread_id, None)
             while queue:

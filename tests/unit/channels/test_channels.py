@@ -58,7 +58,7 @@ def test_reading_before_the_first_write_names_the_channel():
 
 
 def test_last_value_takes_one_value_a_superstep():
-    with pytest.raises(InvalidUpdateError, match="'n' got 2 values.*INVALID_CONCURRENT_GRAPH_UPDATE") as error:
+    with pytest.raises(InvalidUpdateError, match=r"'n' got 2 values.*INVALID_CONCURRENT_GRAPH_UPDATE") as error:
         LastValue(int, "n").update([1, 2])
     assert "reducer" in error.value.hint
 

@@ -110,5 +110,5 @@ def test_a_send_to_a_stranger_names_it_and_who_there_is():
 
 def test_a_write_to_a_stranger_names_the_writer():
     machine = machine_of((START, "a"))
-    with pytest.raises(InvalidUpdateError, match="'me'.*'nowhere'"):
+    with pytest.raises(InvalidUpdateError, match=r"'me'.*'nowhere'"):
         machine.apply([Writes((), "me", (), [("nowhere", 1)])])
