@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 import inspect
@@ -129,6 +128,8 @@ class Action:
             ainvoke = getattr(self.target, "ainvoke", None)
             if ainvoke is not None:
                 return await ainvoke(value, scope.config())
+        import asyncio
+
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
         result = await loop.run_in_executor(None, context.run, self.call, value, scope)

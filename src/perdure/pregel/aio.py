@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from perdure.pregel.aexecute import arun_task
 from perdure.pregel.driver import MAX_LAG, before_config, failure_of
 from perdure.pregel.effects import Effect, Execute, Load, LoadBefore, LoadHead, Store
-from perdure.pregel.execute import arun_task
 from perdure.pregel.run import Run
 
 if TYPE_CHECKING:

@@ -1,8 +1,7 @@
-"""Running one task, in both colours: attempts, branches, and what its exceptions mean."""
+"""Running one task from synchronous code, and what its exceptions mean in either colour."""
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import dataclasses
 import random
@@ -10,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from perdure.errors import GraphBubbleUp, GraphInterrupt, NodeCancelledError, ParentCommand
+from perdure.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
 from perdure.pregel.scope import TaskScope
 from perdure.runtime import scope_var
 from perdure.types import Command
@@ -26,7 +25,7 @@ def run_task(run: Run, task: Task) -> Task:
     return task
 
 
-def _enter(scope: TaskScope) -> None:
+def enter(scope: TaskScope) -> None:
     """Make the task the current one, for perdure's own calls and for LangChain's, where that is loaded."""
     scope_var.set(scope)
     if "langchain_core" in sys.modules:
@@ -36,18 +35,18 @@ def _enter(scope: TaskScope) -> None:
 
 
 def _attempts(scope: TaskScope) -> None:
-    _enter(scope)
+    enter(scope)
     task = scope.task
     while True:
         try:
             _attempt(scope)
         except GraphBubbleUp as bubble:
-            _stop(task, bubble)
+            stop(task, bubble)
         except Exception as error:  # noqa: BLE001 - a node may raise anything; the policy decides
-            delay = _retry_delay(task, error)
+            delay = retry_delay(task, error)
             if delay is not None:
                 time.sleep(delay)
-                _reset(scope)
+                reset(scope)
                 continue
             task.failure = error
         return
@@ -61,81 +60,35 @@ def _attempt(scope: TaskScope) -> None:
         try:
             result = node.action.run(result, scope)
         except ParentCommand as sent:
-            result = _to_here(sent)
+            result = to_here(sent)
     node.write(result, task)
     for branch in node.branches:
         branch.route(branch.action.run(scope.fresh(branch.reader), scope), task)
 
 
-async def arun_task(run: Run, task: Task) -> Task:
-    """Do what `run_task` does, from asynchronous code."""
-    scope = TaskScope(run, task)
-    _enter(scope)
-    while True:
-        try:
-            await _aattempt(scope)
-        except GraphBubbleUp as bubble:
-            _stop(task, bubble)
-        except asyncio.CancelledError as error:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
-                raise
-            task.failure = _cancelled(task, error)
-        except Exception as error:  # noqa: BLE001 - a node may raise anything; the policy decides
-            delay = _retry_delay(task, error)
-            if delay is not None:
-                await asyncio.sleep(delay)
-                _reset(scope)
-                continue
-            task.failure = error
-        return task
-
-
-async def _aattempt(scope: TaskScope) -> None:
-    task = scope.task
-    node = task.node
-    result = task.input
-    if node.action is not None:
-        try:
-            result = await node.action.arun(result, scope)
-        except ParentCommand as sent:
-            result = _to_here(sent)
-    node.write(result, task)
-    for branch in node.branches:
-        branch.route(await branch.action.arun(scope.fresh(branch.reader), scope), task)
-
-
-def _to_here(sent: ParentCommand) -> Any:
+def to_here(sent: ParentCommand) -> Any:
     """Take a command that a graph called from this node sent to its parent, which is the graph of this node."""
     command: Command[Any] = sent.args[0]
     return dataclasses.replace(command, graph=None)
 
 
-def _stop(task: Task, bubble: GraphBubbleUp) -> None:
+def stop(task: Task, bubble: GraphBubbleUp) -> None:
+    """Note that a signal ended the task."""
     task.failure = bubble
     task.writes = []
     if isinstance(bubble, GraphInterrupt):
         task.interrupts = tuple(bubble.args[0])
 
 
-def _cancelled(task: Task, error: BaseException) -> NodeCancelledError:
-    failure = NodeCancelledError(
-        f"node {task.name!r} raised CancelledError although nobody cancelled it",
-        hint="something that the node awaits was cancelled from elsewhere",
-        node=task.name,
-    )
-    failure.__cause__ = error
-    return failure
-
-
-def _reset(scope: TaskScope) -> None:
+def reset(scope: TaskScope) -> None:
+    """Forget a failed attempt: another one begins."""
     task = scope.task
     task.writes.clear()
     task.attempt += 1
     scope.restart()
 
 
-def _retry_delay(task: Task, error: Exception) -> float | None:
+def retry_delay(task: Task, error: Exception) -> float | None:
     """Return the seconds to wait before another attempt, or None if there is none."""
     for policy in task.node.retry:
         if policy.matches(error):

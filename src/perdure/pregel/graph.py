@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from perdure.errors import InvalidConfigError
-from perdure.pregel import aio, sync, turns
+from perdure.pregel import sync, turns
 from perdure.pregel.access import ThreadAccess
 from perdure.pregel.calls import Call, merge_configs
 from perdure.pregel.run import Run
@@ -301,6 +300,9 @@ class Pregel(ThreadAccess):
             turns.give_back(run.turn)
 
     async def adrive(self, call: Call, run: Run, loop: Loop, busy: BusyPolicy | None) -> AsyncGenerator[Event, None]:
+
+        from perdure.pregel import aio  # asyncio is a third of the import time: only who needs it pays
+
         if run.parent is not None or run.saver is None:
             async with aclosing(aio.adrive(run, loop)) as events:
                 async for event in events:
@@ -357,6 +359,8 @@ class Pregel(ThreadAccess):
         **kwargs: Any,
     ) -> list[Any]:
         """Do what `batch` does, asynchronously."""
+        import asyncio
+
         configs = _configs(config, len(inputs))
         limit = (configs[0] or {}).get("max_concurrency") if configs else None
         gate = asyncio.Semaphore(limit or max(1, len(inputs)))

@@ -9,9 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import asyncio
-import os
-import socket
 import threading
 import time
 import uuid
@@ -20,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from perdure.checkpoint.liveness import holder as holder_name
 from perdure.errors import ThreadBusyError
 
 if TYPE_CHECKING:
@@ -152,11 +150,6 @@ def _waits() -> Iterator[float]:
         wait = min(_LONGEST_WAIT, wait * _GROWTH)
 
 
-def new_holder() -> str:
-    """Name a holder of leases: host, process, and a random part."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
-
-
 def take(saver: BaseCheckpointSaver[Any], thread_id: str, policy: BusyPolicy) -> Turn:
     """Take a thread's turn, waiting for it as the policy says.
 
@@ -186,7 +179,7 @@ def _ask(line: Line, thread_id: str, policy: BusyPolicy) -> None:
 
 
 def _take_lease(saver: BaseCheckpointSaver[Any], turn: Turn, policy: BusyPolicy) -> None:
-    holder = new_holder()
+    holder = holder_name(uuid.uuid4().hex)
     asked = False
     for wait in _waits():
         lease = saver.acquire(turn.thread_id, holder, LEASE_SECONDS)
@@ -204,6 +197,8 @@ def _take_lease(saver: BaseCheckpointSaver[Any], turn: Turn, policy: BusyPolicy)
 
 async def atake(saver: BaseCheckpointSaver[Any], thread_id: str, policy: BusyPolicy) -> Turn:
     """Do what `take` does, without blocking the event loop."""
+    import asyncio
+
     line = line_of(saver)
     loop = asyncio.get_running_loop()
     came_up = asyncio.Event()
@@ -225,7 +220,9 @@ async def atake(saver: BaseCheckpointSaver[Any], thread_id: str, policy: BusyPol
 
 
 async def _atake_lease(saver: BaseCheckpointSaver[Any], turn: Turn, policy: BusyPolicy) -> None:
-    holder = new_holder()
+    import asyncio
+
+    holder = holder_name(uuid.uuid4().hex)
     asked = False
     for wait in _waits():
         attempt = asyncio.ensure_future(saver.aacquire(turn.thread_id, holder, LEASE_SECONDS))
@@ -260,6 +257,8 @@ def give_back(turn: Turn) -> None:
 
 async def agive_back(turn: Turn) -> None:
     """Do what `give_back` does, without blocking the event loop."""
+    import asyncio
+
     saver, lease = turn._line.saver, turn.lease  # noqa: SLF001 - a part of this module
     try:
         if saver is not None and lease is not None:
