@@ -66,7 +66,7 @@ class Pregel(ThreadAccess):
     ) -> None:
         self.plan = plan
         self.name = name
-        self.checkpointer = ensure_valid_checkpointer(checkpointer)
+        self.checkpointer = _adopted(ensure_valid_checkpointer(checkpointer))
         self.store = store
         self.cache = cache
         self.interrupt_before_nodes = interrupt_before
@@ -385,6 +385,14 @@ def _configs(config: RunnableConfig | Sequence[RunnableConfig] | None, count: in
 def _printed(print_mode: Any, *, debug: bool | None) -> tuple[str, ...]:
     modes = (print_mode,) if isinstance(print_mode, str) else tuple(print_mode)
     return (*modes, "debug") if debug else modes
+
+
+def _adopted(checkpointer: Checkpointer) -> Checkpointer:
+    if checkpointer is None or isinstance(checkpointer, bool):
+        return checkpointer
+    from perdure.checkpoint.adopted import adopt
+
+    return cast("Checkpointer", adopt(checkpointer))
 
 
 def _valid_busy(busy: str) -> BusyPolicy:
