@@ -19,6 +19,7 @@ from graph import graph
 from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.types import Command
 
+WORKERS = 4  # packages read at a time
 CHOICES = {"a": "accept", "accept": "accept", "r": "reject", "reject": "reject"}
 
 
@@ -28,7 +29,8 @@ def main() -> None:
     options.db.parent.mkdir(parents=True, exist_ok=True)
     with SqliteSaver.from_conn_string(str(options.db)) as saver:
         review = graph.compile(checkpointer=saver)
-        config = {"configurable": {"thread_id": options.thread or _thread(review, saver)}}
+        thread = options.thread or _thread(review, saver)
+        config = {"configurable": {"thread_id": thread}, "max_concurrency": WORKERS}
         _go_on(review, config, options)
 
 

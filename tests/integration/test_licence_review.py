@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from perdure.checkpoint.registry import open_saver
 from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
+from perdure.cli.jsonable import to_jsonable
 
 EXAMPLE = Path(__file__).parents[2] / "examples/licence_review/main.py"
 LICENCES = ["MIT", "Apache-2.0", "LGPL-2.1-only", "MIT OR GPL-3.0-only"]
@@ -65,7 +67,7 @@ def durable(folder: Path) -> set[str]:
         found = [saver.get_tuple({"configurable": {"thread_id": thread}}) for thread in saver.threads()]
     stored = [t.checkpoint["channel_values"].get("findings", []) for t in found]
     stored += [value for t in found for _, channel, value in t.pending_writes if channel == "findings"]
-    return {item["name"] for findings in stored for item in findings}
+    return {item["name"] for item in to_jsonable(list(chain.from_iterable(stored)))}
 
 
 def test_asks_a_person_and_writes_both_reports(start, tmp_path, site):
@@ -105,9 +107,10 @@ def test_asks_at_a_terminal(start, tmp_path):
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_at_any_moment_it_goes_on_and_does_no_package_twice(start, tmp_path, seed):
     moments = random.Random(seed)
-    kills = 0
+    kills, kept = 0, []
     for _ in range(40):
         finished_before = durable(tmp_path)
+        kept.append(len(finished_before))
         process = start()
         target = len(executions(tmp_path)) + moments.randint(1, 25)
         while process.poll() is None and len(executions(tmp_path)) < target:
@@ -120,6 +123,7 @@ def test_killed_at_any_moment_it_goes_on_and_does_no_package_twice(start, tmp_pa
             break
     out, _ = (last := start("--answer", "*=accept")).communicate()
     assert kills > 1
+    assert any(0 < count < 60 for count in kept), "no kill came while packages were being read"
     assert last.returncode == 0
     assert "60 packages reviewed" in out
     rows = [line.split("|")[1].strip() for line in (tmp_path / "out/licences.md").read_text().splitlines()[6:]]

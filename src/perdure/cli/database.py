@@ -48,11 +48,9 @@ def open_for_reading(url: str | None) -> Iterator[Saver]:
 
 
 def _file_of(url: str) -> Path | None:
-    scheme, colon, rest = url.partition("://")
-    if not colon:
-        return None if url.startswith("memory:") else Path(url)
-    # sqlite:///relative.db, sqlite:////absolute.db
-    return Path(rest.removeprefix("/")) if scheme == "sqlite" and ":memory:" not in rest else None
+    if url.startswith("sqlite:"):  # sqlite:path, sqlite:///relative, sqlite:////absolute
+        url = url.removeprefix("sqlite:").removeprefix("///")
+    return Path(url) if url and ":" not in url else None
 
 
 def config_of(thread_id: str, ns: str = "", checkpoint_id: str | None = None) -> RunnableConfig:

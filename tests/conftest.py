@@ -1,0 +1,22 @@
+"""What all tiers share: hypothesis's profile, and no skips in CI."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+IS_CI = bool(os.environ.get("PERDURE_CI"))
+
+# No deadlines: a busy machine is not a bug. In CI the same examples every time: a red build can be repeated.
+settings.register_profile("perdure", deadline=None, derandomize=IS_CI)
+settings.load_profile("perdure")
+
+
+def pytest_sessionfinish(session):
+    """Fail the run if a test was skipped in CI: what is missing there has to be installed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if IS_CI and reporter is not None and reporter.stats.get("skipped"):
+        reporter.write_line("PERDURE_CI is set, and a skipped test is a failure there", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
