@@ -129,7 +129,7 @@ def _mermaid_text(text: str | None) -> str:
     return escaped.replace("\n", " ").replace("|", "&#124;")
 
 
-def draw(graph: CompiledStateGraph, *, xray: int | bool = False) -> Graph:
+def draw(graph: CompiledStateGraph[Any, Any, Any, Any], *, xray: int | bool = False) -> Graph:
     """Return the drawing of a compiled graph.
 
     Args:
@@ -141,7 +141,7 @@ def draw(graph: CompiledStateGraph, *, xray: int | bool = False) -> Graph:
     return drawing
 
 
-def _add(drawing: Graph, graph: CompiledStateGraph, prefix: str, xray: int | bool) -> None:
+def _add(drawing: Graph, graph: CompiledStateGraph[Any, Any, Any, Any], prefix: str, xray: int | bool) -> None:
     builder = graph.builder
     names = [START, *builder.nodes, END]
     entry = {name: prefix + name for name in names}
@@ -161,7 +161,7 @@ def _add(drawing: Graph, graph: CompiledStateGraph, prefix: str, xray: int | boo
         del drawing.nodes[END]
 
 
-def _edges(graph: CompiledStateGraph) -> Iterator[tuple[str, str, str | None, bool]]:
+def _edges(graph: CompiledStateGraph[Any, Any, Any, Any]) -> Iterator[tuple[str, str, str | None, bool]]:
     builder = graph.builder
     fixed = [*builder.edge_order, *((s, end) for starts, end in sorted(builder.waiting_edges) for s in starts)]
     leaving = {source for source, _ in fixed}

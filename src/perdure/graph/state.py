@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Hashable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, get_args, get_origin, get_type_hints
 
 from perdure.constants import END, NS_END, NS_SEP, START
 from perdure.errors import GraphValidationError
@@ -23,10 +23,26 @@ if TYPE_CHECKING:
 
 __all__ = ["CompiledStateGraph", "StateGraph"]
 
-StateT = TypeVar("StateT")
-ContextT = TypeVar("ContextT")
-InputT = TypeVar("InputT")
-OutputT = TypeVar("OutputT")
+if TYPE_CHECKING:
+    # Type checkers know defaults of type variables; the standard library has them from Python 3.13 on.
+    from typing_extensions import TypeVar
+
+    StateT = TypeVar("StateT")
+    ContextT = TypeVar("ContextT", default=None)
+    InputT = TypeVar("InputT", default=StateT)
+    OutputT = TypeVar("OutputT", default=StateT)
+else:
+    from typing import TypeVar
+
+    StateT = TypeVar("StateT")
+    ContextT = TypeVar("ContextT")
+    InputT = TypeVar("InputT")
+    OutputT = TypeVar("OutputT")
+
+
+def _any_parameters(cls: type[Any], _parameters: Any) -> type[Any]:
+    """Let annotations leave out type parameters at run time, as type checkers do."""
+    return cls
 
 
 class StateNodeSpec(NamedTuple):
@@ -65,6 +81,9 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
     Raises:
         GraphValidationError: A schema can't be used.
     """
+
+    if not TYPE_CHECKING:
+        __class_getitem__ = classmethod(_any_parameters)
 
     def __init__(
         self,
@@ -322,7 +341,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         debug: bool = False,
         name: str | None = None,
         busy: BusyPolicy = "wait",
-    ) -> CompiledStateGraph:
+    ) -> CompiledStateGraph[StateT, ContextT, InputT, OutputT]:
         """Return the graph, ready to run.
 
         Args:
@@ -356,8 +375,11 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         )
 
 
-class CompiledStateGraph(Pregel):
+class CompiledStateGraph(Pregel, Generic[StateT, ContextT, InputT, OutputT]):
     """A compiled `StateGraph`."""
+
+    if not TYPE_CHECKING:
+        __class_getitem__ = classmethod(_any_parameters)
 
     stream_mode: StreamMode = "updates"
 

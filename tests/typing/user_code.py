@@ -1,0 +1,77 @@
+"""What users write, as a type checker sees it; `test_typing.py` runs mypy and pyright on this file."""
+
+import operator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypedDict
+
+from pydantic import BaseModel
+
+from perdure.checkpoint.memory import InMemorySaver
+from perdure.graph import END, START, MessagesState, StateGraph, add_messages
+from perdure.graph.state import CompiledStateGraph
+from perdure.runtime import Runtime
+from perdure.types import Command, Interrupt, RetryPolicy, RunnableConfig, Send, StateSnapshot, interrupt
+
+
+class State(TypedDict):
+    items: Annotated[list[str], operator.add]
+    n: int
+
+
+@dataclass
+class Data:
+    n: int = 0
+    items: Annotated[list[str], operator.add] = field(default_factory=list)
+
+
+class Model(BaseModel):
+    n: int = 0
+
+
+@dataclass
+class Context:
+    user: str
+
+
+def plain(state: State) -> dict[str, Any]:
+    return {"items": [str(state["n"])]}
+
+
+async def coloured(state: State, config: RunnableConfig, runtime: Runtime[Context]) -> dict[str, Any]:
+    who: str = runtime.context.user
+    return {"items": [who]}
+
+
+def jump(state: State) -> Command[str]:
+    answer = interrupt({"question": "sure?"})
+    return Command(update={"items": [str(answer)]}, goto=END)
+
+
+def route(state: State) -> list[Send]:
+    return [Send("plain", {"n": n, "items": []}) for n in range(state["n"])]
+
+
+builder = StateGraph(State, context_schema=Context)
+builder.add_node("plain", plain, retry_policy=RetryPolicy(max_attempts=2))
+builder.add_node(coloured)
+builder.add_node("jump", jump)
+builder.add_conditional_edges(START, route, ["plain"])
+builder.add_edge(["plain"], "coloured").add_edge("coloured", "jump")
+graph = builder.compile(checkpointer=InMemorySaver())
+config: RunnableConfig = {"configurable": {"thread_id": "1"}}
+result = graph.invoke({"items": [], "n": 2}, config, context=Context(user="me"))
+snapshot: StateSnapshot = graph.get_state(config)
+asked: tuple[Interrupt, ...] = snapshot.interrupts
+for chunk in graph.stream(Command(resume="yes"), config, stream_mode=["values", "updates"]):
+    print(chunk)
+
+of_data: CompiledStateGraph[Data] = StateGraph(Data).add_node("a", lambda s: {"n": s.n}).add_edge(START, "a").compile()
+of_model = StateGraph(Model).add_node("a", lambda s: {"n": s.n + 1}).add_edge(START, "a").compile()
+of_messages = StateGraph(MessagesState)
+merged = add_messages([], [{"role": "user", "content": "hi"}])
+
+
+async def main() -> None:
+    out = await graph.ainvoke({"items": [], "n": 1}, config)
+    async for part in graph.astream(None, config, version="v2"):
+        print(part["type"], out)
