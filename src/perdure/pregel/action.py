@@ -109,6 +109,11 @@ class Action:
             return lambda value, _scope: target(value)
         return lambda value, scope: target(value, **{name: source(scope) for name, source in wanted})
 
+    @property
+    def runs_in_thread(self) -> bool:
+        """Whether asynchronous code runs it in a thread, where it can't be cancelled."""
+        return not self.is_async and not (self.is_runnable and hasattr(self.target, "ainvoke"))
+
     def run(self, value: Any, scope: TaskScope) -> Any:
         """Call it from synchronous code.
 

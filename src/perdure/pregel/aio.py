@@ -94,6 +94,7 @@ async def _aexecute(run: Run, tasks: Sequence[Task], commits: _AsyncCommits) -> 
                 for event in sink.drain():
                     yield event
             if failure_of(batch) is not None:
+                await _let_end(run, running)
                 break
     finally:
         if listens:
@@ -113,6 +114,16 @@ def _finished(running: dict[asyncio.Future[Any], Task], done: set[asyncio.Future
             task.failure = error
         batch.append(task)
     return batch
+
+
+async def _let_end(run: Run, running: dict[asyncio.Future[Any], Task]) -> None:
+    """After a failure, let end what is about to, and what runs in threads, where nothing can stop it: it is kept."""
+    await asyncio.sleep(0)
+    threads = [f for f, task in running.items() if task.node.action is not None and task.node.action.runs_in_thread]
+    if threads:
+        await asyncio.wait(threads)
+    if late := _finished(running, {f for f in running if f.done()}):
+        run.ended(late)
 
 
 async def _cancel(run: Run, running: dict[asyncio.Future[Any], Task]) -> None:
@@ -156,7 +167,7 @@ class _AsyncCommits:
         self.is_inline = saver is not None and saver.inline
         self.is_behind = saver is not None and run.durability == "async" and not saver.inline
         self._queue: list[Any] = []
-        self._room = asyncio.Event()
+        self._lag = 0
         self._task: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
 
@@ -181,9 +192,10 @@ class _AsyncCommits:
         elif not self.is_behind:
             self._note(await self.saver.acommit(prepared))
         else:
-            if self._error is not None or len(self._queue) >= MAX_LAG:
-                await self.settle()
-            self._queue.extend(prepared)
+            if self._error is not None or self._lag >= MAX_LAG:
+                await self.settle()  # back-pressure: at most MAX_LAG wait or are being committed
+            self._lag += 1
+            self._queue.append(prepared)
             if self._task is None:
                 self._task = asyncio.create_task(self._work())
 
@@ -195,9 +207,10 @@ class _AsyncCommits:
         while self._queue and self._error is None:
             batch, self._queue = self._queue, []
             try:
-                self._note(await self.saver.acommit(batch))
+                self._note(await self.saver.acommit([one for prepared in batch for one in prepared]))
             except BaseException as e:  # noqa: BLE001 - raised where the run next touches the storage
                 self._error = e
+            self._lag -= len(batch)
         self._task = None
 
     async def settle(self) -> None:

@@ -13,7 +13,7 @@ from perdure.channels import UntrackedValue
 from perdure.checkpoint.base import Commit, TaskWrites
 from perdure.checkpoint.ids import new_id
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
-from perdure.constants import CONF, NO_WRITES, NULL_TASK_ID, TASKS
+from perdure.constants import CONF, NO_WRITES, NULL_TASK_ID, START, TASKS
 from perdure.errors import GraphBubbleUp, GraphInterrupt, SerializationError
 from perdure.pregel.clock import now
 from perdure.pregel.effects import Loop, Store
@@ -60,6 +60,7 @@ class Journal:
         self._unsaved: list[Any] = []
         self._single: Task | None = None
         self._deferred: tuple[str | None, Commit] | None = None
+        self._writers: dict[str, set[str]] = {}  # for durability `exit`: who wrote what is stored later
         self._untracked = frozenset(n for n, c in run.plan.channels.items() if isinstance(c, UntrackedValue))
 
     # -- where
@@ -100,8 +101,11 @@ class Journal:
             return self.saver.prepare(commit)
         except SerializationError as error:
             writers = {task.name for task in tasks if any(name == error.channel for name, _ in task.writes)}
+            writers |= self._writers.get(error.channel or "", set())
             if not writers:
                 raise
+            if len(writers) > 1:
+                writers.discard(START)  # it only passes the input on
             node = ", ".join(sorted(writers))
             raise type(error)(
                 f"node {node!r} wrote what can't be stored: {error.args[0]}",
@@ -208,6 +212,9 @@ class Journal:
         if self._keeps_back:
             self._deferred = (stored_parent, commit._replace(writes=(), parent_id=stored_parent))
             self._unsaved = []
+            for done in run.tasks.values():
+                for name, _ in done.writes:
+                    self._writers.setdefault(name, set()).add(done.name)
             return
         prepared = self.prepare(commit, list(run.tasks.values()))
         machine.changed = set()

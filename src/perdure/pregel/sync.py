@@ -138,6 +138,7 @@ class _Commits:
         self.saver: Any = saver
         self.is_behind = saver is not None and run.durability == "async" and not saver.inline
         self._queue: queue.Queue[Sequence[Any] | None] | None = None
+        self._room = threading.Semaphore(MAX_LAG)
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
@@ -161,9 +162,10 @@ class _Commits:
         if self._error is not None:
             self.settle()
         if self._queue is None:
-            self._queue = queue.Queue(MAX_LAG)
+            self._queue = queue.Queue()
             self._thread = threading.Thread(target=self._work, name="perdure-commits", daemon=True)
             self._thread.start()
+        self._room.acquire()  # back-pressure: at most MAX_LAG wait or are being committed
         self._queue.put(prepared)
 
     def _commit(self, prepared: Sequence[Any]) -> None:
@@ -184,6 +186,7 @@ class _Commits:
                     self._commit(prepared)
                 except BaseException as e:  # noqa: BLE001 - raised where the run next touches the storage
                     self._error = e
+            self._room.release(len(batch))
             for _ in batch:
                 self._queue.task_done()
 
