@@ -55,6 +55,11 @@ def loop_of(steps, saver, node=lambda state: {"items": [1]}):
     return builder.compile(checkpointer=saver)
 
 
+def slow_step(state):
+    time.sleep(0.01)
+    return {"items": [1]}
+
+
 async def call(colour, graph, value, config, **options):
     if colour == "sync":
         return graph.invoke(value, config, **options)
@@ -94,9 +99,9 @@ async def test_exit_is_one_commit(colour):
 @COLOURS
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
 async def test_a_failing_storage_fails_the_run(colour, durability):
-    saver = Slow(delay=0.01, fail_at={"sync": 3, "async": 2, "exit": 1}[durability])
+    saver = Slow(fail_at={"sync": 3, "async": 2, "exit": 1}[durability])
     with pytest.raises(TransientStorageError, match="the disk is full"):
-        await call(colour, loop_of(5, saver), {"items": []}, CONFIG, durability=durability)
+        await call(colour, loop_of(5, saver, slow_step), {"items": []}, CONFIG, durability=durability)
     saver.fail_at = None
     graph = loop_of(5, saver)
     if durability != "exit":
