@@ -32,7 +32,7 @@ check: $(VENV)/.dev ## format, lint, types, import rules, fast tests
 	$(BIN)/pytest tests/unit -q
 
 bench: $(VENV)/.dev ## the cost table, as ratios against the installed langgraph
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(VENV)/.dev ## build the documentation site into ./site (offline, strict, links checked)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

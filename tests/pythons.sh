@@ -18,7 +18,7 @@ find_python() {
     done
 }
 
-ran=("$own (make test)"); absent=()
+ran=("$own (make test)"); absent=(); failed=()
 for want in "${wanted[@]}"; do
     [ "$want" = "$own" ] && continue
     python=$(find_python "$want")
@@ -30,9 +30,10 @@ for want in "${wanted[@]}"; do
         touch "$env/.stamp"
     fi
     echo "--- Python $want"
-    "$env/bin/python" -m pytest -q -n 2 -p no:cacheprovider "${tiers[@]}"
     ran+=("$want")
+    "$env/bin/python" -m pytest -q -n 2 -p no:cacheprovider "${tiers[@]}" || failed+=("$want")
 done
 printf 'Pythons tested: %s.' "$(IFS=,; echo "${ran[*]}")"
 if ((${#absent[@]})); then printf ' Not found on this machine: %s.' "$(IFS=,; echo "${absent[*]}")"; fi
 echo
+if ((${#failed[@]})); then echo "Failed on: ${failed[*]}." >&2; exit 1; fi
