@@ -1,0 +1,1 @@
+"""Costs as ratios against the installed langgraph: `python -m benchmarks`."""

@@ -1,0 +1,185 @@
+"""What a fresh process measures: each workload returns its figures, in seconds, bytes or counts."""
+
+import asyncio
+import json
+import random
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks import graphs
+from benchmarks.packages import core_install
+
+Figures = dict[str, float]
+
+
+class Watch:
+    """Measures wall and CPU time of a block."""
+
+    def __enter__(self) -> "Watch":
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wall, self.cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+
+    def per(self, count: int) -> Figures:
+        return {"wall": self.wall / count, "cpu": self.cpu / count}
+
+
+def _run(graph: Any, value: Any, k: int) -> Watch:
+    """Run a warm-up and then k steps on a thread of their own, with durability="sync" if there is a saver."""
+    durable = {"durability": "sync"} if graph.checkpointer else {}
+    graph.invoke({**value, "n": max(0, k - 20)}, graphs.config("warm-up", k), **durable)
+    with Watch() as watch:
+        graph.invoke(value, graphs.config("measured", k), **durable)
+    return watch
+
+
+def no_saver(package: str, k: int) -> Figures:
+    return _run(graphs.chain(package, k), {"items": [], "n": 0}, k).per(k)
+
+
+def counter_memory(package: str, k: int) -> Figures:
+    return _run(graphs.counter(package, k, graphs.memory_saver(package)), {"n": 0}, k).per(k)
+
+
+def chain_memory(package: str, k: int) -> Figures:
+    return _run(graphs.chain(package, k, graphs.memory_saver(package)), {"items": [], "n": 0}, k).per(k)
+
+
+def chain_sqlite(package: str, k: int, synchronous: str) -> Figures:
+    """Run the chain on SQLite; then read it back, and measure the process and the files."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "bench.db")
+        with graphs.sqlite_saver(package, path, synchronous) as saver:
+            graph = graphs.chain(package, k, saver)
+            graph.invoke({"items": [], "n": k - 20}, graphs.config("warm-up", k), durability="sync")
+            saver.delete_thread("warm-up")
+            with Watch() as watch:
+                graph.invoke({"items": [], "n": 0}, graphs.config("measured", k), durability="sync")
+            resident = _resident()
+            reads = _reads(graph)
+        payload = sum(len(json.dumps(graphs.message(n))) for n in range(k))
+        return {**watch.per(k), **reads, "resident": resident, "stored": _stored(path) / payload}
+
+
+def _resident() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) * 1024
+
+
+def _stored(path: str) -> int:
+    """Return the bytes of all files, once the log is moved into the database and deleted rows are dropped."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("VACUUM")  # the warm-up's thread is gone, on both sides
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return sum(file.stat().st_size for file in Path(path).parent.glob(Path(path).name + "*"))
+
+
+def _reads(graph: Any) -> Figures:
+    measured = graphs.config("measured")
+    history = list(graph.get_state_history(measured))
+    chance = random.Random(1)
+    old = [chance.choice(history).config for _ in range(20)]
+    return {
+        "latest": _median(lambda: graph.get_state(measured).values["n"], 30),
+        "history touched": _median(lambda: [len(s.values["items"]) for s in _newest(graph, measured)], 5),
+        "history untouched": _median(lambda: [s.metadata["step"] for s in _newest(graph, measured)], 5),
+        "old": statistics.median(_seconds(partial(_old_value, graph, config)) for config in old),
+    }
+
+
+def _newest(graph: Any, config: Any) -> Any:
+    return graph.get_state_history(config, limit=50)
+
+
+def _old_value(graph: Any, config: Any) -> int:
+    return len(graph.get_state(config).values["items"])
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
+
+
+def _median(call: Callable[[], Any], times: int) -> float:
+    call()
+    return statistics.median(_seconds(call) for _ in range(times))
+
+
+def edit(package: str, kind: str, k: int = 100) -> Figures:
+    """Return the bytes that a step of editing a large value adds to the files, against those that it changes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "bench.db")
+        with graphs.sqlite_saver(package, path, "NORMAL") as saver:
+            graph, value, changed = graphs.edits(package, kind, 1, saver)
+            graph.invoke(value, graphs.config("measured", k), durability="sync")
+        before = _stored(path)
+        with graphs.sqlite_saver(package, path, "NORMAL") as saver:
+            graph, _, _ = graphs.edits(package, kind, k + 1, saver)
+            state = graph.get_state(graphs.config("measured"))
+            with Watch() as watch:
+                graph.update_state(state.config, {"n": 1}, as_node="step")
+                graph.invoke(None, graphs.config("measured", k), durability="sync")
+        return {**watch.per(k), "added": (_stored(path) - before) / k, "allowed": 5 * changed + 2048}
+
+
+def fan_out(package: str, width: int) -> Figures:
+    graph = graphs.fan_out(package, width, graphs.memory_saver(package))
+    graph.invoke({"items": [], "n": 0}, graphs.config("warm-up"), durability="sync")
+    rounds = 5
+    with Watch() as watch:
+        for n in range(rounds):
+            graph.invoke({"items": [], "n": 0}, graphs.config(f"measured {n}"), durability="sync")
+    return watch.per(rounds * width)
+
+
+def async_threads(package: str, threads: int, k: int, synchronous: str) -> Figures:
+    async def run() -> Watch:
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / "bench.db")
+            async with graphs.async_sqlite_saver(package, path, synchronous) as saver:
+                graph = graphs.chain(package, k, saver)
+                start = {"items": [], "n": 0}
+                await graph.ainvoke(start, graphs.config("warm-up", k), durability="sync")
+                with Watch() as watch:
+                    configs = [graphs.config(f"t{n}", k) for n in range(threads)]
+                    await asyncio.gather(*(graph.ainvoke(start, c, durability="sync") for c in configs))
+                return watch
+
+    return asyncio.run(run()).per(threads * k)
+
+
+def raw_floor(package: str, k: int, synchronous: str) -> Figures:
+    """Run a counter, and then the bare driver with the very statements that this run made."""
+    from benchmarks.floor import measure
+
+    return measure(package, k, synchronous)
+
+
+WORKLOADS: dict[str, Callable[[str], Figures]] = {
+    "packages": lambda package: {"packages": len(core_install(package))},
+    "no saver": partial(no_saver, k=300),
+    "counter memory": partial(counter_memory, k=300),
+    "chain memory": partial(chain_memory, k=300),
+    "sqlite full 300": partial(chain_sqlite, k=300, synchronous="FULL"),
+    "sqlite full 1000": partial(chain_sqlite, k=1000, synchronous="FULL"),
+    "sqlite normal 300": partial(chain_sqlite, k=300, synchronous="NORMAL"),
+    "sqlite normal 1000": partial(chain_sqlite, k=1000, synchronous="NORMAL"),
+    "raw full": partial(raw_floor, k=300, synchronous="FULL"),
+    "raw normal": partial(raw_floor, k=300, synchronous="NORMAL"),
+    "async threads": partial(async_threads, threads=64, k=20, synchronous="FULL"),
+    "fan-out": partial(fan_out, width=200),
+    "edit trim": partial(edit, kind="trim"),
+    "edit middle": partial(edit, kind="middle"),
+    "edit keys": partial(edit, kind="keys"),
+}
