@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -12,7 +13,12 @@ from ormsgpack import Ext, packb, unpackb
 from perdure.checkpoint.serde import builtin
 from perdure.checkpoint.serde.registry import TypeRegistry, type_name
 from perdure.checkpoint.serde.stored import UnknownValue
-from perdure.errors import CorruptCheckpointError, SerializationError, UnknownTypeError
+from perdure.errors import (
+    CorruptCheckpointError,
+    PerdureError,
+    SerializationError,
+    UnknownTypeError,
+)
 
 # Everything that msgpack can't tell apart from something else goes through the hook.
 OPTIONS = (
@@ -41,6 +47,20 @@ _DECODE_ERRORS = (
 )
 
 
+class _Failure(threading.local):
+    """The error of a hook: ormsgpack raises its own instead, without a cause."""
+
+    error: Exception | None = None
+
+    def note(self, error: Exception) -> None:
+        if self.error is None:
+            self.error = error  # the innermost; those around it say "hook failed" only
+
+    def take(self) -> Exception | None:
+        error, self.error = self.error, None
+        return error
+
+
 class Codec:
     """Packs and unpacks values, with the types of a registry.
 
@@ -54,6 +74,7 @@ class Codec:
         self.registry = registry
         self._unknown = unknown
         self._takers: dict[type, Callable[[Any], Parts]] = {}
+        self._failure = _Failure()
 
     # -- packing
 
@@ -139,18 +160,24 @@ class Codec:
         """
         try:
             return unpackb(data, ext_hook=self._revive)
-        except (SerializationError, CorruptCheckpointError):
-            raise
         except _DECODE_ERRORS as e:
-            raise CorruptCheckpointError(f"stored bytes are not a value: {_text(str, e)}") from e
+            cause = self._failure.take() or e
+            if isinstance(cause, PerdureError):
+                raise cause from None
+            msg = f"stored bytes are not a value: {_text(str, cause)}"
+            raise CorruptCheckpointError(msg) from cause
 
     def _unpack(self, data: bytes) -> Any:
         return unpackb(data, ext_hook=self._revive)
 
     def _revive(self, code: int, data: bytes) -> Any:
-        if code == builtin.OBJECT:
-            return self._rebuild_object(*unpackb(data, ext_hook=self._revive))
-        return builtin.REBUILD[code](data, self._unpack)
+        try:
+            if code == builtin.OBJECT:
+                return self._rebuild_object(*unpackb(data, ext_hook=self._revive))
+            return builtin.REBUILD[code](data, self._unpack)
+        except Exception as e:
+            self._failure.note(e)
+            raise
 
     def _rebuild_object(self, name: str, parts: Any) -> Any:
         entry = self.registry.for_name(name)

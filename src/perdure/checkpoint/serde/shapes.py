@@ -75,18 +75,20 @@ def _pydantic(cls: Any) -> Shape:
             None if len(given) == len(fields) else sorted(given),
             value.__pydantic_extra__,
             value.__pydantic_private__,
+            [name for name in fields if name not in held] or None,
         ]
 
     def rebuild(data: Any) -> Any:
-        stored, given, extra, private = data
+        stored, given, extra, private, unset = data
         held = {
             name: stored[name] if name in stored else _pydantic_default(cls, name, field)
             for name, field in fields.items()
+            if name not in (unset or ())
         }
         value = cls.__new__(cls)
         put = object.__setattr__
         put(value, "__dict__", held)
-        put(value, "__pydantic_fields_set__", set(held if given is None else given))
+        put(value, "__pydantic_fields_set__", set(fields if given is None else given))
         put(value, "__pydantic_extra__", extra)
         put(value, "__pydantic_private__", private)
         return value
@@ -165,20 +167,23 @@ def _fielded(kind: str, cls: Any, defaults: dict[str, Callable[[], Any]]) -> Sha
     others = _other_attributes(cls, names)
 
     def take_apart(value: Any) -> Any:
-        # A field that was never set (init=False without a default) stays so.
         state = {name: getattr(value, name) for name in names if hasattr(value, name)}
         rest = others(value)
-        return {**state, "": rest} if rest else state
+        if not rest and len(state) == len(names):
+            return state
+        # Beside the fields: what else was set, and which fields never were (init=False without a default).
+        return {**state, "": [rest, [name for name in names if name not in state]]}
 
     def rebuild(data: Any) -> Any:
+        rest, unset = data.get("", ({}, ()))
         value = object.__new__(cls)
         put = object.__setattr__
         for name, default in defaults.items():
             if name in data:
                 put(value, name, data[name])
-            else:
+            elif name not in unset:
                 put(value, name, default())
-        for name, item in data.get("", {}).items():
+        for name, item in rest.items():
             put(value, name, item)
         return value
 
