@@ -24,11 +24,20 @@ from perdure.checkpoint.base import (
     check_strategy,
     get_serializable_checkpoint_metadata,
 )
+from perdure.checkpoint.chains import WHOLE, Change, Link, Tip, read, shape_of
 from perdure.checkpoint.records import Blob, Prepared, TaskRecord, Write
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.types import RunnableConfig
 
 __all__ = ["InMemorySaver", "MemorySaver"]
+
+
+class _Value(NamedTuple):
+    """A channel's value, as a chain of pieces that it shares with its neighbours."""
+
+    kind: str
+    digest: bytes
+    links: tuple[Link, ...]
 
 
 class _Record(NamedTuple):
@@ -38,7 +47,7 @@ class _Record(NamedTuple):
     header: Blob
     run_id: str | None
     versions: dict[str, Any]
-    refs: dict[str, Blob]
+    refs: dict[str, _Value]
 
 
 class _Space:
@@ -70,7 +79,7 @@ class _Space:
         else:
             tasks[task.task_id] = (old[0], records.merge_writes(old[1], task.writes))
 
-    def find(self, channel: str, version: Any) -> Blob | None:
+    def find(self, channel: str, version: Any) -> _Value | None:
         """Find the value that a channel had when it was of this version."""
         for checkpoint_id in reversed(self.ids):
             record = self.records[checkpoint_id]
@@ -87,6 +96,14 @@ class _Space:
     def tasks(self, checkpoint_id: str) -> list[TaskRecord]:
         found = self.writes.get(checkpoint_id, {})
         return [TaskRecord(task_id, path, writes) for task_id, (path, writes) in found.items()]
+
+
+def _chained(change: Change, old: _Value | None) -> _Value:
+    if change.link.level == WHOLE:
+        return _Value(change.kind, change.digest, (change.link,))
+    if old is not None and change.fits(old.digest, shape_of(old.links)):
+        return _Value(change.kind, change.digest, (*old.links[: change.keep], change.link))
+    return _chained(change.made_whole(), None)
 
 
 class InMemorySaver(BaseCheckpointSaver[V]):
@@ -139,14 +156,29 @@ class InMemorySaver(BaseCheckpointSaver[V]):
                 return None
             record = space.records.get(checkpoint_id)
             tasks = space.tasks(checkpoint_id)
-        return record and self._decode((thread_id, checkpoint_ns, checkpoint_id), record, tasks)
+        if record is None:
+            return None
+        place = (thread_id, checkpoint_ns, checkpoint_id)
+        found = self._decode(place, record, tasks)
+        self._note(place, record)
+        return found
+
+    def _note(self, place: tuple[str, str, str], record: _Record) -> None:
+        """Remember what a child of the checkpoint will be compared with."""
+        tips = {
+            channel: Tip(v.kind, v.digest, read(v.links, v.digest), v.links)
+            for channel, v in record.refs.items()
+            if v.digest
+        }
+        self._lineage.note(place, records.Known(record.versions, tips))
 
     def _decode(
         self, place: tuple[str, str, str], record: _Record, tasks: list[TaskRecord]
     ) -> CheckpointTuple:
         header = records.decode_header(self.serde, record.header)
+        values = {channel: (v.kind, read(v.links, v.digest)) for channel, v in record.refs.items()}
         return records.decode_tuple(
-            self.serde, place, record.parent_id, header, record.versions, record.refs, tasks
+            self.serde, place, record.parent_id, header, record.versions, values, tasks
         )
 
     def list(
@@ -303,7 +335,9 @@ class InMemorySaver(BaseCheckpointSaver[V]):
             earlier = space and space.find(channel, version)
             if earlier:
                 refs[channel] = earlier
-        refs.update(found.stored)
+        old = parent.refs if parent is not None else {}
+        for channel, change in found.stored.items():
+            refs[channel] = _chained(change, old.get(channel))
         assert one.header is not None
         return _Record(one.parent_id, one.header, one.run_id, one.versions, refs)
 

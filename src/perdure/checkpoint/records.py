@@ -22,6 +22,7 @@ from perdure.checkpoint.base import (
     TaskWrites,
 )
 from perdure.checkpoint.address import make_config
+from perdure.checkpoint.chains import SMALL, Change, Tip, follow, whole
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.errors import ConflictError, CorruptCheckpointError, SerializationError, StorageError
 
@@ -61,8 +62,8 @@ class Prepared(NamedTuple):
     header: Blob | None
     run_id: str | None
     versions: dict[str, Any]
-    pieces: dict[str, Blob | None]
-    offered: dict[str, Blob]
+    pieces: dict[str, Change | None]
+    offered: dict[str, Change]
     relies: bool
     expected_head: Any
     lease: Any
@@ -80,31 +81,52 @@ class Header(NamedTuple):
     others: dict[str, Any]
 
 
-class Lineage:
-    """The channel versions of the checkpoint that was last prepared or read in each namespace; bounded.
+class Known(NamedTuple):
+    """What is known of a checkpoint: versions, and the values that a child's are compared with."""
 
-    It tells which values a child may leave out. That is a guess about the store, checked at the commit.
+    versions: dict[str, Any]
+    tips: dict[str, Tip]
+
+
+_NOTHING_KNOWN = Known({}, {})
+
+
+class Lineage:
+    """Checkpoints that were prepared or read lately: which values a child may leave out, and what its own are changes of.
+
+    That is a guess about the store, checked at the commit. Bounded in number and in bytes.
     """
 
     _MOST = 4096
+    _MOST_BYTES = 32 * 1024 * 1024
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
+        self._known: dict[tuple[str, str, str], Known] = {}
+        self._bytes = 0
 
-    def note(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str, versions: dict[str, Any]) -> None:
-        """Remember a checkpoint's versions."""
-        known = self._known
-        known[thread_id, checkpoint_ns] = (checkpoint_id, versions)
-        if len(known) > self._MOST:
-            with self._lock:
-                for key in list(known)[: self._MOST // 2]:
-                    known.pop(key, None)
+    def note(self, place: tuple[str, str, str], known: Known, instead_of: str | None = None) -> None:
+        """Remember a checkpoint, as its parent's successor if that is given."""
+        size = sum(map(Tip.size, known.tips.values())) if known.tips else 0
+        with self._lock:
+            self._drop(place)
+            if instead_of is not None:
+                self._drop((place[0], place[1], instead_of))
+            self._known[place] = known
+            self._bytes += size
+            while len(self._known) > self._MOST or self._bytes > self._MOST_BYTES:
+                self._drop(next(iter(self._known)))
 
-    def versions(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> dict[str, Any] | None:
-        """Return a checkpoint's versions, None if it isn't the last that was noted."""
-        found = self._known.get((thread_id, checkpoint_ns))
-        return found[1] if found is not None and found[0] == checkpoint_id else None
+    def _drop(self, place: tuple[str, str, str]) -> None:
+        known = self._known.pop(place, None)
+        if known is not None and known.tips:
+            self._bytes -= sum(map(Tip.size, known.tips.values()))
+
+    def recall(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Known:
+        """Return what is known of a checkpoint."""
+        if checkpoint_id is None:
+            return _NOTHING_KNOWN
+        return self._known.get((thread_id, checkpoint_ns, checkpoint_id), _NOTHING_KNOWN)
 
 
 _STANDARD = frozenset(Checkpoint.__annotations__)
@@ -124,12 +146,12 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
         return Prepared(*where, None, tasks, None, None, {}, {}, {}, False, *guards)
     metadata = commit.metadata or {}
     versions = dict(checkpoint["channel_versions"])
-    pieces, offered, relies = _encode_values(
-        serde, checkpoint, commit.new_versions, lineage.versions(*where)
-    )
+    parent = lineage.recall(*where)
+    pieces, offered, relies, tips = _encode_values(serde, checkpoint, commit.new_versions, parent)
     header = _encode_header(serde, checkpoint, metadata)
     checkpoint_id = checkpoint["id"]
-    lineage.note(commit.thread_id, commit.checkpoint_ns, checkpoint_id, versions)
+    place = (commit.thread_id, commit.checkpoint_ns, checkpoint_id)
+    lineage.note(place, Known(versions, tips), commit.parent_id)
     run_id = metadata.get("run_id")
     return Prepared(
         *where,
@@ -174,28 +196,47 @@ def _encode_values(
     serde: SerializerProtocol,
     checkpoint: Checkpoint,
     new_versions: Mapping[str, Any],
-    parent_versions: dict[str, Any] | None,
-) -> tuple[dict[str, Blob | None], dict[str, Blob], bool]:
-    values = checkpoint["channel_values"]
-    pieces: dict[str, Blob | None] = {}
-    for channel in new_versions:
-        pieces[channel] = encode_value(serde, channel, values[channel]) if channel in values else None
-    offered: dict[str, Blob] = {}
+    parent: Known,
+) -> tuple[dict[str, Change | None], dict[str, Change], bool, dict[str, Tip]]:
+    values, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
+    pieces: dict[str, Change | None] = {}
+    offered: dict[str, Change] = {}
     relies = False
-    if len(values) > len(pieces) or not values.keys() <= pieces.keys():
-        versions = checkpoint["channel_versions"]
-        known = parent_versions or {}
-        for channel in values:
-            if channel in pieces:
-                continue
-            version = versions.get(channel)
-            if version is None:
-                pieces[channel] = encode_value(serde, channel, values[channel])
-            elif version == known.get(channel):
-                relies = True
-            else:
-                offered[channel] = encode_value(serde, channel, values[channel])
-    return pieces, offered, relies
+    tips = parent.tips.copy() if parent.tips else {}
+    for channel in new_versions:
+        if channel in values:
+            pieces[channel] = _encode_change(serde, channel, values[channel], tips)
+        else:
+            pieces[channel] = None
+            tips.pop(channel, None)
+    for channel in values:
+        if channel in pieces:
+            continue
+        version = versions.get(channel)
+        if version is None:
+            pieces[channel] = _encode_change(serde, channel, values[channel], tips)
+        elif version == parent.versions.get(channel):
+            relies = True
+        else:
+            tips.pop(channel, None)
+            offered[channel] = _encode_change(serde, channel, values[channel], tips)
+    return pieces, offered, relies, tips
+
+
+def _encode_change(
+    serde: SerializerProtocol, channel: str, value: Any, tips: dict[str, Tip]
+) -> Change:
+    """Encode a channel's value as a change of its tip, and move the tip."""
+    kind, data = encode_value(serde, channel, value)
+    if len(data) <= SMALL:
+        tips.pop(channel, None)
+        return whole(kind, data)
+    change, tip = follow(tips.get(channel), kind, data)
+    if tip is None:
+        tips.pop(channel, None)
+    else:
+        tips[channel] = tip
+    return change
 
 
 def encode_value(serde: SerializerProtocol, channel: str, value: Any) -> Blob:
@@ -204,8 +245,9 @@ def encode_value(serde: SerializerProtocol, channel: str, value: Any) -> Blob:
     Raises:
         SerializationError: It can't be stored; names the channel.
     """
+    plain = getattr(serde, "dumps_plain", None) or serde.dumps_typed
     try:
-        return serde.dumps_typed(value)
+        return plain(value)  # type: ignore[no-any-return]
     except SerializationError as e:
         raise _of_channel(e, channel) from e
 
@@ -256,7 +298,7 @@ class Inheritance(NamedTuple, Generic[R]):
     """
 
     refs: dict[str, R]
-    stored: dict[str, Blob]
+    stored: dict[str, Change]
     missing: dict[str, Any]
 
 

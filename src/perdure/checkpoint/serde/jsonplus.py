@@ -52,6 +52,19 @@ class JsonPlusSerializer:
         Raises:
             SerializationError: It can't be stored; `path` says what in it, such as `$.messages[3].when`.
         """
+        kind, data = self.dumps_plain(obj)
+        if len(data) >= compression.SMALLEST and kind == "msgpack":
+            packed = compression.compress(data)
+            if packed is not None:
+                return "msgpack.zstd", packed
+        return kind, data
+
+    def dumps_plain(self, obj: Any) -> tuple[str, bytes]:
+        """Encode a value without compression, for a store that compares values with the ones before them.
+
+        Raises:
+            SerializationError: It can't be stored; `path` says what in it.
+        """
         if obj is None:
             return _NULL
         kind = type(obj)
@@ -59,10 +72,7 @@ class JsonPlusSerializer:
             return "bytes", obj
         if kind is bytearray:
             return "bytearray", bytes(obj)
-        data = self._codec.pack(obj)
-        if len(data) >= compression.SMALLEST and (packed := compression.compress(data)):
-            return "msgpack.zstd", packed
-        return "msgpack", data
+        return "msgpack", self._codec.pack(obj)
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         """Decode what `dumps_typed` made.

@@ -205,14 +205,20 @@ class SqliteSaver(BaseCheckpointSaver[V]):
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         return self._decode(await self._arun(partial(operations.get, *parse_address(config))))
 
-    def _decode(self, found: operations.Found | None) -> CheckpointTuple | None:
+    def _decode(self, found: operations.Found | None, *, noted: bool = True) -> CheckpointTuple | None:
         if found is None:
             return None
-        place, parent_id, record, values, tasks = found
-        versions = record.versions
-        self._lineage.note(*place, versions)
+        place, parent_id, record, *_ = found
+        tips = {channel: found.tip(channel) for channel in record.refs}
+        if noted:
+            self._lineage.note(
+                place, records.Known(record.versions, {c: t for c, t in tips.items() if t.digest})
+            )
         header = records.decode_header(self.serde, record.blob())
-        return records.decode_tuple(self.serde, place, parent_id, header, versions, values, tasks)
+        values = {channel: (tip.kind, tip.value) for channel, tip in tips.items()}
+        return records.decode_tuple(
+            self.serde, place, parent_id, header, record.versions, values, found.opened_tasks()
+        )
 
     def list(
         self,
@@ -225,7 +231,7 @@ class SqliteSaver(BaseCheckpointSaver[V]):
         walk = _Walk(self.serde, config, before, filter, limit)
         while walk.goes_on():
             for found in walk.advance(self._run(walk.next_page())):
-                yield self._decode(found)  # type: ignore[misc]
+                yield self._decode(found, noted=False)  # type: ignore[misc]
 
     async def alist(
         self,
@@ -238,7 +244,7 @@ class SqliteSaver(BaseCheckpointSaver[V]):
         walk = _Walk(self.serde, config, before, filter, limit)
         while walk.goes_on():
             for found in walk.advance(await self._arun(walk.next_page())):
-                yield self._decode(found)  # type: ignore[misc]
+                yield self._decode(found, noted=False)  # type: ignore[misc]
 
     def get_head(self, thread_id: str, checkpoint_ns: str = "") -> str | None:
         return self._run(partial(operations.get_head, thread_id, checkpoint_ns))  # type: ignore[no-any-return]

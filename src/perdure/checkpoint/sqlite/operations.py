@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from ormsgpack import packb, unpackb
 
-from perdure.checkpoint import records
+from perdure.checkpoint import deltas, records
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.base import ANY_HEAD, Lease
+from perdure.checkpoint.chains import WHOLE, Change, Link, Tip, read
 from perdure.checkpoint.frames import seal, unseal
 from perdure.checkpoint.operation import Op, Rows, Statement
 from perdure.checkpoint.records import Blob, Prepared, TaskRecord
@@ -25,13 +26,16 @@ _INLINE = 64
 _PIECES = 1 << 32
 """Pieces a namespace may have; a piece's key is the namespace's number times this, plus its own number."""
 
+_FAR = 4
+"""Length of a reference to pieces."""
+
 _NOTHING = (None,) * 5
 
 _SCAN = 100
 """Rows read at once by a walk."""
 
-Ref = int | list[Any]
-"""Where a value is: the number of its piece, or type and bytes themselves."""
+Ref = list[Any]
+"""Where a value is. Small ones are here: [type, bytes]. Others: [type, checksum, numbers of the pieces, their levels + 1]."""
 
 
 class Record(NamedTuple):
@@ -69,13 +73,47 @@ def _open_task(task_id: str, task_path: str, frame: bytes) -> TaskRecord:
 
 
 class Found(NamedTuple):
-    """A stored checkpoint with its values, still encoded."""
+    """A stored checkpoint with its pieces and writes, as they lie in the database."""
 
     place: tuple[str, str, str]
     parent_id: str | None
     record: Record
-    values: dict[str, Blob]
-    tasks: list[TaskRecord]
+    pieces: dict[int, Rows]
+    tasks: Rows
+
+    def tip(self, channel: str) -> Tip:
+        """Put a channel's value together.
+
+        Raises:
+            CorruptCheckpointError: A piece is damaged or missing.
+        """
+        try:
+            kind, first, *chain = self.record.refs[channel]
+            if not chain:
+                return Tip(kind, b"", first, ())
+            links = tuple(self._link(n, level) for n, level in zip(*chain, strict=True))
+            return Tip(kind, first, read(links, first), links)
+        except CorruptCheckpointError as e:
+            raise records.located(e, self.place, channel) from e
+
+    def _link(self, number: int, level: int) -> Link:
+        if not self.pieces[number]:
+            raise CorruptCheckpointError("one of its pieces is not in the database")
+        _, content = unseal(self.pieces[number][0][0])
+        if level - 1 == WHOLE:
+            return Link(WHOLE, content, [])
+        return Link(level - 1, b"", deltas.unpack(content))
+
+    def opened_tasks(self) -> list[TaskRecord]:
+        """Open the writes' frames.
+
+        Raises:
+            CorruptCheckpointError: One is damaged.
+        """
+        try:
+            return [_open_task(*row) for row in self.tasks]
+        except CorruptCheckpointError as e:
+            raise records.located(e, self.place, "(pending writes)") from e
 
 
 # -- writing
@@ -121,16 +159,18 @@ def _commit_one(one: Prepared) -> Op[bool]:
     batch: list[Statement] = []
     record: Record | None = None
     if one.checkpoint_id is not None and one.header is not None:
-        found = records.inherit(one, *_versions_and_refs(parent))
+        versions, refs = _versions_and_refs(parent)
+        found = records.inherit(one, versions, refs)
         if found.missing:
             yield from _find_earlier(ns, one.checkpoint_id, found)
         next_piece = ns * _PIECES if last_piece is None else last_piece + 1
-        for channel, (kind, data) in found.stored.items():
-            if len(data) <= _INLINE:
-                found.refs[channel] = [kind, data]
+        for channel, change in found.stored.items():
+            if len(change.value) <= _INLINE:
+                found.refs[channel] = [change.kind, change.value]
             else:
-                found.refs[channel] = next_piece % _PIECES
-                batch.append((SQL["add_piece"], (next_piece, seal(kind, data))))
+                ref, frame = _chained(change, refs.get(channel), next_piece % _PIECES)
+                found.refs[channel] = ref
+                batch.append((SQL["add_piece"], (next_piece, frame)))
                 next_piece += 1
         record = Record(one.versions, found.refs, *one.header)
     for task in one.tasks:
@@ -144,6 +184,18 @@ def _commit_one(one: Prepared) -> Op[bool]:
         if not reply:
             yield from _merge(ns, one.parent_id, task)
     return stop
+
+
+def _chained(change: Change, old: Ref | None, number: int) -> tuple[Ref, bytes]:
+    """Put a new piece behind a chain; return the chain and the piece's frame."""
+    if change.link.level == WHOLE:
+        frame = seal(change.kind, change.value)
+        return [change.kind, change.digest, [number], b"\x00"], frame
+    if old is None or len(old) != _FAR or not change.fits(old[1], old[3]):
+        return _chained(change.made_whole(), None, number)
+    numbers = [*old[2][: change.keep], number]
+    levels = old[3][: change.keep] + bytes([change.link.level + 1])
+    return [change.kind, change.digest, numbers, levels], seal("script", deltas.pack(change.link.script))
 
 
 def _versions_and_refs(frame: bytes | None) -> tuple[dict[str, Any] | None, dict[str, Ref]]:
@@ -228,31 +280,11 @@ def _complete(
         record = open_record(frame)
     except CorruptCheckpointError as e:
         raise records.located(e, place, "(its record)") from e
-    far = [(channel, ref) for channel, ref in record.refs.items() if isinstance(ref, int)]
+    numbers = [n for ref in record.refs.values() if len(ref) == _FAR for n in ref[2]]
     batch: list[Statement] = [(SQL["writes_of_checkpoint"], (ns, place[2]))]
-    batch += [(SQL["piece"], (ns * _PIECES + ref,)) for _, ref in far]
-    writes, *pieces = yield batch
-    read = {channel: rows for (channel, _), rows in zip(far, pieces, strict=True)}
-    values: dict[str, Blob] = {}
-    for channel, ref in record.refs.items():
-        values[channel] = _piece(place, channel, read[channel]) if channel in read else (ref[0], ref[1])  # type: ignore[index]
-    return Found(place, parent_id, record, values, _tasks(place, writes))
-
-
-def _piece(place: tuple[str, str, str], channel: str, rows: Any) -> Blob:
-    try:
-        if not rows:
-            raise CorruptCheckpointError("its piece is not in the database")
-        return unseal(rows[0][0])
-    except CorruptCheckpointError as e:
-        raise records.located(e, place, channel) from e
-
-
-def _tasks(place: tuple[str, str, str], rows: Any) -> list[TaskRecord]:
-    try:
-        return [_open_task(*row) for row in rows]
-    except CorruptCheckpointError as e:
-        raise records.located(e, place, "(pending writes)") from e
+    batch += [(SQL["piece"], (ns * _PIECES + n,)) for n in numbers]
+    tasks, *pieces = yield batch
+    return Found(place, parent_id, record, dict(zip(numbers, pieces, strict=True)), tasks)
 
 
 class Cursor(NamedTuple):
@@ -346,10 +378,11 @@ def _sweep(ns: int) -> Op[None]:
         yield from _delete_namespace(ns)
         return
     used = {
-        ns * _PIECES + ref
+        ns * _PIECES + number
         for row in kept
         for ref in open_record(row[3]).refs.values()
-        if isinstance(ref, int)
+        if len(ref) == _FAR
+        for number in ref[2]
     }
     yield [(SQL["delete_piece"], (piece,)) for (piece,) in held if piece not in used]
 
@@ -374,5 +407,7 @@ def copy_thread(source_id: str, target_id: str) -> Op[None]:
 
 def _shifted(frame: bytes, shift: int) -> bytes:
     record = open_record(frame)
-    refs = {c: ref + shift if isinstance(ref, int) else ref for c, ref in record.refs.items()}
-    return seal_record(record._replace(refs=refs))
+    for ref in record.refs.values():
+        if len(ref) == _FAR:
+            ref[2] = [number + shift for number in ref[2]]
+    return seal_record(record)
