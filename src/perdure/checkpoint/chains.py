@@ -30,11 +30,22 @@ WHOLE = -1
 
 
 class Link(NamedTuple):
-    """A piece of a chain: a whole value, or a script and how many levels of composing are in it."""
+    """A piece of a chain: a whole value, or a script with its weight and how many levels of composing are in it."""
 
     level: int
     whole: bytes
     script: deltas.Script
+    weight: int
+
+
+def whole_link(value: bytes) -> Link:
+    """Make the first piece of a chain."""
+    return Link(WHOLE, value, [], len(value))
+
+
+def script_link(level: int, script: deltas.Script) -> Link:
+    """Make a later piece of a chain."""
+    return Link(level, b"", script, deltas.weight(script))
 
 
 class Tip(NamedTuple):
@@ -45,13 +56,9 @@ class Tip(NamedTuple):
     value: bytes
     links: tuple[Link, ...]
 
-    def shape(self) -> bytes:
-        """Return the levels of the chain."""
-        return shape_of(self.links)
-
     def size(self) -> int:
         """Return about how much memory it takes."""
-        return len(self.value) + sum(deltas.weight(link.script) for link in self.links[1:])
+        return len(self.value) + sum([link.weight for link in self.links])
 
 
 class Change(NamedTuple):
@@ -81,7 +88,7 @@ class Change(NamedTuple):
 
     def made_whole(self) -> Change:
         """Store the value whole instead."""
-        return Change(self.kind, self.digest, self.value, Link(WHOLE, self.value, []))
+        return Change(self.kind, self.digest, self.value, whole_link(self.value))
 
 
 def shape_of(links: Sequence[Link]) -> bytes:
@@ -91,7 +98,7 @@ def shape_of(links: Sequence[Link]) -> bytes:
 
 def whole(kind: str, value: bytes) -> Change:
     """Store a value whole."""
-    return Change(kind, b"", value, Link(WHOLE, value, []))
+    return Change(kind, b"", value, whole_link(value))
 
 
 def follow(tip: Tip | None, kind: str, value: bytes) -> tuple[Change, Tip | None]:
@@ -103,7 +110,7 @@ def follow(tip: Tip | None, kind: str, value: bytes) -> tuple[Change, Tip | None
     if tip is not None and tip.kind == kind:
         change = _script_for(tip, kind, value, digest)
     if change is None or tip is None:
-        change = Change(kind, digest, value, Link(WHOLE, value, []))
+        change = Change(kind, digest, value, whole_link(value))
         return change, Tip(kind, digest, value, (change.link,))
     return change, Tip(kind, digest, value, (*tip.links[: change.keep], change.link))
 
@@ -118,10 +125,10 @@ def _script_for(tip: Tip, kind: str, value: bytes, digest: bytes) -> Change | No
         run, links = links[1 - _WIDTH :], links[: 1 - _WIDTH]
         script = reduce(deltas.compose, (*(link.script for link in run), script))
         level += 1
-    scripts = [link.script for link in links[1:]]
-    if len(links[0].whole) + sum(map(deltas.weight, scripts)) + cost > 2 * len(value) + 1024:
+    if sum([link.weight for link in links]) + cost > 2 * len(value) + 1024:
         return None
-    return Change(kind, digest, value, Link(level, b"", script), len(links), tip.digest, tip.shape())
+    link = script_link(level, script)
+    return Change(kind, digest, value, link, len(links), tip.digest, shape_of(tip.links))
 
 
 def read(links: Sequence[Link], digest: bytes) -> bytes:

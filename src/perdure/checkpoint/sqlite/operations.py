@@ -11,7 +11,7 @@ from ormsgpack import packb, unpackb
 from perdure.checkpoint import deltas, records
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.base import ANY_HEAD, Lease
-from perdure.checkpoint.chains import WHOLE, Change, Link, Tip, read
+from perdure.checkpoint.chains import WHOLE, Change, Link, Tip, read, script_link, whole_link
 from perdure.checkpoint.frames import seal, unseal
 from perdure.checkpoint.operation import Op, Rows, Statement
 from perdure.checkpoint.records import Blob, Prepared, TaskRecord
@@ -101,8 +101,8 @@ class Found(NamedTuple):
             raise CorruptCheckpointError("one of its pieces is not in the database")
         _, content = unseal(self.pieces[number][0][0])
         if level - 1 == WHOLE:
-            return Link(WHOLE, content, [])
-        return Link(level - 1, b"", deltas.unpack(content))
+            return whole_link(content)
+        return script_link(level - 1, deltas.unpack(content))
 
     def opened_tasks(self) -> list[TaskRecord]:
         """Open the writes' frames.
