@@ -287,7 +287,7 @@ class BaseCheckpointSaver(Generic[V]):
         self,
         config: RunnableConfig | None,
         *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - known name
+        filter: dict[str, Any] | None = None,
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
@@ -309,7 +309,7 @@ class BaseCheckpointSaver(Generic[V]):
         self,
         config: RunnableConfig | None,
         *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - known name
+        filter: dict[str, Any] | None = None,
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
@@ -333,9 +333,7 @@ class BaseCheckpointSaver(Generic[V]):
         """
         return iter(derived.run_sync(self, derived.threads(limit, after)))
 
-    async def athreads(
-        self, *, limit: int | None = None, after: str | None = None
-    ) -> AsyncIterator[str]:
+    async def athreads(self, *, limit: int | None = None, after: str | None = None) -> AsyncIterator[str]:
         """Async twin of `threads`."""
         for thread_id in await derived.run_async(self, derived.threads(limit, after)):
             yield thread_id
@@ -499,8 +497,8 @@ class BaseCheckpointSaver(Generic[V]):
         if current is None:
             return 1  # type: ignore[return-value]
         if isinstance(current, str):
-            return f"{int(current.partition('.')[0] or 0) + 1:032}.{0:016}"  # type: ignore[return-value]
-        return int(current) + 1 if isinstance(current, int) else float(int(current) + 1)  # type: ignore[return-value]
+            return f"{int(current.partition('.')[0] or 0) + 1:032}.{0:016}"
+        return int(current) + 1 if isinstance(current, int) else float(int(current) + 1)
 
     # -- the engine's door
 
@@ -603,9 +601,7 @@ def get_checkpoint_id(config: RunnableConfig) -> str | None:
     return configurable.get("checkpoint_id") or configurable.get("thread_ts")
 
 
-def get_checkpoint_metadata(
-    config: RunnableConfig, metadata: CheckpointMetadata
-) -> CheckpointMetadata:
+def get_checkpoint_metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> CheckpointMetadata:
     """Join metadata with the config's own: its `metadata`, then the scalars of its `configurable`.
 
     Keys that are set already win; addresses (`EXCLUDED_METADATA_KEYS`) and keys that start with `__`
@@ -625,9 +621,7 @@ def _without_nul(value: Any) -> Any:
     return value.replace("\x00", "") if isinstance(value, str) else value
 
 
-def get_serializable_checkpoint_metadata(
-    config: RunnableConfig, metadata: CheckpointMetadata
-) -> CheckpointMetadata:
+def get_serializable_checkpoint_metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> CheckpointMetadata:
     """Do as `get_checkpoint_metadata` and drop the key `writes` of old versions."""
     joined = get_checkpoint_metadata(config, metadata)
     joined.pop("writes", None)  # type: ignore[typeddict-item]

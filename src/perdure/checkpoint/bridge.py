@@ -51,7 +51,9 @@ def _missing(saver: BaseCheckpointSaver[Any], name: str) -> NotImplementedError:
 
 def fitting(saver: BaseCheckpointSaver[Any], name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Leave out the `task_path` that the saver's `put_writes` doesn't take."""
-    return args[:3] if name == "put_writes" and not takes_task_path(type(saver)) else args
+    # The class is hashable; the type of one that is generic and has protocols in it hides that.
+    cls: Any = type(saver)
+    return args[:3] if name == "put_writes" and not takes_task_path(cls) else args
 
 
 def call_sync(saver: BaseCheckpointSaver[Any], name: str, *args: Any, **kwargs: Any) -> Any:
@@ -76,18 +78,14 @@ async def to_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     return await asyncio.to_thread(function, *args, **kwargs)
 
 
-def iterate_sync(
-    saver: BaseCheckpointSaver[Any], config: Any, **kwargs: Any
-) -> Iterator[CheckpointTuple]:
+def iterate_sync(saver: BaseCheckpointSaver[Any], config: Any, **kwargs: Any) -> Iterator[CheckpointTuple]:
     """Walk the saver's async `alist`, for a sync caller, one item a hop."""
     if not has_async(saver, "list"):
         raise _missing(saver, "list")
     return _walk_on_loop(saver, saver.alist(config, **kwargs))
 
 
-def _walk_on_loop(
-    saver: BaseCheckpointSaver[Any], items: AsyncIterator[CheckpointTuple]
-) -> Iterator[CheckpointTuple]:
+def _walk_on_loop(saver: BaseCheckpointSaver[Any], items: AsyncIterator[CheckpointTuple]) -> Iterator[CheckpointTuple]:
     async def step() -> Any:
         return await anext(items, _END)
 
@@ -103,9 +101,7 @@ def _walk_on_loop(
         run_on_loop(saver, close())
 
 
-def iterate_async(
-    saver: BaseCheckpointSaver[Any], config: Any, **kwargs: Any
-) -> AsyncIterator[CheckpointTuple]:
+def iterate_async(saver: BaseCheckpointSaver[Any], config: Any, **kwargs: Any) -> AsyncIterator[CheckpointTuple]:
     """Walk the saver's sync `list` in worker threads, for an async caller."""
     if not has_sync(saver, "list"):
         raise _missing(saver, "list")
@@ -171,9 +167,7 @@ class _PrivateLoop:
             if self._loop is None or self._pid != os.getpid():
                 self._loop = asyncio.new_event_loop()
                 self._pid = os.getpid()
-                threading.Thread(
-                    target=self._loop.run_forever, name="perdure-saver-bridge", daemon=True
-                ).start()
+                threading.Thread(target=self._loop.run_forever, name="perdure-saver-bridge", daemon=True).start()
             return self._loop
 
 

@@ -1,9 +1,9 @@
 """Values as chains of pieces: what to store for the next value of a channel, and how to read one.
 
-The first piece of a chain is a whole value; each other one is a script (see `deltas`) against the value before it. Storing the
-next value adds one piece. Sixteen scripts of one level become one of the next level, in the new value's own piece; the pieces
-of older checkpoints are never changed, so every checkpoint reads as fast as the latest. For a value of V bytes, after m
-changes of w bytes:
+The first piece of a chain is a whole value; each other one is a script (see `deltas`) against the value before it.
+Storing the next value adds one piece. Sixteen scripts of one level become one of the next level, in the new value's
+own piece; the pieces of older checkpoints are never changed, so every checkpoint reads as fast as the latest. For a
+value of V bytes, after m changes of w bytes:
 
 - a chain has at most 1 + 15 * ceil(log16(m + 1)) pieces;
 - reading fetches at most 2 * V + 1024 bytes, for a longer chain is cut off by storing the whole value;

@@ -1,7 +1,7 @@
 """Differences of byte strings as edit scripts: found, applied, composed.
 
-A script is a list of hunks, (keep, delete, insert): copy so many bytes of the old string, skip so many, put these in. What is left
-of the old string follows. Scripts compose: two in a row become one that does the same at once.
+A script is a list of hunks, (keep, delete, insert): copy so many bytes of the old string, skip so many, put these in.
+What is left of the old string follows. Scripts compose: two in a row become one that does the same at once.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ def _resync(old: bytes, i: int, new: bytes, j: int) -> tuple[int, int] | None:
         if len(anchor) == _ANCHOR and (at := old.find(anchor, i, i + window)) >= 0:
             best = (at - i, offset)
         anchor = old[i + offset : i + offset + _ANCHOR]
-        if len(anchor) == _ANCHOR and (at := new.find(anchor, j, j + window)) >= 0:
-            if best is None or at - j + offset < sum(best):
-                best = (offset, at - j)
+        at = new.find(anchor, j, j + window) if len(anchor) == _ANCHOR else -1
+        if at >= 0 and (best is None or at - j + offset < sum(best)):
+            best = (offset, at - j)
         if best is not None:
             return _stretched(old, i, new, j, best)
     return None
@@ -128,7 +128,7 @@ def apply(old: bytes, script: Script) -> bytes:
 
 def apply_all(old: bytes, scripts: Iterable[Script]) -> bytes:
     """Run scripts in a row; composed first, for the string may be long and they are short."""
-    script = reduce(compose, scripts, [])
+    script: Script = reduce(compose, scripts, [])
     return apply(old, script) if script else old
 
 

@@ -82,9 +82,7 @@ def _check_head(one: Commit) -> Derivation[None]:
     raise conflict(one.thread_id, one.checkpoint_ns, one.expected_head, head)
 
 
-def conflict(
-    thread_id: str, checkpoint_ns: str, expected: str | None, head: str | None
-) -> ConflictError:
+def conflict(thread_id: str, checkpoint_ns: str, expected: str | None, head: str | None) -> ConflictError:
     """Make the error for a head that another writer moved."""
     msg = f"the head of thread {thread_id!r}, namespace {checkpoint_ns!r} is {head}, not {expected}"
     return ConflictError(

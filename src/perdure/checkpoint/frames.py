@@ -1,7 +1,7 @@
 """Bytes with a checksum: how pieces lie in a store.
 
-A frame is: 8 bytes XXH3-64 (big endian) of the rest; 1 byte length of the type; the type in ASCII; the content. A type that ends in
-`+zstd` says that the content is compressed.
+A frame is: 8 bytes XXH3-64 (big endian) of the rest; 1 byte length of the type; the type in ASCII; the content. A type
+that ends in `+zstd` says that the content is compressed.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def new_id(after: str | None = None) -> str:
             tick, suffix = min(floor + 1, _LAST_TICK), _random_suffix()
         else:
             _last = tick = max(tick, _last + 1, floor + 1)
-        text = "%015x" % tick
+        text = f"{tick:015x}"
         text = f"{text[:8]}-{text[8:12]}-6{text[12:]}{suffix}"
         if suffix is _suffix:
             _last_text = text

@@ -35,7 +35,7 @@ def _here() -> str | None:
     """Return what this kernel and pid namespace are called."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return None
 

@@ -93,6 +93,11 @@ class _Space:
             self.records.pop(checkpoint_id, None)
             self.writes.pop(checkpoint_id, None)
 
+    def keep_head(self) -> None:
+        gone = {*self.ids, *self.writes}
+        gone.difference_update(self.ids[-1:])
+        self.remove(gone)
+
     def tasks(self, checkpoint_id: str) -> list[TaskRecord]:
         found = self.writes.get(checkpoint_id, {})
         return [TaskRecord(task_id, path, writes) for task_id, (path, writes) in found.items()]
@@ -172,20 +177,16 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         }
         self._lineage.note(place, records.Known(record.versions, tips))
 
-    def _decode(
-        self, place: tuple[str, str, str], record: _Record, tasks: list[TaskRecord]
-    ) -> CheckpointTuple:
+    def _decode(self, place: tuple[str, str, str], record: _Record, tasks: list[TaskRecord]) -> CheckpointTuple:
         header = records.decode_header(self.serde, record.header)
         values = {channel: (v.kind, read(v.links, v.digest)) for channel, v in record.refs.items()}
-        return records.decode_tuple(
-            self.serde, place, record.parent_id, header, record.versions, values, tasks
-        )
+        return records.decode_tuple(self.serde, place, record.parent_id, header, record.versions, values, tasks)
 
     def list(
         self,
         config: RunnableConfig | None,
         *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - known name
+        filter: dict[str, Any] | None = None,
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
@@ -195,7 +196,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
                 return
             with self._lock:
                 space = self._space(place[0], place[1])
-                record = space and space.records.get(place[2])
+                record = space.records.get(place[2]) if space else None
                 tasks = space.tasks(place[2]) if space else []
             if record is None:
                 continue  # deleted meanwhile
@@ -377,7 +378,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
                 continue
             with self._lock:
                 for space in self._threads.get(str(thread_id), {}).values():
-                    space.remove({*space.ids[:-1], *(space.writes.keys() - space.ids[-1:])})
+                    space.keep_head()
 
     # -- the async twins: nothing here waits
 
@@ -388,7 +389,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         self,
         config: RunnableConfig | None,
         *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - known name
+        filter: dict[str, Any] | None = None,
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
@@ -398,9 +399,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
     async def aget_head(self, thread_id: str, checkpoint_ns: str = "") -> str | None:
         return self.get_head(thread_id, checkpoint_ns)
 
-    async def athreads(
-        self, *, limit: int | None = None, after: str | None = None
-    ) -> AsyncIterator[str]:
+    async def athreads(self, *, limit: int | None = None, after: str | None = None) -> AsyncIterator[str]:
         for thread_id in self.threads(limit=limit, after=after):
             yield thread_id
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from perdure.checkpoint.address import make_config
 from perdure.checkpoint.base import (
     ANY_HEAD,
     WRITES_IDX_MAP,
@@ -21,7 +22,6 @@ from perdure.checkpoint.base import (
     PendingWrite,
     TaskWrites,
 )
-from perdure.checkpoint.address import make_config
 from perdure.checkpoint.chains import SMALL, Change, Tip, follow, whole
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.errors import ConflictError, CorruptCheckpointError, SerializationError, StorageError
@@ -92,7 +92,7 @@ _NOTHING_KNOWN = Known({}, {})
 
 
 class Lineage:
-    """Checkpoints that were prepared or read lately: which values a child may leave out, and what its own are changes of.
+    """Checkpoints that were prepared or read lately: which values a child may leave out, what its own are changes of.
 
     That is a guess about the store, checked at the commit. Bounded in number and in bytes.
     """
@@ -167,14 +167,8 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
     )
 
 
-def _encode_header(
-    serde: SerializerProtocol, checkpoint: Checkpoint, metadata: CheckpointMetadata
-) -> Blob:
-    others = (
-        {k: v for k, v in checkpoint.items() if k not in _STANDARD}
-        if len(checkpoint) > len(_STANDARD)
-        else {}
-    )
+def _encode_header(serde: SerializerProtocol, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> Blob:
+    others = {k: v for k, v in checkpoint.items() if k not in _STANDARD} if len(checkpoint) > len(_STANDARD) else {}
     updated = checkpoint.get("updated_channels")
     try:
         return serde.dumps_typed(
@@ -223,9 +217,7 @@ def _encode_values(
     return pieces, offered, relies, tips
 
 
-def _encode_change(
-    serde: SerializerProtocol, channel: str, value: Any, tips: dict[str, Tip]
-) -> Change:
+def _encode_change(serde: SerializerProtocol, channel: str, value: Any, tips: dict[str, Tip]) -> Change:
     """Encode a channel's value as a change of its tip, and move the tip."""
     kind, data = encode_value(serde, channel, value)
     if len(data) <= SMALL:
@@ -247,7 +239,7 @@ def encode_value(serde: SerializerProtocol, channel: str, value: Any) -> Blob:
     """
     plain = getattr(serde, "dumps_plain", None) or serde.dumps_typed
     try:
-        return plain(value)  # type: ignore[no-any-return]
+        return plain(value)
     except SerializationError as e:
         raise _of_channel(e, channel) from e
 
@@ -302,9 +294,7 @@ class Inheritance(NamedTuple, Generic[R]):
     missing: dict[str, Any]
 
 
-def inherit(
-    prepared: Prepared, parent_versions: dict[str, Any] | None, parent_refs: Mapping[str, R]
-) -> Inheritance[R]:
+def inherit(prepared: Prepared, parent_versions: dict[str, Any] | None, parent_refs: Mapping[str, R]) -> Inheritance[R]:
     """Find where the values of a checkpoint come from.
 
     Args:
@@ -320,9 +310,7 @@ def inherit(
             raise _orphan(prepared)
         parent_versions = {}
     pieces = prepared.pieces
-    found: Inheritance[R] = Inheritance(
-        {}, {channel: blob for channel, blob in pieces.items() if blob is not None}, {}
-    )
+    found: Inheritance[R] = Inheritance({}, {channel: blob for channel, blob in pieces.items() if blob is not None}, {})
     for channel, version in prepared.versions.items():
         if channel in pieces:
             continue
@@ -389,9 +377,7 @@ def decode_tuple(
         "v": header.v,
         "id": checkpoint_id,
         "ts": header.ts,
-        "channel_values": {
-            channel: decode_value(serde, place, channel, blob) for channel, blob in values.items()
-        },
+        "channel_values": {channel: decode_value(serde, place, channel, blob) for channel, blob in values.items()},
         "channel_versions": dict(versions),
         "versions_seen": header.versions_seen,
         "updated_channels": header.updated_channels,
@@ -406,9 +392,7 @@ def decode_tuple(
     )
 
 
-def decode_value(
-    serde: SerializerProtocol, place: tuple[str, str, str], channel: str, blob: Blob
-) -> Any:
+def decode_value(serde: SerializerProtocol, place: tuple[str, str, str], channel: str, blob: Blob) -> Any:
     """Decode a channel's value; an error names where it is."""
     try:
         return serde.loads_typed(blob)

@@ -60,8 +60,8 @@ def open_saver(url: str, **options: Any) -> AbstractContextManager[BaseCheckpoin
     """Open the saver that a URL names.
 
     Args:
-        url: `memory:`, `sqlite:path`, `sqlite:///path`, the path of a file that ends in `.db`, `.sqlite` or `.sqlite3`, or a URL
-            of a scheme that another distribution has added.
+        url: `memory:`, `sqlite:path`, `sqlite:///path`, the path of a file that ends in `.db`, `.sqlite` or `.sqlite3`,
+            or a URL of a scheme that another distribution has added.
         options: Passed to the saver, such as `serde` or `synchronous`.
 
     Returns:
@@ -108,7 +108,5 @@ def _in_room(scheme: str) -> Opener | None:
     try:
         opener: Opener = import_module(module).open_url
     except ImportError as e:
-        raise UsageError(
-            f"the saver for {scheme}: is not installed", hint=f"pip install 'perdure[{extra}]'"
-        ) from e
+        raise UsageError(f"the saver for {scheme}: is not installed", hint=f"pip install 'perdure[{extra}]'") from e
     return opener

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from functools import reduce
+from itertools import pairwise
 
 import ormsgpack
 import pytest
@@ -28,7 +29,7 @@ def test_a_script_makes_the_new_from_the_old(old: bytes, new: bytes) -> None:
 @settings(max_examples=500, deadline=None)
 @given(st.lists(SMALL, min_size=1, max_size=8))
 def test_composed_scripts_do_the_same(values: list[bytes]) -> None:
-    scripts = [deltas.diff(a, b) for a, b in zip(values, values[1:], strict=False)]
+    scripts = [deltas.diff(a, b) for a, b in pairwise(values)]
     composed = reduce(deltas.compose, scripts, [])
     assert deltas.apply(values[0], composed) == values[-1]
     assert deltas.apply_all(values[0], scripts) == values[-1]
@@ -49,7 +50,7 @@ def test_long_strings_edited_many_times(seed: int) -> None:
     values = [rng.randbytes(rng.choice([0, 50, 5_000, 200_000]))]
     for _ in range(12):
         values.append(edited(values[-1], rng))
-    scripts = [deltas.diff(a, b) for a, b in zip(values, values[1:], strict=False)]
+    scripts = [deltas.diff(a, b) for a, b in pairwise(values)]
     for old, new, script in zip(values, values[1:], scripts, strict=False):
         assert deltas.apply(old, script) == new
         assert deltas.weight(script) < 4_000 + 300

@@ -14,13 +14,14 @@ def test_contract(case, colour):
         conformance.run(case, saver, colour)
 ```
 
-Each case needs an empty store. A case that needs what the saver doesn't declare (`leases`, or `prepare` and `commit` of its own) is
-not in `cases_for(saver)`.
+Each case needs an empty store. A case that needs what the saver doesn't declare (`leases`, or `prepare` and `commit` of
+its own) is not in `cases_for(saver)`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from perdure.checkpoint.base import BaseCheckpointSaver
@@ -49,4 +50,8 @@ def run(case: Case, saver: BaseCheckpointSaver[Any], colour: Colour = "sync") ->
     Raises:
         Failure: The saver doesn't keep the contract; says how.
     """
-    asyncio.run(case.body(paint(saver, colour)))
+    asyncio.run(_await(case.body(paint(saver, colour))))
+
+
+async def _await(body: Awaitable[None]) -> None:
+    await body

@@ -13,7 +13,7 @@ Colour = Literal["sync", "async"]
 COLOURS: Final[tuple[Colour, ...]] = ("sync", "async")
 
 
-class Failure(AssertionError):  # noqa: N818 - what a test reports
+class Failure(AssertionError):
     """The saver doesn't keep the contract."""
 
 

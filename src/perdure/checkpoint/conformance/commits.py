@@ -1,5 +1,7 @@
 """Cases: the engine's door, `prepare` and `commit`."""
 
+# ruff: noqa: D103 - the name of a case is what it says
+
 from __future__ import annotations
 
 from typing import Any

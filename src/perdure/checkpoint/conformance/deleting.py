@@ -1,5 +1,7 @@
 """Cases: `delete_thread`, `delete_for_runs`, `copy_thread`, `prune`."""
 
+# ruff: noqa: D103 - the name of a case is what it says
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,5 +1,7 @@
 """Cases: leases, and the commits that carry them."""
 
+# ruff: noqa: D103 - the name of a case is what it says
+
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,7 @@
 """Cases: `get_tuple`, `list`, `get_head`, `threads`."""
 
+# ruff: noqa: D103 - the name of a case is what it says
+
 from __future__ import annotations
 
 from typing import Any

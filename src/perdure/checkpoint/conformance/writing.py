@@ -1,5 +1,7 @@
 """Cases: `put` and `put_writes`."""
 
+# ruff: noqa: D103 - the name of a case is what it says
+
 from __future__ import annotations
 
 from typing import Any
@@ -55,9 +57,7 @@ async def metadata_takes_scalars_of_the_config(saver: Any) -> None:
 @case
 async def unchanged_channels_keep_the_parents_values(saver: Any) -> None:
     first = await put(saver, {"a": "old", "b": "kept"}, versions={"a": 1, "b": 1})
-    second = await put(
-        saver, {"a": "new", "b": "kept"}, config=first, versions={"a": 2, "b": 1}, new={"a": 2}
-    )
+    second = await put(saver, {"a": "new", "b": "kept"}, config=first, versions={"a": 2, "b": 1}, new={"a": 2})
     expect(await values(saver, second), {"a": "new", "b": "kept"}, "values of the child")
     expect(await values(saver, first), {"a": "old", "b": "kept"}, "values of the parent")
 
@@ -83,12 +83,8 @@ async def branches_with_equal_versions_keep_their_own_values(saver: Any) -> None
     root = await put(saver, {"x": "root"}, versions={"x": 1})
     left = await put(saver, {"x": "left"}, config=root, versions={"x": 2})
     right = await put(saver, {"x": "right"}, config=root, versions={"x": 2})
-    left_child = await put(
-        saver, {"y": 1}, config=left, versions={"x": 2, "y": 3}, new={"y": 3}
-    )
-    right_child = await put(
-        saver, {"y": 1}, config=right, versions={"x": 2, "y": 3}, new={"y": 3}
-    )
+    left_child = await put(saver, {"y": 1}, config=left, versions={"x": 2, "y": 3}, new={"y": 3})
+    right_child = await put(saver, {"y": 1}, config=right, versions={"x": 2, "y": 3}, new={"y": 3})
     expect(await values(saver, left_child), {"x": "left", "y": 1}, "left")
     expect(await values(saver, right_child), {"x": "right", "y": 1}, "right")
     found = await saver.get_tuple(right)

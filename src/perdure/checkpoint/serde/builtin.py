@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import UTC
 from typing import Any
 
 from perdure.checkpoint.serde.stored import StoredError, UnknownValue
@@ -165,9 +166,7 @@ def _(data: bytes, unpack: Unpack) -> Any:
     return counter
 
 
-_FACTORIES: dict[str, Any] = {
-    c.__name__: c for c in (list, dict, set, int, float, str, tuple, bool, frozenset, bytes)
-}
+_FACTORIES: dict[str, Any] = {c.__name__: c for c in (list, dict, set, int, float, str, tuple, bool, frozenset, bytes)}
 
 
 @_take("collections:defaultdict")
@@ -416,7 +415,7 @@ def _(data: bytes, unpack: Unpack) -> Any:
     delta = timedelta(*offset)
     if name is not None:
         return timezone(delta, name)
-    return timezone(delta) if delta else timezone.utc
+    return timezone(delta) if delta else UTC
 
 
 @_take("zoneinfo:ZoneInfo")
@@ -521,9 +520,9 @@ def _dtype(dtype: Any) -> Any:
 
 
 def _made_dtype(described: Any) -> Any:
-    import numpy
+    import numpy as np
 
-    dtype = numpy.dtype(described)
+    dtype = np.dtype(described)
     if dtype.hasobject:
         raise SerializationError("stored numpy data claims to hold Python objects")
     return dtype
@@ -531,19 +530,19 @@ def _made_dtype(described: Any) -> Any:
 
 @_make(NDARRAY)
 def _(data: bytes, unpack: Unpack) -> Any:
-    import numpy
+    import numpy as np
 
     described, shape, order, memory = unpack(data)
-    flat = numpy.frombuffer(bytearray(memory), dtype=_made_dtype(described))
+    flat = np.frombuffer(bytearray(memory), dtype=_made_dtype(described))
     return flat.reshape(shape, order="F" if order == "F" else "C")
 
 
 @_make(NUMPY_SCALAR)
 def _(data: bytes, unpack: Unpack) -> Any:
-    import numpy
+    import numpy as np
 
     described, memory = unpack(data)
-    return numpy.frombuffer(memory, dtype=_made_dtype(described))[0]
+    return np.frombuffer(memory, dtype=_made_dtype(described))[0]
 
 
 # -- perdure's own, and stand-ins

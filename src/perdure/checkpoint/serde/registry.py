@@ -90,8 +90,7 @@ class TypeRegistry:
         elif holder.cls is not cls and holder.signature != entry.signature:
             raise SerializationError(
                 f"two classes are named {entry.name} and have different fields",
-                hint="register one of them under another name: "
-                "`perdure.checkpoint.serde.register(cls, name=...)`",
+                hint="register one of them under another name: `perdure.checkpoint.serde.register(cls, name=...)`",
             )
         return entry
 
@@ -112,9 +111,7 @@ class TypeRegistry:
         return self._by_name.get(name)
 
 
-def _entry(
-    cls: type, name: str | None, encode: TakeApart | None, decode: Rebuild | None
-) -> Entry | None:
+def _entry(cls: type, name: str | None, encode: TakeApart | None, decode: Rebuild | None) -> Entry | None:
     name = name or type_name(cls)
     if encode and decode:
         return Entry(name, cls, ("custom",), encode, decode)
@@ -151,7 +148,8 @@ def _messages() -> Iterator[type]:
 
 
 def _subclasses(cls: type) -> Iterator[type]:
-    for sub in type.__subclasses__(cls):
+    subclasses: list[type] = type.__subclasses__(cls)
+    for sub in subclasses:
         yield sub
         yield from _subclasses(sub)
 
@@ -160,9 +158,7 @@ def _with_own_types() -> TypeRegistry:
     from perdure import types
 
     registry = TypeRegistry()
-    registry.register_types(
-        (types.Command, types.Interrupt, types.Overwrite, types.TimeoutPolicy, types.StateUpdate)
-    )
+    registry.register_types((types.Command, types.Interrupt, types.Overwrite, types.TimeoutPolicy, types.StateUpdate))
     return registry
 
 

@@ -60,7 +60,8 @@ def _walk_class(cls: type, found: set[type], seen: set[int], names: set[str]) ->
         return
     if not _is_typeddict(cls) and shape_of(cls) is not None:
         found.add(cls)
-        for sub in type.__subclasses__(cls):
+        subclasses: list[type] = type.__subclasses__(cls)
+        for sub in subclasses:
             _walk(sub, found, seen, names)
     for field in _field_hints(cls):
         _walk(field, found, seen, names)

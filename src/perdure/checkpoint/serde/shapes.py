@@ -152,7 +152,7 @@ def _attrs_default(cls: type, field: Any) -> Callable[[], Any]:
         attr = sys.modules["attr"]
         if field.default is attr.NOTHING:
             raise _lacks(cls, field.name)
-        if isinstance(field.default, attr.Factory):  # type: ignore[arg-type]
+        if isinstance(field.default, attr.Factory):
             if field.default.takes_self:
                 raise _lacks(cls, field.name)
             return field.default.factory()
@@ -206,17 +206,17 @@ def _namedtuple(cls: Any) -> Shape:
     return Shape("namedtuple", names, take_apart, rebuild)
 
 
-_FILL: dict[type, Callable[[Any, Any], None]] = {
+_FILL: dict[Any, Callable[[Any, Any], None]] = {
     list: list.extend,
     dict: dict.update,
     set: set.update,
 }
-_IMMUTABLE: tuple[type, ...] = (str, int, float, bytes, tuple, frozenset)
+_IMMUTABLE: tuple[Any, ...] = (str, int, float, bytes, tuple, frozenset)
 
 
 def _subclass(cls: type) -> Shape | None:
     """Shape of a subclass of a built-in type: the built-in value, and the attributes it has got."""
-    base = next((b for b in (*_IMMUTABLE, *_FILL) if b in cls.__mro__), None)
+    base: Any = next((b for b in (*_IMMUTABLE, *_FILL) if b in cls.__mro__), None)
     if base is None or base in (cls, None) or _has_other_layout(cls, base):
         return None
 
@@ -246,13 +246,13 @@ def _has_other_layout(cls: type, base: type) -> bool:
     )
 
 
-def _plain(base: type, value: Any) -> Any:
+def _plain(base: Any, value: Any) -> Any:
     if base is dict:
         return dict(dict.items(value))
     if base in (list, tuple, set, frozenset):
-        return base(base.__iter__(value))  # type: ignore[attr-defined]
+        return base(base.__iter__(value))
     if base is str:
         return str.__str__(value)
     if base is bytes:
         return bytes.__getitem__(value, slice(None))
-    return base.__pos__(value)  # type: ignore[attr-defined]
+    return base.__pos__(value)

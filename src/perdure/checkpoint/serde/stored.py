@@ -57,10 +57,6 @@ class UnknownValue:
         return f"UnknownValue({self.type_name!r}, {self.data!r})"
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, UnknownValue)
-            and self.type_name == other.type_name
-            and self.data == other.data
-        )
+        return isinstance(other, UnknownValue) and self.type_name == other.type_name and self.data == other.data
 
     __hash__ = None  # type: ignore[assignment]

@@ -50,9 +50,7 @@ class _Walk:
         if id(value) in self._inside:
             raise SerializationError(f"the value at {path} contains itself", path=path)
         if len(self._inside) >= _DEEPEST:
-            raise SerializationError(
-                f"the value at {path} is nested more than {_DEEPEST} deep", path=path
-            )
+            raise SerializationError(f"the value at {path} is nested more than {_DEEPEST} deep", path=path)
         self._inside.add(id(value))
 
     def _convert_container(self, kind: type, value: Any, path: str) -> Any:
@@ -89,8 +87,7 @@ class _Walk:
 
     def _pairs(self, pairs: list[list[Any]], path: str) -> list[list[Any]]:
         return [
-            [self.convert(key, f"{path}{{key {key!r}}}"), self.convert(item, path + _step(key))]
-            for key, item in pairs
+            [self.convert(key, f"{path}{{key {key!r}}}"), self.convert(item, path + _step(key))] for key, item in pairs
         ]
 
 

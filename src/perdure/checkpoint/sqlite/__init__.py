@@ -26,6 +26,7 @@ from perdure.checkpoint.base import (
     check_strategy,
     get_serializable_checkpoint_metadata,
 )
+from perdure.checkpoint.operation import Op
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.sqlite import leases, operations, schema
@@ -44,19 +45,19 @@ _AHEAD = 8  # checkpoints that a walk reads at once
 class SqliteSaver(BaseCheckpointSaver[V]):
     """Stores checkpoints in an SQLite database, in WAL mode.
 
-    One object serves sync and async callers, any number of threads and event loops. Callers that commit at the same time share
-    a transaction and its fsync. Other processes of the same machine may use the same file; a network file system
-    doesn't work, for WAL needs shared memory.
+    One object serves sync and async callers, any number of threads and event loops. Callers that commit at the same
+    time share a transaction and its fsync. Other processes of the same machine may use the same file; a network file
+    system doesn't work, for WAL needs shared memory.
 
     Guarantees, by `synchronous`:
 
     - `FULL`: what was acknowledged survives the death of the process and a power failure. One fsync a commit.
-    - `NORMAL`: it survives the death of the process. A power failure, or a crash of the operating system, may take the newest
-      commits, never an older one without all that came after it, and never the database's integrity.
+    - `NORMAL`: it survives the death of the process. A power failure, or a crash of the operating system, may take the
+      newest commits, never an older one without all that came after it, and never the database's integrity.
 
     Args:
-        connection: An `apsw.Connection`, or a `sqlite3.Connection` made with `check_same_thread=False`. The saver uses it alone; the
-            caller closes it. `from_conn_string` is the usual way instead.
+        connection: An `apsw.Connection`, or a `sqlite3.Connection` made with `check_same_thread=False`. The saver uses
+            it alone; the caller closes it. `from_conn_string` is the usual way instead.
         serde: Turns values into bytes.
         synchronous: When a commit counts as durable, see above.
         timeout: Seconds to wait for another process.
@@ -189,11 +190,11 @@ class SqliteSaver(BaseCheckpointSaver[V]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._connection.path}>"
 
-    def _run(self, make: Callable[[], operations.Op[Any]], **how: bool) -> Any:
+    def _run(self, make: Callable[[], Op[Any]], **how: bool) -> Any:
         self._ready or self.setup()  # type: ignore[func-returns-value]
         return self._driver.run(make, **how)
 
-    async def _arun(self, make: Callable[[], operations.Op[Any]], **how: bool) -> Any:
+    async def _arun(self, make: Callable[[], Op[Any]], **how: bool) -> Any:
         self._ready or self.setup()  # type: ignore[func-returns-value]
         return await self._driver.arun(make, **how)
 
@@ -211,20 +212,16 @@ class SqliteSaver(BaseCheckpointSaver[V]):
         place, parent_id, record, *_ = found
         tips = {channel: found.tip(channel) for channel in record.refs}
         if noted:
-            self._lineage.note(
-                place, records.Known(record.versions, {c: t for c, t in tips.items() if t.digest})
-            )
+            self._lineage.note(place, records.Known(record.versions, {c: t for c, t in tips.items() if t.digest}))
         header = records.decode_header(self.serde, record.blob())
         values = {channel: (tip.kind, tip.value) for channel, tip in tips.items()}
-        return records.decode_tuple(
-            self.serde, place, parent_id, header, record.versions, values, found.opened_tasks()
-        )
+        return records.decode_tuple(self.serde, place, parent_id, header, record.versions, values, found.opened_tasks())
 
     def list(
         self,
         config: RunnableConfig | None,
         *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - known name
+        filter: dict[str, Any] | None = None,
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
@@ -237,7 +234,7 @@ class SqliteSaver(BaseCheckpointSaver[V]):
         self,
         config: RunnableConfig | None,
         *,
-        filter: dict[str, Any] | None = None,  # noqa: A002 - known name
+        filter: dict[str, Any] | None = None,
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
@@ -255,9 +252,7 @@ class SqliteSaver(BaseCheckpointSaver[V]):
     def threads(self, *, limit: int | None = None, after: str | None = None) -> Iterator[str]:
         return iter(self._run(partial(operations.threads, after, -1 if limit is None else limit)))
 
-    async def athreads(
-        self, *, limit: int | None = None, after: str | None = None
-    ) -> AsyncIterator[str]:
+    async def athreads(self, *, limit: int | None = None, after: str | None = None) -> AsyncIterator[str]:
         most = -1 if limit is None else limit
         for thread_id in await self._arun(partial(operations.threads, after, most)):
             yield thread_id
@@ -318,7 +313,7 @@ class SqliteSaver(BaseCheckpointSaver[V]):
 
     def _putting_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
-    ) -> Callable[[], operations.Op[None]]:
+    ) -> Callable[[], Op[None]]:
         task = records.encode_task(self.serde, TaskWrites(task_id, task_path, writes))
         return partial(operations.put_writes, *parse_checkpoint(config), task)
 
@@ -415,15 +410,14 @@ class _Walk:
         self._left = limit
         self._accept: Callable[[operations.Record], bool] | None = None
         if wanted:
-            self._accept = lambda record: records.matches(
-                records.decode_header(serde, record.blob()).metadata, wanted
-            )
+            self._accept = lambda record: records.matches(records.decode_header(serde, record.blob()).metadata, wanted)
 
     def goes_on(self) -> bool:
         return self._cursor is not None and (self._left is None or self._left > 0)
 
-    def next_page(self) -> Callable[[], operations.Op[Any]]:
+    def next_page(self) -> Callable[[], Op[Any]]:
         size = _AHEAD if self._left is None else min(self._left, _AHEAD)
+        assert self._cursor is not None
         return partial(operations.page, self._scope, self._cursor, self._accept, size)
 
     def advance(self, reply: tuple[Any, operations.Cursor | None]) -> Sequence[operations.Found]:
@@ -433,8 +427,7 @@ class _Walk:
         return found  # type: ignore[no-any-return]
 
 
-def _pruning(thread_ids: Sequence[str], strategy: str) -> Callable[[], operations.Op[None]]:
+def _pruning(thread_ids: Sequence[str], strategy: str) -> Callable[[], Op[None]]:
     check_strategy(strategy)
     make = operations.prune if strategy == "keep_latest" else operations.delete_threads
     return partial(make, thread_ids)
-

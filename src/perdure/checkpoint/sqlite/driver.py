@@ -2,14 +2,17 @@
 
 Theory of operation:
 
-1. One caller at a time *leads*: it alone uses the connection. Those who come meanwhile leave their jobs in a queue and sleep.
-2. A leader takes its own jobs and all queued ones and runs them in one transaction, so that they share one
-   commit and its fsync. Then it wakes them, and the first of those who came since leads.
-3. A sync caller leads in its own thread: without others there is no hop. Async callers' jobs are collected for one tick of
-   their event loop and handed together to a thread of the driver's; one call wakes all that are done.
-4. Jobs of one transaction don't fail for each other. One that raises before it has changed anything just fails. One that
-   raises after it has changed something makes the transaction roll back, and every job runs anew, by itself.
+1. One caller at a time *leads*: it alone uses the connection. Those who come meanwhile leave their jobs in a queue and
+   sleep.
+2. A leader takes its own jobs and all queued ones and runs them in one transaction, so that they share one commit and
+   its fsync. Then it wakes them, and the first of those who came since leads.
+3. A sync caller leads in its own thread: without others there is no hop. Async callers' jobs are collected for one tick
+   of their event loop and handed together to a thread of the driver's; one call wakes all that are done.
+4. Jobs of one transaction don't fail for each other. One that raises before it has changed anything just fails. One
+   that raises after it has changed something makes the transaction roll back, and every job runs anew, by itself.
 5. Reads run first, in a transaction of their own, and don't wait for the commit.
+6. A finalizer may call in the middle of anything, in the leader's own thread too. What it leaves (`later`) is run by
+   whoever leads, and it never waits.
 """
 
 from __future__ import annotations
@@ -94,9 +97,7 @@ class Driver:
 
     # -- the two doors
 
-    def run(
-        self, make: Callable[[], Op[T]], *, writes: bool = False, soft: bool = False, later: bool = False
-    ) -> T:
+    def run(self, make: Callable[[], Op[T]], *, writes: bool = False, soft: bool = False, later: bool = False) -> T:
         """Run an operation now, in this thread or as part of another's transaction.
 
         Args:
@@ -147,22 +148,25 @@ class Driver:
         jobs = self._ticks.pop(loop)
         with self._mutex:
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._serve, name="perdure-sqlite", daemon=True
-                )
+                self._thread = threading.Thread(target=self._serve, name="perdure-sqlite", daemon=True)
                 self._thread.start()
         self._inbox.put(jobs)
 
     def _serve(self) -> None:
-        while (jobs := self._inbox.get()) is not None:
-            while not self._inbox.empty() and (more := self._inbox.get()) is not None:
-                jobs = jobs + more
+        """Run what event loops hand over, all that has come at once."""
+        jobs = self._inbox.get()
+        while jobs is not None:
+            more: list[Job] | None = []
+            while more is not None and not self._inbox.empty():
+                more = self._inbox.get()
+                jobs += more or ()
             try:
                 self._submit(jobs)
             except BaseException as e:  # noqa: BLE001 - belongs to the callers, who wait for it
                 for job in jobs:
                     job.error = job.error or e
             _wake(jobs)
+            jobs = None if more is None else self._inbox.get()
 
     # -- turns
 
@@ -317,9 +321,7 @@ class Driver:
             for job in jobs:
                 before = connection.total_changes()
                 self._drive(job)
-                if job.error is not None and (
-                    connection.total_changes() != before or not connection.in_transaction()
-                ):
+                if job.error is not None and (connection.total_changes() != before or not connection.in_transaction()):
                     if connection.in_transaction():
                         connection.execute("ROLLBACK")
                     return len(jobs) == 1 and not is_busy(_cause(job.error))

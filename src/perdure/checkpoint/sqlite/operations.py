@@ -35,7 +35,7 @@ _SCAN = 100
 """Rows read at once by a walk."""
 
 Ref = list[Any]
-"""Where a value is. Small ones are here: [type, bytes]. Others: [type, checksum, numbers of the pieces, their levels + 1]."""
+"""Where a value is. Small ones are here: [type, bytes]. Others: [type, checksum, numbers of the pieces, levels + 1]."""
 
 
 class Record(NamedTuple):
@@ -141,6 +141,26 @@ def _check_lease(lease: Lease, rows: Rows) -> bool:
 
 
 def _commit_one(one: Prepared) -> Op[bool]:
+    ns, last_piece, parent, stop = yield from _admit(one)
+    if ns is None:
+        return stop
+    batch: list[Statement] = [_adding(ns, one.parent_id, task) for task in one.tasks]
+    if one.checkpoint_id is not None:
+        batch += yield from _adding_checkpoint(ns, one, parent, last_piece)
+    replies = yield batch
+    for task, added in zip(one.tasks, replies, strict=False):
+        if not added:
+            yield from _merge(ns, one.parent_id, task)
+    return stop
+
+
+def _admit(one: Prepared) -> Op[tuple[int | None, int | None, bytes | None, bool]]:
+    """Check that a commit may be stored.
+
+    Returns:
+        The namespace's number (None: it is stored already), its last piece, the parent's record, and whether the
+        lease's holder shall stop.
+    """
     stop = False
     where = (one.thread_id, one.checkpoint_ns)
     asking: list[Statement] = [(SQL["guard"], (*where, one.parent_id, one.checkpoint_id))]
@@ -151,39 +171,34 @@ def _commit_one(one: Prepared) -> Op[bool]:
         stop = _check_lease(one.lease, lease_rows[0])
     ns, head, last_piece, parent, done = rows[0] if rows else _NOTHING
     if done and not one.replaces:
-        return stop  # a retry after a lost reply
+        return None, None, None, stop  # a retry after a lost reply
     if one.expected_head is not ANY_HEAD:
         records.check_head(one, head)
     if ns is None:
         [[(ns,)]] = yield [(SQL["add_namespace"], where)]
-    batch: list[Statement] = []
-    record: Record | None = None
-    if one.checkpoint_id is not None and one.header is not None:
-        versions, refs = _versions_and_refs(parent)
-        found = records.inherit(one, versions, refs)
-        if found.missing:
-            yield from _find_earlier(ns, one.checkpoint_id, found)
-        next_piece = ns * _PIECES if last_piece is None else last_piece + 1
-        for channel, change in found.stored.items():
-            if len(change.value) <= _INLINE:
-                found.refs[channel] = [change.kind, change.value]
-            else:
-                ref, frame = _chained(change, refs.get(channel), next_piece % _PIECES)
-                found.refs[channel] = ref
-                batch.append((SQL["add_piece"], (next_piece, frame)))
-                next_piece += 1
-        record = Record(one.versions, found.refs, *one.header)
-    for task in one.tasks:
-        batch.append(_adding(ns, one.parent_id, task))
-    if record is not None:
-        row = (ns, one.checkpoint_id, one.parent_id, one.run_id, seal_record(record))
-        batch.append((SQL["add_checkpoint"], row))
-    replies = yield batch
-    first = len(batch) - len(one.tasks) - (record is not None)
-    for task, reply in zip(one.tasks, replies[first:], strict=False):
-        if not reply:
-            yield from _merge(ns, one.parent_id, task)
-    return stop
+    return ns, last_piece, parent, stop
+
+
+def _adding_checkpoint(ns: int, one: Prepared, parent: bytes | None, last_piece: int | None) -> Op[list[Statement]]:
+    """Make the statements that store a checkpoint and its pieces."""
+    assert one.header is not None
+    assert one.checkpoint_id is not None
+    versions, old = _versions_and_refs(parent)
+    refs, stored, missing = records.inherit(one, versions, old)
+    if missing:
+        yield from _find_earlier(ns, one.checkpoint_id, refs, missing)
+    piece = ns * _PIECES if last_piece is None else last_piece + 1
+    statements: list[Statement] = []
+    for channel, change in stored.items():
+        if len(change.value) <= _INLINE:
+            refs[channel] = [change.kind, change.value]
+        else:
+            refs[channel], frame = _chained(change, old.get(channel), piece % _PIECES)
+            statements.append((SQL["add_piece"], (piece, frame)))
+            piece += 1
+    record = seal_record(Record(one.versions, refs, *one.header))
+    row = (ns, one.checkpoint_id, one.parent_id, one.run_id, record)
+    return [*statements, (SQL["add_checkpoint"], row)]
 
 
 def _chained(change: Change, old: Ref | None, number: int) -> tuple[Ref, bytes]:
@@ -205,18 +220,20 @@ def _versions_and_refs(frame: bytes | None) -> tuple[dict[str, Any] | None, dict
     return record.versions, record.refs
 
 
-def _find_earlier(ns: int, before: str, found: records.Inheritance[Ref]) -> Op[None]:
-    """Look in older checkpoints for the values that the parent lacks."""
-    while found.missing:
-        [rows] = yield [(SQL["older_records"], (ns, before, _SCAN))]
-        for before, frame in rows:  # noqa: B007 - the last one is where the next page begins
-            record = open_record(frame)
-            for channel, version in list(found.missing.items()):
-                if record.versions.get(channel) == version and channel in record.refs:
-                    found.refs[channel] = record.refs[channel]
-                    del found.missing[channel]
-        if len(rows) < _SCAN:
+def _find_earlier(ns: int, newer: str, refs: dict[str, Ref], missing: dict[str, Any]) -> Op[None]:
+    """Look in older checkpoints for the values that the parent lacks, and move them from `missing` to `refs`."""
+    rows: Rows = ()
+    while missing and (not rows or len(rows) == _SCAN):
+        [rows] = yield [(SQL["older_records"], (ns, newer, _SCAN))]
+        if not rows:
             return
+        for _, frame in rows:
+            record = open_record(frame)
+            for channel in [c for c, version in missing.items() if record.versions.get(c) == version]:
+                if channel in record.refs:
+                    refs[channel] = record.refs[channel]
+                    del missing[channel]
+        newer = rows[-1][0]
 
 
 def _adding(ns: int, checkpoint_id: str | None, task: TaskRecord) -> Statement:
@@ -272,9 +289,7 @@ def get(thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Op[Fou
     return (yield from _complete(ns, (thread_id, checkpoint_ns, checkpoint_id), parent_id, frame))
 
 
-def _complete(
-    ns: int, place: tuple[str, str, str], parent_id: str | None, frame: bytes
-) -> Op[Found]:
+def _complete(ns: int, place: tuple[str, str, str], parent_id: str | None, frame: bytes) -> Op[Found]:
     """Read the pieces and writes of a checkpoint whose row was read."""
     try:
         record = open_record(frame)
@@ -294,9 +309,7 @@ class Cursor(NamedTuple):
     ns: int
 
 
-def page(
-    scope: Scope, cursor: Cursor, accept: Any, limit: int
-) -> Op[tuple[list[Found], Cursor | None]]:
+def page(scope: Scope, cursor: Cursor, accept: Any, limit: int) -> Op[tuple[list[Found], Cursor | None]]:
     """Read the next checkpoints of a walk that `accept` (of the record) takes.
 
     Returns:
@@ -400,8 +413,7 @@ def copy_thread(source_id: str, target_id: str) -> Op[None]:
         ]
         [found] = yield [(SQL["records_of_namespace"], (source,))]
         yield [
-            (SQL["add_checkpoint"], (target, *row[:3], _shifted(row[3], shift) if shift else row[3]))
-            for row in found
+            (SQL["add_checkpoint"], (target, *row[:3], _shifted(row[3], shift) if shift else row[3])) for row in found
         ]
 
 
