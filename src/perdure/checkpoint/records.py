@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from perdure.checkpoint.address import make_config
@@ -90,6 +91,19 @@ class Known(NamedTuple):
 
 _NOTHING_KNOWN = Known({}, {})
 
+_LARGE = 8 * 1024 * 1024
+
+
+@cache
+def _teach_malloc() -> None:
+    """Free one large block that was never touched.
+
+    glibc takes blocks over a threshold from the system and gives them back at once, so that each encoding of a growing
+    value would begin with page faults on fresh memory: more time than the encoding itself. The threshold follows the
+    largest such block that was freed (mallopt(3), M_MMAP_THRESHOLD). Elsewhere this does nothing.
+    """
+    bytes(_LARGE)
+
 
 class Lineage:
     """Checkpoints that were prepared or read lately: which values a child may leave out, what its own are changes of.
@@ -101,6 +115,7 @@ class Lineage:
     _MOST_BYTES = 32 * 1024 * 1024
 
     def __init__(self) -> None:
+        _teach_malloc()
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str, str], Known] = {}
         self._bytes = 0

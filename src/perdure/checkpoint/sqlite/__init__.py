@@ -29,7 +29,8 @@ from perdure.checkpoint.base import (
 from perdure.checkpoint.operation import Op
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.serde.base import SerializerProtocol
-from perdure.checkpoint.sqlite import leases, operations, schema
+from perdure.checkpoint.sqlite import leases as leasing
+from perdure.checkpoint.sqlite import operations, schema
 from perdure.checkpoint.sqlite.connection import ApswConnection, Connection, adapt, connect
 from perdure.checkpoint.sqlite.driver import Driver
 from perdure.errors import InvalidConfigError
@@ -367,30 +368,30 @@ class SqliteSaver(BaseCheckpointSaver[V]):
     # -- leases: soft, for a lease that a power failure takes had no living holder any more
 
     def acquire(self, thread_id: str, holder: str, ttl: float) -> Lease | None:
-        return self._run(partial(leases.acquire, thread_id, holder, ttl), writes=True, soft=True)  # type: ignore[no-any-return]
+        return self._run(partial(leasing.acquire, thread_id, holder, ttl), writes=True, soft=True)  # type: ignore[no-any-return]
 
     async def aacquire(self, thread_id: str, holder: str, ttl: float) -> Lease | None:
-        taking = partial(leases.acquire, thread_id, holder, ttl)
+        taking = partial(leasing.acquire, thread_id, holder, ttl)
         return await self._arun(taking, writes=True, soft=True)  # type: ignore[no-any-return]
 
-    def renew(self, leases_held: Sequence[Lease], ttl: float) -> Sequence[LeaseState]:
-        return self._run(partial(leases.renew, leases_held, ttl), writes=True, soft=True)  # type: ignore[no-any-return]
+    def renew(self, leases: Sequence[Lease], ttl: float) -> Sequence[LeaseState]:
+        return self._run(partial(leasing.renew, leases, ttl), writes=True, soft=True)  # type: ignore[no-any-return]
 
-    async def arenew(self, leases_held: Sequence[Lease], ttl: float) -> Sequence[LeaseState]:
-        return await self._arun(partial(leases.renew, leases_held, ttl), writes=True, soft=True)  # type: ignore[no-any-return]
+    async def arenew(self, leases: Sequence[Lease], ttl: float) -> Sequence[LeaseState]:
+        return await self._arun(partial(leasing.renew, leases, ttl), writes=True, soft=True)  # type: ignore[no-any-return]
 
     def release(self, lease: Lease) -> None:
         # An abandoned stream is released by a finalizer, which may run in the middle of a commit.
-        self._run(partial(leases.release, lease), writes=True, soft=True, later=True)
+        self._run(partial(leasing.release, lease), writes=True, soft=True, later=True)
 
     async def arelease(self, lease: Lease) -> None:
-        await self._arun(partial(leases.release, lease), writes=True, soft=True)
+        await self._arun(partial(leasing.release, lease), writes=True, soft=True)
 
     def request_stop(self, thread_id: str) -> None:
-        self._run(partial(leases.request_stop, thread_id), writes=True, soft=True)
+        self._run(partial(leasing.request_stop, thread_id), writes=True, soft=True)
 
     async def arequest_stop(self, thread_id: str) -> None:
-        await self._arun(partial(leases.request_stop, thread_id), writes=True, soft=True)
+        await self._arun(partial(leasing.request_stop, thread_id), writes=True, soft=True)
 
 
 class _Walk:

@@ -285,8 +285,8 @@ def get(thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Op[Fou
         [rows] = yield [(SQL["one_checkpoint"], (thread_id, checkpoint_ns, checkpoint_id))]
     if not rows:
         return None
-    ns, checkpoint_id, parent_id, frame = rows[0]
-    return (yield from _complete(ns, (thread_id, checkpoint_ns, checkpoint_id), parent_id, frame))
+    ns, found_id, parent_id, frame = rows[0]
+    return (yield from _complete(ns, (thread_id, checkpoint_ns, found_id), parent_id, frame))
 
 
 def _complete(ns: int, place: tuple[str, str, str], parent_id: str | None, frame: bytes) -> Op[Found]:

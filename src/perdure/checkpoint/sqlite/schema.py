@@ -25,10 +25,9 @@ def migrations() -> list[Migration]:
 
 
 def prepare_file(connection: Connection, timeout: float) -> None:
-    """Switch the database to WAL; an empty one also to larger pages, for values are long."""
-    if persistently(connection, "PRAGMA page_count", timeout)[0][0] == 0:
-        connection.execute("PRAGMA page_size = 8192")
+    """Switch the database to WAL, whose log may grow to 8 MB before it is folded in."""
     persistently(connection, "PRAGMA journal_mode = WAL", timeout)
+    connection.execute("PRAGMA wal_autocheckpoint = 2000")
 
 
 def migrate(connection: Connection, timeout: float) -> None:
