@@ -52,8 +52,10 @@ def diff(old: bytes, new: bytes) -> Script:
 def _common_prefix(old: bytes, i: int, new: bytes, j: int) -> int:
     """Return how many bytes from `old[i:]` and `new[j:]` on are equal."""
     most = min(len(old) - i, len(new) - j)
+    # Slices of bytes compare fastest (memcmp); views of them are twenty times slower. What grows at its end is common.
+    if old[i : i + most] == new[j : j + most]:
+        return most
     low, size = 0, 64
-    # Slices of bytes compare fastest (memcmp); views of them are twenty times slower.
     while low < most and old[i + low : i + low + size] == new[j + low : j + low + size]:
         low = low + size
         size = min(size * 8, _BLOCK)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from perdure.checkpoint.conformance.case import (
@@ -22,6 +23,7 @@ CASES: list[Case] = []
 case = collector(CASES)
 extended = collector(CASES, "commit")
 
+_LONG = os.urandom(2_000).hex()
 _BIG = "b" * 500  # longer than what a store may keep beside the checkpoint
 
 
@@ -87,6 +89,37 @@ async def copy_thread_adds_to_what_is_there(saver: Any) -> None:
     expect(await ids(saver, place("copy")), [id_of(theirs), id_of(mine)], "checkpoints")
     expect(await values(saver, mine), {"x": "mine" * 50}, "what was there")
     expect(await values(saver, place("copy")), {"x": "theirs" * 50}, "what came")
+
+
+@case
+async def long_metadata_and_writes_are_copied_and_deleted(saver: Any) -> None:
+    config = place()
+    for step in range(3):
+        config = await put(saver, {"x": step}, config=config, versions={"x": step}, about=str(step) + _LONG)
+        await saver.put_writes(config, [("x", _LONG)], "task")
+    await put(saver, {"mine": _LONG}, config=place("copy"), about=_LONG)
+    await saver.copy_thread("t", "copy")
+    for item in (await saver.list(place("copy")))[1:]:
+        source = await saver.get_tuple(place("t", "", id_of(item.config)))
+        expect((item.metadata, item.pending_writes), (source.metadata, source.pending_writes), "copied")
+    expect(len(await saver.list(place("t"), filter={"about": "1" + _LONG})), 1, "found by a filter")
+    await saver.delete_thread("t")
+    found = await saver.get_tuple(place("copy", "", id_of(config)))
+    expect((found.metadata["about"], found.pending_writes), ("2" + _LONG, [("task", "x", _LONG)]), "the copy")
+
+
+@extended
+async def prune_keeps_long_metadata_and_writes(saver: Any) -> None:
+    first = await put(saver, {"x": 1}, versions={"x": 1}, about="1" + _LONG)
+    second = await put(saver, {"x": 2}, config=first, versions={"x": 2}, about="2" + _LONG)
+    await saver.put_writes(second, [("x", _LONG)], "task")
+    await saver.put_writes(second, [("x", 1), ("y", _LONG)], "task")
+    await saver.prune(["t"])
+    found = await saver.get_tuple(place())
+    expect(found.metadata["about"], "2" + _LONG, "metadata")
+    expect(found.pending_writes, [("task", "x", _LONG), ("task", "y", _LONG)], "writes")
+    third = await put(saver, {"x": 3}, config=second, versions={"x": 3})
+    expect(await values(saver, third), {"x": 3}, "the next checkpoint")
 
 
 @extended

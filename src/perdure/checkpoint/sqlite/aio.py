@@ -24,7 +24,7 @@ class AsyncSqliteSaver(SqliteSaver[V]):
         *,
         serde: SerializerProtocol | None = None,
         synchronous: Synchronous = "FULL",
-        timeout: float = 30.0,  # noqa: ASYNC109 - for SQLite's own waiting
+        timeout: float = 30.0,
     ) -> AsyncIterator[Self]:
         """Open a database for the length of an `async with` block; see `SqliteSaver.from_conn_string`."""
         saver = cls.open(conn_string, serde=serde, synchronous=synchronous, timeout=timeout)

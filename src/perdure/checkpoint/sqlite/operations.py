@@ -29,6 +29,10 @@ _PIECES = 1 << 32
 _FAR = 4
 """Length of a reference to pieces."""
 
+_ROW = 700
+"""Longest frame that lies in a row; longer ones are pieces, so that rows stay within one page of their tree (a quarter
+of 4 KB)."""
+
 _NOTHING = (None,) * 5
 
 _SCAN = 100
@@ -62,6 +66,49 @@ def open_record(frame: bytes) -> Record:
     if kind != "record":
         raise CorruptCheckpointError(f"a checkpoint's row holds a {kind!r}")
     return Record(*unpackb(content))
+
+
+class _Shelf:
+    """Takes new pieces of a namespace, and numbers them."""
+
+    def __init__(self, ns: int, last_piece: int | None) -> None:
+        self._next = ns * _PIECES if last_piece is None else last_piece + 1
+        self.statements: list[Statement] = []
+
+    def add(self, frame: bytes) -> int:
+        """Take a piece; return its number."""
+        piece = self._next
+        self.statements.append((SQL["add_piece"], (piece, frame)))
+        self._next += 1
+        return piece % _PIECES
+
+    def short(self, frame: bytes) -> bytes:
+        """Return what is to lie in a row: the frame, or one that names the piece that it has become."""
+        return frame if len(frame) <= _ROW else seal(_ELSEWHERE, packb(self.add(frame)))
+
+
+_ELSEWHERE = "piece"
+_ELSEWHERE_HEAD = bytes([len(_ELSEWHERE)]) + _ELSEWHERE.encode()
+
+
+def _number_in(frame: bytes) -> int | None:
+    """Return the number of the piece that a row's frame names; None if the content is here."""
+    if not frame.startswith(_ELSEWHERE_HEAD, 8):
+        return None
+    number: int = unpackb(unseal(frame)[1])
+    return number
+
+
+def _fetch(ns: int, frame: bytes) -> Op[bytes]:
+    """Return a row's frame, or the piece that it names."""
+    number = _number_in(frame)
+    if number is None:
+        return frame
+    [rows] = yield [(SQL["piece"], (ns * _PIECES + number,))]
+    if not rows:
+        raise CorruptCheckpointError("a piece is not in the database")
+    found: bytes = rows[0][0]
+    return found
 
 
 def _seal_task(task: TaskRecord) -> bytes:
@@ -144,10 +191,11 @@ def _commit_one(one: Prepared) -> Op[bool]:
     ns, last_piece, parent, stop = yield from _admit(one)
     if ns is None:
         return stop
-    batch: list[Statement] = [_adding(ns, one.parent_id, task) for task in one.tasks]
+    shelf = _Shelf(ns, last_piece)
+    rows = [_adding(ns, one.parent_id, task, shelf) for task in one.tasks]
     if one.checkpoint_id is not None:
-        batch += yield from _adding_checkpoint(ns, one, parent, last_piece)
-    replies = yield batch
+        rows.append((yield from _adding_checkpoint(ns, one, parent, shelf)))
+    replies = yield [*rows, *shelf.statements]
     for task, added in zip(one.tasks, replies, strict=False):
         if not added:
             yield from _merge(ns, one.parent_id, task)
@@ -179,45 +227,35 @@ def _admit(one: Prepared) -> Op[tuple[int | None, int | None, bytes | None, bool
     return ns, last_piece, parent, stop
 
 
-def _adding_checkpoint(ns: int, one: Prepared, parent: bytes | None, last_piece: int | None) -> Op[list[Statement]]:
-    """Make the statements that store a checkpoint and its pieces."""
+def _adding_checkpoint(ns: int, one: Prepared, parent: bytes | None, shelf: _Shelf) -> Op[Statement]:
+    """Make the statement that stores a checkpoint; its pieces go to the shelf."""
     assert one.header is not None
     assert one.checkpoint_id is not None
-    versions, old = _versions_and_refs(parent)
+    versions: dict[str, Any] | None = None
+    old: dict[str, Ref] = {}
+    if parent is not None:
+        versions, old, *_ = open_record((yield from _fetch(ns, parent)))
     refs, stored, missing = records.inherit(one, versions, old)
     if missing:
         yield from _find_earlier(ns, one.checkpoint_id, refs, missing)
-    piece = ns * _PIECES if last_piece is None else last_piece + 1
-    statements: list[Statement] = []
     for channel, change in stored.items():
         if len(change.value) <= _INLINE:
             refs[channel] = [change.kind, change.value]
         else:
-            refs[channel], frame = _chained(change, old.get(channel), piece % _PIECES)
-            statements.append((SQL["add_piece"], (piece, frame)))
-            piece += 1
-    record = seal_record(Record(one.versions, refs, *one.header))
-    row = (ns, one.checkpoint_id, one.parent_id, one.run_id, record)
-    return [*statements, (SQL["add_checkpoint"], row)]
+            refs[channel] = _chained(change, old.get(channel), shelf)
+    record = shelf.short(seal_record(Record(one.versions, refs, *one.header)))
+    return SQL["add_checkpoint"], (ns, one.checkpoint_id, one.parent_id, one.run_id, record)
 
 
-def _chained(change: Change, old: Ref | None, number: int) -> tuple[Ref, bytes]:
-    """Put a new piece behind a chain; return the chain and the piece's frame."""
+def _chained(change: Change, old: Ref | None, shelf: _Shelf) -> Ref:
+    """Put a new piece behind a chain."""
     if change.link.level == WHOLE:
-        frame = seal(change.kind, change.value)
-        return [change.kind, change.digest, [number], b"\x00"], frame
+        return [change.kind, change.digest, [shelf.add(seal(change.kind, change.value))], b"\x00"]
     if old is None or len(old) != _FAR or not change.fits(old[1], old[3]):
-        return _chained(change.made_whole(), None, number)
-    numbers = [*old[2][: change.keep], number]
+        return _chained(change.made_whole(), None, shelf)
+    number = shelf.add(seal("script", deltas.pack(change.link.script)))
     levels = old[3][: change.keep] + bytes([change.link.level + 1])
-    return [change.kind, change.digest, numbers, levels], seal("script", deltas.pack(change.link.script))
-
-
-def _versions_and_refs(frame: bytes | None) -> tuple[dict[str, Any] | None, dict[str, Ref]]:
-    if frame is None:
-        return None, {}
-    record = open_record(frame)
-    return record.versions, record.refs
+    return [change.kind, change.digest, [*old[2][: change.keep], number], levels]
 
 
 def _find_earlier(ns: int, newer: str, refs: dict[str, Ref], missing: dict[str, Any]) -> Op[None]:
@@ -228,7 +266,7 @@ def _find_earlier(ns: int, newer: str, refs: dict[str, Ref], missing: dict[str, 
         if not rows:
             return
         for _, frame in rows:
-            record = open_record(frame)
+            record = open_record((yield from _fetch(ns, frame)))
             for channel in [c for c, version in missing.items() if record.versions.get(c) == version]:
                 if channel in record.refs:
                     refs[channel] = record.refs[channel]
@@ -236,8 +274,8 @@ def _find_earlier(ns: int, newer: str, refs: dict[str, Ref], missing: dict[str, 
         newer = rows[-1][0]
 
 
-def _adding(ns: int, checkpoint_id: str | None, task: TaskRecord) -> Statement:
-    row = (ns, checkpoint_id, task.task_id, task.task_path, _seal_task(task))
+def _adding(ns: int, checkpoint_id: str | None, task: TaskRecord, shelf: _Shelf) -> Statement:
+    row = (ns, checkpoint_id, task.task_id, task.task_path, shelf.short(_seal_task(task)))
     return SQL["add_writes"], row
 
 
@@ -245,17 +283,25 @@ def _merge(ns: int, checkpoint_id: str | None, task: TaskRecord) -> Op[None]:
     """Add writes to those that the task has."""
     key = (ns, checkpoint_id, task.task_id)
     [[(frame,)]] = yield [(SQL["find_writes"], key)]
-    old = _open_task(task.task_id, task.task_path, frame)
+    old = _open_task(task.task_id, task.task_path, (yield from _fetch(ns, frame)))
     merged = task._replace(writes=records.merge_writes(old.writes, task.writes))
     if merged.writes != old.writes:
-        yield [(SQL["change_writes"], (_seal_task(merged), *key))]
+        shelf = yield from _shelf(ns)
+        change = (SQL["change_writes"], (shelf.short(_seal_task(merged)), *key))
+        yield [change, *shelf.statements]
+
+
+def _shelf(ns: int) -> Op[_Shelf]:
+    [[(last,)]] = yield [(SQL["last_piece_of_namespace"], (ns,))]
+    return _Shelf(ns, last)
 
 
 def put_writes(thread_id: str, checkpoint_ns: str, checkpoint_id: str, task: TaskRecord) -> Op[None]:
     """Store a task's writes."""
     ns = yield from _namespace(thread_id, checkpoint_ns)
-    [reply] = yield [_adding(ns, checkpoint_id, task)]
-    if not reply:
+    shelf = yield from _shelf(ns)
+    added, *_ = yield [_adding(ns, checkpoint_id, task, shelf), *shelf.statements]
+    if not added:
         yield from _merge(ns, checkpoint_id, task)
 
 
@@ -292,14 +338,17 @@ def get(thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Op[Fou
 def _complete(ns: int, place: tuple[str, str, str], parent_id: str | None, frame: bytes) -> Op[Found]:
     """Read the pieces and writes of a checkpoint whose row was read."""
     try:
-        record = open_record(frame)
+        record = open_record((yield from _fetch(ns, frame)))
     except CorruptCheckpointError as e:
         raise records.located(e, place, "(its record)") from e
     numbers = [n for ref in record.refs.values() if len(ref) == _FAR for n in ref[2]]
     batch: list[Statement] = [(SQL["writes_of_checkpoint"], (ns, place[2]))]
     batch += [(SQL["piece"], (ns * _PIECES + n,)) for n in numbers]
     tasks, *pieces = yield batch
-    return Found(place, parent_id, record, dict(zip(numbers, pieces, strict=True)), tasks)
+    near = []
+    for task_id, path, data in tasks:
+        near.append((task_id, path, (yield from _fetch(ns, data))))
+    return Found(place, parent_id, record, dict(zip(numbers, pieces, strict=True)), near)
 
 
 class Cursor(NamedTuple):
@@ -324,7 +373,7 @@ def page(scope: Scope, cursor: Cursor, accept: Any, limit: int) -> Op[tuple[list
     found: list[Found] = []
     for ns, thread_id, checkpoint_ns, checkpoint_id, parent_id, frame in rows:
         cursor = Cursor(checkpoint_id, ns)
-        if accept is None or accept(open_record(frame)):
+        if accept is None or accept(open_record((yield from _fetch(ns, frame)))):
             place = (thread_id, checkpoint_ns, checkpoint_id)
             found.append((yield from _complete(ns, place, parent_id, frame)))
             if len(found) == limit:
@@ -385,19 +434,16 @@ def prune(thread_ids: Sequence[str]) -> Op[None]:
 
 
 def _sweep(ns: int) -> Op[None]:
-    """Delete the pieces of a namespace that no checkpoint refers to, and an empty namespace."""
-    kept, held = yield [(SQL["records_of_namespace"], (ns,)), (SQL["pieces_of_namespace"], (ns,))]
+    """Delete the pieces of a namespace that nothing refers to, and an empty namespace."""
+    kept, writes, held = yield [(SQL[f"{name}_of_namespace"], (ns,)) for name in ("records", "writes", "pieces")]
     if not kept:
         yield from _delete_namespace(ns)
         return
-    used = {
-        ns * _PIECES + number
-        for row in kept
-        for ref in open_record(row[3]).refs.values()
-        if len(ref) == _FAR
-        for number in ref[2]
-    }
-    yield [(SQL["delete_piece"], (piece,)) for (piece,) in held if piece not in used]
+    used = {number for row in (*kept, *writes) if (number := _number_in(row[3])) is not None}
+    for row in kept:
+        record = open_record((yield from _fetch(ns, row[3])))
+        used.update(number for ref in record.refs.values() if len(ref) == _FAR for number in ref[2])
+    yield [(SQL["delete_piece"], (piece,)) for (piece,) in held if piece % _PIECES not in used]
 
 
 def copy_thread(source_id: str, target_id: str) -> Op[None]:
@@ -405,19 +451,33 @@ def copy_thread(source_id: str, target_id: str) -> Op[None]:
     [rows] = yield [(SQL["namespaces_of_thread"], (source_id,))]
     for source, checkpoint_ns in rows:
         target = yield from _namespace(target_id, checkpoint_ns)
-        [[(last,)]] = yield [(SQL["last_piece_of_namespace"], (target,))]
-        shift = 0 if last is None else last % _PIECES + 1
-        yield [
-            (SQL["copy_pieces"], (source, target, shift)),
-            (SQL["copy_writes"], (source, target)),
-        ]
-        [found] = yield [(SQL["records_of_namespace"], (source,))]
-        yield [
-            (SQL["add_checkpoint"], (target, *row[:3], _shifted(row[3], shift) if shift else row[3])) for row in found
-        ]
+        yield from _copy_namespace(source, target)
+
+
+def _copy_namespace(source: int, target: int) -> Op[None]:
+    """Copy pieces behind those of the target, then the rows, with the pieces' new numbers."""
+    [[(last,)]] = yield [(SQL["last_piece_of_namespace"], (target,))]
+    shift = 0 if last is None else last % _PIECES + 1
+    _, rows, writes = yield [
+        (SQL["copy_pieces"], (source, target, shift)),
+        (SQL["records_of_namespace"], (source,)),
+        (SQL["writes_of_namespace"], (source,)),
+    ]
+    shelf = yield from _shelf(target)
+    for *row, frame in rows:
+        moved = frame
+        if shift:
+            moved = shelf.short(_shifted((yield from _fetch(source, frame)), shift))
+        yield [(SQL["add_checkpoint"], (target, *row, moved))]
+    for *row, frame in writes:
+        number = _number_in(frame)
+        moved = frame if number is None else seal(_ELSEWHERE, packb(number + shift))
+        yield [(SQL["add_writes"], (target, *row, moved))]
+    yield shelf.statements
 
 
 def _shifted(frame: bytes, shift: int) -> bytes:
+    """Change the numbers of the pieces in a record."""
     record = open_record(frame)
     for ref in record.refs.values():
         if len(ref) == _FAR:

@@ -135,10 +135,8 @@ INSERT INTO perdure_pieces (piece, data)
 SELECT (?2 << 32) + (piece & 4294967295) + ?3, data
 FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295;
 
--- name: copy_writes
-INSERT INTO perdure_writes (ns, checkpoint_id, task_id, task_path, data)
-SELECT ?2, checkpoint_id, task_id, task_path, data FROM perdure_writes WHERE ns = ?1
-ON CONFLICT DO NOTHING;
+-- name: writes_of_namespace
+SELECT checkpoint_id, task_id, task_path, data FROM perdure_writes WHERE ns = ?;
 
 -- name: lease
 SELECT holder, generation, expires_at, stop FROM perdure_leases WHERE thread_id = ?;
