@@ -1,277 +1,274 @@
-"""Differences of byte strings as edit scripts: found, applied, composed.
+"""What changed between two byte strings, as scripts: made, applied, composed. Pure, no I/O.
 
-A script is a list of hunks, (keep, delete, insert): copy so many bytes of the old string, skip so many, put these in.
-What is left of the old string follows. Scripts compose: two in a row become one that does the same at once.
+A script turns an old text into a new one, walking over the old one from left to right:
+
+1. It is a list of hunks `keep, delete, insert`: keep so many bytes, leave out so many, insert so many of the
+   script's literal bytes. What follows the last hunk is kept.
+2. Scripts never move or repeat old bytes. So the result of any chain is at most as long as what is stored of it,
+   and scripts compose into a script with no more literal bytes and no more hunks than its parts have together.
+3. Finding a script is a guess at where the texts agree: whatever the guess, the script is right, and it costs at most
+   the whole new text. Texts are compared, never identities: a value that was changed in place is seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import reduce
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 from ormsgpack import packb, unpackb
 
 from perdure.errors import CorruptCheckpointError
 
-Hunk = tuple[int, int, bytes]
-Script = list[Hunk]
-
-_MOST_HUNKS = 24
-_BLOCK = 65536
-_ANCHOR = 24
-_OFFSETS = (0, 1, 4, 16, 64, 256, 1024, 4096, 16384)
 _HUNK_WEIGHT = 16
-"""What a hunk costs beside its bytes."""
+_LONGEST_SLICE = 64 * 1024  # longer ones would be mapped and unmapped by malloc at every comparison
+_MOST_HUNKS = 24
+_ANCHOR = 24
+_LEAST_MATCH = 40
+_OFFSETS = (1, 4, 16, 64, 256, 1024, 4096, 16384)
+
+
+class Script(NamedTuple):
+    """How to make a new text of an old one.
+
+    Attributes:
+        size: The length of the old text.
+        hunks: Flat triples of `keep, delete, insert`.
+        literal: All inserted bytes, in order.
+    """
+
+    size: int
+    hunks: Sequence[int]
+    literal: bytes
+
+    def weight(self) -> int:
+        """Return about what the script costs to store and to apply, in bytes."""
+        return len(self.literal) + _HUNK_WEIGHT * len(self.hunks) // 3
+
+    def result_size(self) -> int:
+        """Return the length of the new text."""
+        return self.size - sum(self.hunks[1::3]) + len(self.literal)
+
+
+def pack(script: Script, level: int) -> bytes:
+    """Encode a script, together with its level in a chain."""
+    return packb([level, script.size, script.hunks, script.literal])
+
+
+def unpack(data: bytes) -> tuple[Script, int]:
+    """Decode and check a script; return it and its level.
+
+    Raises:
+        CorruptCheckpointError: It isn't one, or reaches beyond what it has.
+    """
+    try:
+        level, size, hunks, literal = unpackb(data)
+    except (ValueError, TypeError) as e:
+        raise CorruptCheckpointError("a stored delta is not a script") from e
+    if not (_are_counts([level, size]) and isinstance(hunks, list) and isinstance(literal, bytes)):
+        raise CorruptCheckpointError("a stored delta is not a script")
+    if not _are_counts(hunks) or len(hunks) % 3:
+        raise CorruptCheckpointError("a stored delta has hunks that are not triples of counts")
+    if sum(hunks[0::3]) + sum(hunks[1::3]) > size or sum(hunks[2::3]) != len(literal):
+        raise CorruptCheckpointError("a stored delta reaches beyond its texts")
+    return Script(size, hunks, literal), level
+
+
+def _are_counts(numbers: list[Any]) -> bool:
+    return all(type(n) is int for n in numbers) and (not numbers or min(numbers) >= 0)
+
+
+# -- applying and composing: a text is a rope of (source, start, stop), copied once at the end
+
+_Rope = list[tuple[Any, int, int]]
+
+
+def apply(old: bytes, *scripts: Script) -> bytes:
+    """Apply scripts one after the other.
+
+    Raises:
+        CorruptCheckpointError: One was made for a text of another length.
+    """
+    if not scripts:
+        return old
+    rope = _spliced([(old, 0, len(old))], len(old), scripts)
+    return b"".join([source[start:stop] for source, start, stop in rope])
+
+
+def compose(first: Script, *others: Script) -> Script:
+    """Make one script that does what several do one after the other.
+
+    Raises:
+        CorruptCheckpointError: They don't follow each other.
+    """
+    # The old text stands for itself: only ranges of it are needed.
+    rope = _spliced([(None, 0, first.size)], first.size, (first, *others))
+    return _as_script(rope, first.size)
+
+
+def _spliced(rope: _Rope, size: int, scripts: Iterable[Script]) -> _Rope:
+    for script in scripts:
+        if script.size != size:
+            msg = f"a delta was made for {script.size} bytes, there are {size}"
+            raise CorruptCheckpointError(msg)
+        rope = _splice(rope, script)
+        size = script.result_size()
+    return rope
+
+
+def _splice(rope: _Rope, script: Script) -> _Rope:
+    ends = list(accumulate([stop - start for _, start, stop in rope]))
+    literal = script.literal
+    out: _Rope = []
+    at = used = 0
+    hunks = iter(script.hunks)
+    for keep, delete, insert in zip(hunks, hunks, hunks, strict=True):
+        if keep:
+            _copy(rope, ends, at, at + keep, out)
+        at += keep + delete
+        if insert:
+            out.append((literal, used, used + insert))
+            used += insert
+    if at < script.size:
+        _copy(rope, ends, at, script.size, out)
+    return out
+
+
+def _copy(rope: _Rope, ends: list[int], start: int, stop: int, out: _Rope) -> None:
+    """Append a range of a rope's text to another rope."""
+    first = bisect_right(ends, start)
+    last = bisect_left(ends, stop)
+    source, _, end = rope[first]
+    begin = end - (ends[first] - start)
+    if first == last:
+        out.append((source, begin, begin + stop - start))
+        return
+    out.append((source, begin, end))
+    out += rope[first + 1 : last]
+    source, _, end = rope[last]
+    out.append((source, rope[last][1], end - (ends[last] - stop)))
+
+
+def _as_script(rope: _Rope, size: int) -> Script:
+    hunks: list[int] = []
+    parts: list[bytes] = []
+    at = keep = delete = insert = 0
+    for source, start, stop in rope:
+        if source is not None:
+            parts.append(source[start:stop])
+            insert += stop - start
+            continue
+        delete += start - at
+        if delete or insert:
+            hunks += keep, delete, insert
+            keep = delete = insert = 0
+        keep += stop - start
+        at = stop
+    if insert or at < size:
+        hunks += keep, delete + size - at, insert
+    return Script(size, hunks, b"".join(parts))
+
+
+# -- finding
 
 
 def diff(old: bytes, new: bytes) -> Script:
-    """Find a script that makes `new` from `old`: a short one if they are alike, in about linear time.
-
-    Not always the shortest: the strings are resynchronised at few anchors only.
-    """
-    script: Script = []
-    i = j = 0
-    while True:
-        keep = _common_prefix(old, i, new, j)
-        i += keep
-        j += keep
-        if i == len(old) or j == len(new):
-            break
-        found = _resync(old, i, new, j) if len(script) < _MOST_HUNKS else None
+    """Find a script from one text to another; without hunks if they are equal."""
+    shorter = min(len(old), len(new))
+    i = j = keep = _common_prefix(old, new, 0, 0, shorter)
+    if keep == len(old) == len(new):
+        return Script(len(old), [], b"")
+    tail = _common_suffix(old, new, shorter - keep)
+    old_end, new_end = len(old) - tail, len(new) - tail
+    hunks: list[int] = []
+    parts: list[bytes] = []
+    while i < old_end and j < new_end and len(hunks) < 3 * _MOST_HUNKS:
+        found = _resync(old, new, i, j, old_end, new_end)
         if found is None:
             break
-        script.append((keep, found[0], new[j : j + found[1]]))
-        i += found[0]
-        j += found[1]
-    if i < len(old) or j < len(new):
-        tail = _common_suffix(old, i, new, j)
-        script.append((keep, len(old) - i - tail, new[j : len(new) - tail]))
-    return script
+        next_i, next_j, length = found
+        hunks += keep, next_i - i, next_j - j
+        parts.append(new[j:next_j])
+        i, j, keep = next_i + length, next_j + length, length
+    if i < old_end or j < new_end:
+        hunks += keep, old_end - i, new_end - j
+        parts.append(new[j:new_end])
+    return Script(len(old), hunks, b"".join(parts))
 
 
-def _common_prefix(old: bytes, i: int, new: bytes, j: int) -> int:
-    """Return how many bytes from `old[i:]` and `new[j:]` on are equal."""
-    most = min(len(old) - i, len(new) - j)
-    # Slices of bytes compare fastest (memcmp); views of them are twenty times slower. What grows at its end is common.
-    if old[i : i + most] == new[j : j + most]:
-        return most
-    low, size = 0, 64
-    while low < most and old[i + low : i + low + size] == new[j + low : j + low + size]:
-        low = low + size
-        size = min(size * 8, _BLOCK)
-    if low >= most:
-        return most
-    high = min(low + size, most)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if old[i + low : i + middle] == new[j + low : j + middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+def _resync(old: bytes, new: bytes, i: int, j: int, old_end: int, new_end: int) -> tuple[int, int, int] | None:
+    """Find where two texts agree again: positions in both, and for how long.
 
-
-def _common_suffix(old: bytes, i: int, new: bytes, j: int) -> int:
-    """Return how many bytes at the ends of `old[i:]` and `new[j:]` are equal."""
-    low, high = 0, min(len(old) - i, len(new) - j)
-    while low < high:
-        middle = (low + high + 1) // 2
-        ends = len(old) - low, len(new) - low
-        if old[len(old) - middle : ends[0]] == new[len(new) - middle : ends[1]]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _resync(old: bytes, i: int, new: bytes, j: int) -> tuple[int, int] | None:
-    """Find where the strings agree again: how far on in each."""
+    Anchors are taken ever farther away, and looked for the wider the farther they are: near agreement is found first,
+    and the work stays in proportion.
+    """
     for offset in _OFFSETS:
-        window = 64 * offset + 1024
-        best: tuple[int, int] | None = None
-        anchor = new[j + offset : j + offset + _ANCHOR]
-        if len(anchor) == _ANCHOR and (at := old.find(anchor, i, i + window)) >= 0:
-            best = (at - i, offset)
-        anchor = old[i + offset : i + offset + _ANCHOR]
-        at = new.find(anchor, j, j + window) if len(anchor) == _ANCHOR else -1
-        if at >= 0 and (best is None or at - j + offset < sum(best)):
-            best = (offset, at - j)
-        if best is not None:
-            return _stretched(old, i, new, j, best)
+        reach = 64 * offset + 1024
+        at = i + offset
+        if at + _ANCHOR <= old_end:
+            found = new.find(old[at : at + _ANCHOR], j, min(new_end, j + reach))
+            if found >= 0 and (match := _grown(old, new, at, found, (i, j, old_end, new_end))):
+                return match
+        at = j + offset
+        if at + _ANCHOR <= new_end:
+            found = old.find(new[at : at + _ANCHOR], i, min(old_end, i + reach))
+            if found >= 0 and (match := _grown(old, new, found, at, (i, j, old_end, new_end))):
+                return match
     return None
 
 
-def _stretched(old: bytes, i: int, new: bytes, j: int, found: tuple[int, int]) -> tuple[int, int]:
-    """Let the part that agrees begin as early as it does."""
-    skip, put = found
-    while skip and put and old[i + skip - 1] == new[j + put - 1]:
-        skip -= 1
-        put -= 1
-    return skip, put
+def _grown(old: bytes, new: bytes, at: int, to: int, bounds: tuple[int, int, int, int]) -> tuple[int, int, int] | None:
+    """Extend a match to both sides; None if it stays too short to be worth a hunk."""
+    i, j, old_end, new_end = bounds
+    length = _common_prefix(old, new, at, to, min(old_end - at, new_end - to))
+    while at > i and to > j and old[at - 1] == new[to - 1]:
+        at, to, length = at - 1, to - 1, length + 1
+    return (at, to, length) if length >= _LEAST_MATCH else None
 
 
-def apply(old: bytes, script: Script) -> bytes:
-    """Run a script.
-
-    Raises:
-        CorruptCheckpointError: It was made for a longer string.
-    """
-    parts: list[bytes] = []
-    at = 0
-    for keep, delete, insert in script:
-        parts.append(old[at : at + keep])
-        parts.append(insert)
-        at += keep + delete
-    if at > len(old):
-        raise CorruptCheckpointError("a stored change doesn't fit the value that it changes")
-    parts.append(old[at:])
-    return b"".join(parts)
+def _common_prefix(old: bytes, new: bytes, i: int, j: int, most: int) -> int:
+    """Return for how long two texts agree from these positions on."""
+    same, step = 0, 64
+    while same < most:
+        step = min(step, most - same)
+        if not new.startswith(old[i + same : i + same + step], j + same):
+            return same + _first_difference(old, new, i + same, j + same, step)
+        same += step
+        step = min(step * 8, _LONGEST_SLICE)
+    return most
 
 
-def apply_all(old: bytes, scripts: Iterable[Script]) -> bytes:
-    """Run scripts in a row; composed first, for the string may be long and they are short."""
-    script: Script = reduce(compose, scripts, [])
-    return apply(old, script) if script else old
-
-
-class _Writer:
-    """Collects copies, deletions and insertions as hunks."""
-
-    def __init__(self) -> None:
-        self.hunks: Script = []
-        self._keep = 0
-        self._delete = 0
-        self._insert: list[bytes] = []
-
-    def copy(self, size: int) -> None:
-        if self._delete or self._insert:
-            self.flush()
-        self._keep += size
-
-    def delete(self, size: int) -> None:
-        self._delete += size
-
-    def insert(self, text: bytes) -> None:
-        if text:
-            self._insert.append(text)
-
-    def flush(self) -> None:
-        if self._delete or self._insert:
-            self.hunks.append((self._keep, self._delete, b"".join(self._insert)))
-            self._keep, self._delete, self._insert = 0, 0, []
-
-
-def compose(first: Script, second: Script) -> Script:
-    """Return one script that does what the two do in a row."""
-    if not first:
-        return second
-    writer = _Writer()
-    source = _Source(first)
-    for keep, delete, insert in second:
-        source.pass_on(keep, writer)
-        source.drop(delete, writer)
-        writer.insert(insert)
-    source.pass_rest(writer)
-    writer.flush()
-    return writer.hunks
-
-
-class _Source:
-    """The output of a script, consumed bit by bit: copies of the old string, and insertions."""
-
-    def __init__(self, script: Script) -> None:
-        self._script = script
-        self._next = 0
-        self._keep = 0
-        self._insert = b""
-        self._ended = False
-
-    def _fill(self, writer: _Writer) -> None:
-        """Come to the next hunk; its deletion happens whatever is consumed."""
-        if self._next < len(self._script):
-            self._keep, _, self._insert = self._script[self._next]
-            self._next += 1
+def _first_difference(old: bytes, new: bytes, i: int, j: int, size: int) -> int:
+    low = 0  # the texts agree up to here, and differ within `size`
+    while size > low + 1:
+        middle = (low + size) // 2
+        if new.startswith(old[i + low : i + middle], j + low):
+            low = middle
         else:
-            self._ended = True  # the rest of the old string, however long
-
-    def pass_on(self, size: int, writer: _Writer) -> None:
-        while size:
-            if self._ended:
-                writer.copy(size)
-                return
-            if self._keep:
-                part = min(size, self._keep)
-                writer.copy(part)
-                self._keep -= part
-                size -= part
-                self._leave_kept(writer)
-            elif self._insert:
-                writer.insert(self._insert[:size])
-                part = min(size, len(self._insert))
-                self._insert = self._insert[part:]
-                size -= part
-            else:
-                self._enter(writer)
-
-    def drop(self, size: int, writer: _Writer) -> None:
-        while size:
-            if self._ended:
-                writer.delete(size)
-                return
-            if self._keep:
-                part = min(size, self._keep)
-                writer.delete(part)
-                self._keep -= part
-                size -= part
-                self._leave_kept(writer)
-            elif self._insert:
-                part = min(size, len(self._insert))
-                self._insert = self._insert[part:]
-                size -= part
-            else:
-                self._enter(writer)
-
-    def _enter(self, writer: _Writer) -> None:
-        self._fill(writer)
-        if not self._ended and not self._keep:
-            self._leave_kept(writer)
-
-    def _leave_kept(self, writer: _Writer) -> None:
-        if not self._keep and not self._ended:
-            writer.delete(self._script[self._next - 1][1])
-
-    def pass_rest(self, writer: _Writer) -> None:
-        while not self._ended:
-            if self._keep:
-                writer.copy(self._keep)
-                self._keep = 0
-                self._leave_kept(writer)
-            writer.insert(self._insert)
-            self._insert = b""
-            self._enter(writer)
+            size = middle
+    return low
 
 
-def weight(script: Script) -> int:
-    """Return what storing and applying a script costs, in bytes."""
-    return sum(len(insert) + _HUNK_WEIGHT for _, _, insert in script)
+def _common_suffix(old: bytes, new: bytes, most: int) -> int:
+    """Return for how long two texts agree at their ends."""
+    same, step = 0, 64
+    i, j = len(old), len(new)
+    while same < most:
+        step = min(step, most - same)
+        if not new.endswith(old[i - same - step : i - same], 0, j - same):
+            return same + _last_difference(old, new, i - same, j - same, step)
+        same += step
+        step = min(step * 8, _LONGEST_SLICE)
+    return most
 
 
-def pack(script: Script) -> bytes:
-    """Encode a script."""
-    return packb([part for hunk in script for part in hunk])
-
-
-def unpack(data: bytes) -> Script:
-    """Decode a script.
-
-    Raises:
-        CorruptCheckpointError: It isn't one.
-    """
-    try:
-        flat = unpackb(data)
-        hunks = list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
-    except (ValueError, TypeError) as e:
-        raise CorruptCheckpointError("a stored change can't be read") from e
-    if not all(type(k) is int and type(d) is int and type(s) is bytes for k, d, s in hunks):
-        raise CorruptCheckpointError("a stored change can't be read")
-    return hunks
+def _last_difference(old: bytes, new: bytes, i: int, j: int, size: int) -> int:
+    low = 0
+    while size > low + 1:
+        middle = (low + size) // 2
+        if new.endswith(old[i - middle : i - low], 0, j - low):
+            low = middle
+        else:
+            size = middle
+    return low

@@ -1,45 +1,67 @@
-"""Bytes with a checksum: how pieces lie in a store.
+"""Bytes with a checksum: how pieces lie in a store; see docs/storage-format.md.
 
-A frame is: 8 bytes XXH3-64 (big endian) of the rest; 1 byte length of the type; the type in ASCII; the content. A type
-that ends in `+zstd` says that the content is compressed.
+A frame is: 8 bytes XXH3-64 (big endian) of the rest; 1 byte of flags; 1 byte length of the type; the type; the content.
 """
 
 from __future__ import annotations
 
+from typing import Final, NamedTuple
+
 from xxhash import xxh3_64
 
-from perdure.checkpoint.serde.compression import compress, decompress
+from perdure.checkpoint.serde import compression
 from perdure.errors import CorruptCheckpointError
 
-_SUM = 8
-_ZSTD = "+zstd"
+CHECKSUM: Final = 8
+"""The length of the checksum, which comes first."""
+
+_PACKED = 1
+_DELTA = 2
+_VERSION = 1 << 4  # in the upper half of the flags
 
 
-def seal(kind: str, content: bytes) -> bytes:
-    """Make a frame, compressed where it pays."""
-    packed = compress(content)
-    if packed is not None:
-        kind, content = kind + _ZSTD, packed
+class Frame(NamedTuple):
+    """What a frame holds.
+
+    Attributes:
+        kind: The type of the content.
+        content: The bytes.
+        is_delta: Whether they are a script that makes a content of that type.
+    """
+
+    kind: str
+    content: bytes
+    is_delta: bool
+
+
+def seal(kind: str, content: bytes, *, is_delta: bool = False) -> bytes:
+    """Make a frame; the content is compressed where it pays."""
     name = kind.encode()
-    head = bytes((len(name),)) + name
+    flags = _VERSION | _DELTA if is_delta else _VERSION
+    if len(content) >= compression.SMALLEST and (packed := compression.compress(content, compression.LARGEST_PIECE)):
+        content, flags = packed, flags | _PACKED
+    head = bytes((flags, len(name))) + name
     digest = xxh3_64(head)
     digest.update(content)
     return b"".join((digest.digest(), head, content))
 
 
-def unseal(frame: bytes) -> tuple[str, bytes]:
-    """Return a frame's type and content.
+def unseal(frame: bytes) -> Frame:
+    """Open a frame.
 
     Raises:
         CorruptCheckpointError: The checksum doesn't fit: the bytes are not what was written.
     """
-    if len(frame) <= _SUM or xxh3_64(memoryview(frame)[_SUM:]).digest() != frame[:_SUM]:
+    if len(frame) < CHECKSUM + 2 or xxh3_64(memoryview(frame)[CHECKSUM:]).digest() != frame[:CHECKSUM]:
         raise CorruptCheckpointError(
             "stored bytes don't fit their checksum",
             hint="the file was damaged; restore it from a backup, or go on from an earlier checkpoint",
         )
-    end = _SUM + 1 + frame[_SUM]
-    kind, content = frame[_SUM + 1 : end].decode(), frame[end:]
-    if kind.endswith(_ZSTD):
-        return kind.removesuffix(_ZSTD), decompress(content)
-    return kind, content
+    flags = frame[CHECKSUM]
+    if flags & ~(_PACKED | _DELTA) != _VERSION:
+        raise CorruptCheckpointError(f"stored bytes are of an unknown format ({flags:#x})")
+    end = CHECKSUM + 2 + frame[CHECKSUM + 1]
+    content = frame[end:]
+    if flags & _PACKED:
+        content = compression.decompress(content)
+    return Frame(frame[CHECKSUM + 2 : end].decode(errors="replace"), content, bool(flags & _DELTA))

@@ -9,7 +9,7 @@ from heapq import merge
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
-from perdure.checkpoint import records
+from perdure.checkpoint import chains, records
 from perdure.checkpoint.address import Scope, make_config, parse_address, parse_checkpoint, parse_scope
 from perdure.checkpoint.base import (
     ANY_HEAD,
@@ -24,7 +24,7 @@ from perdure.checkpoint.base import (
     check_strategy,
     get_serializable_checkpoint_metadata,
 )
-from perdure.checkpoint.chains import WHOLE, Change, Link, Tip, read, shape_of
+from perdure.checkpoint.chains import Chain, Change, Value
 from perdure.checkpoint.records import Blob, Prepared, TaskRecord, Write
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.types import RunnableConfig
@@ -32,12 +32,8 @@ from perdure.types import RunnableConfig
 __all__ = ["InMemorySaver", "MemorySaver"]
 
 
-class _Value(NamedTuple):
-    """A channel's value, as a chain of pieces that it shares with its neighbours."""
-
-    kind: str
-    digest: bytes
-    links: tuple[Link, ...]
+_Ref = Value | Chain
+"""A short value, or the pieces of a long one, which checkpoints share."""
 
 
 class _Record(NamedTuple):
@@ -47,7 +43,7 @@ class _Record(NamedTuple):
     header: Blob
     run_id: str | None
     versions: dict[str, Any]
-    refs: dict[str, _Value]
+    refs: dict[str, _Ref]
 
 
 class _Space:
@@ -79,7 +75,7 @@ class _Space:
         else:
             tasks[task.task_id] = (old[0], records.merge_writes(old[1], task.writes))
 
-    def find(self, channel: str, version: Any) -> _Value | None:
+    def find(self, channel: str, version: Any) -> _Ref | None:
         """Find the value that a channel had when it was of this version."""
         for checkpoint_id in reversed(self.ids):
             record = self.records[checkpoint_id]
@@ -103,12 +99,30 @@ class _Space:
         return [TaskRecord(task_id, path, writes) for task_id, (path, writes) in found.items()]
 
 
-def _chained(change: Change, old: _Value | None) -> _Value:
-    if change.link.level == WHOLE:
-        return _Value(change.kind, change.digest, (change.link,))
-    if old is not None and change.fits(old.digest, shape_of(old.links)):
-        return _Value(change.kind, change.digest, (*old.links[: change.keep], change.link))
-    return _chained(change.made_whole(), None)
+def _stored(new: Change, held: _Ref | None) -> _Ref:
+    """Make the reference of a value that follows the parent's."""
+    value = new.value
+    if len(value.data) <= chains.INLINE:
+        return value
+    before: Chain | None = None
+    if isinstance(held, Chain) and held.kind == value.kind:
+        before = held
+        if new.base is None or new.base.chain is not held:
+            new = chains.change(value, _value(held))
+    if before is None or new.script is None or new.script.hunks:
+        before = chains.extend(before, new, 0, None)
+    value.chain = before
+    return before
+
+
+def _value(ref: _Ref, version: Any = None) -> Value:
+    if isinstance(ref, Value):
+        return ref
+    return Value(ref.kind, chains.put_together(ref), version, ref)
+
+
+def _values(record: _Record) -> dict[str, Value]:
+    return {channel: _value(ref, record.versions.get(channel)) for channel, ref in record.refs.items()}
 
 
 class InMemorySaver(BaseCheckpointSaver[V]):
@@ -164,23 +178,22 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         if record is None:
             return None
         place = (thread_id, checkpoint_ns, checkpoint_id)
-        found = self._decode(place, record, tasks)
-        self._note(place, record)
-        return found
+        values = _values(record)
+        for channel, value in values.items():
+            self._lineage.values.note(thread_id, checkpoint_ns, channel, value)
+        self._lineage.note(*place, record.versions)
+        return self._decode(place, record, values, tasks)
 
-    def _note(self, place: tuple[str, str, str], record: _Record) -> None:
-        """Remember what a child of the checkpoint will be compared with."""
-        tips = {
-            channel: Tip(v.kind, v.digest, read(v.links, v.digest), v.links)
-            for channel, v in record.refs.items()
-            if v.digest
-        }
-        self._lineage.note(place, records.Known(record.versions, tips))
-
-    def _decode(self, place: tuple[str, str, str], record: _Record, tasks: list[TaskRecord]) -> CheckpointTuple:
+    def _decode(
+        self,
+        place: tuple[str, str, str],
+        record: _Record,
+        values: dict[str, Value],
+        tasks: list[TaskRecord],
+    ) -> CheckpointTuple:
         header = records.decode_header(self.serde, record.header)
-        values = {channel: (v.kind, read(v.links, v.digest)) for channel, v in record.refs.items()}
-        return records.decode_tuple(self.serde, place, record.parent_id, header, record.versions, values, tasks)
+        blobs = {channel: (value.kind, value.data) for channel, value in values.items()}
+        return records.decode_tuple(self.serde, place, record.parent_id, header, record.versions, blobs, tasks)
 
     def list(
         self,
@@ -204,7 +217,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
                 header = records.decode_header(self.serde, record.header)
                 if not records.matches(header.metadata, filter):
                     continue
-            yield self._decode(place, record, tasks)
+            yield self._decode(place, record, _values(record), tasks)
             left = None if left is None else left - 1
 
     def _places(self, scope: Scope) -> Iterator[tuple[str, str, str]]:
@@ -336,9 +349,8 @@ class InMemorySaver(BaseCheckpointSaver[V]):
             earlier = space and space.find(channel, version)
             if earlier:
                 refs[channel] = earlier
-        old = parent.refs if parent is not None else {}
         for channel, change in found.stored.items():
-            refs[channel] = _chained(change, old.get(channel))
+            refs[channel] = _stored(change, parent.refs.get(channel) if parent else None)
         assert one.header is not None
         return _Record(one.parent_id, one.header, one.run_id, one.versions, refs)
 

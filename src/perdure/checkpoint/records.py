@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from perdure.checkpoint import chains
 from perdure.checkpoint.address import make_config
 from perdure.checkpoint.base import (
     ANY_HEAD,
@@ -23,7 +23,7 @@ from perdure.checkpoint.base import (
     PendingWrite,
     TaskWrites,
 )
-from perdure.checkpoint.chains import SMALL, Change, Tip, follow, whole
+from perdure.checkpoint.chains import Change, Value
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.errors import ConflictError, CorruptCheckpointError, SerializationError, StorageError
 
@@ -82,66 +82,33 @@ class Header(NamedTuple):
     others: dict[str, Any]
 
 
-class Known(NamedTuple):
-    """What is known of a checkpoint: versions, and the values that a child's are compared with."""
-
-    versions: dict[str, Any]
-    tips: dict[str, Tip]
-
-
-_NOTHING_KNOWN = Known({}, {})
-
-_LARGE = 8 * 1024 * 1024
-
-
-@cache
-def _teach_malloc() -> None:
-    """Free one large block that was never touched.
-
-    glibc takes blocks over a threshold from the system and gives them back at once, so that each encoding of a growing
-    value would begin with page faults on fresh memory: more time than the encoding itself. The threshold follows the
-    largest such block that was freed (mallopt(3), M_MMAP_THRESHOLD). Elsewhere this does nothing.
-    """
-    bytes(_LARGE)
-
-
 class Lineage:
-    """Checkpoints that were prepared or read lately: which values a child may leave out, what its own are changes of.
+    """The channel versions of the checkpoint that was last prepared or read in each namespace, and values.
 
-    That is a guess about the store, checked at the commit. Bounded in number and in bytes.
+    Bounded. It tells which values a child may leave out, and what the others come of. That is a guess about the store, checked
+    at the commit.
     """
 
     _MOST = 4096
-    _MOST_BYTES = 32 * 1024 * 1024
 
     def __init__(self) -> None:
-        _teach_malloc()
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, str, str], Known] = {}
-        self._bytes = 0
+        self._known: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
+        self.values = chains.Recent()
 
-    def note(self, place: tuple[str, str, str], known: Known, instead_of: str | None = None) -> None:
-        """Remember a checkpoint, as its parent's successor if that is given."""
-        size = sum(map(Tip.size, known.tips.values())) if known.tips else 0
-        with self._lock:
-            self._drop(place)
-            if instead_of is not None:
-                self._drop((place[0], place[1], instead_of))
-            self._known[place] = known
-            self._bytes += size
-            while len(self._known) > self._MOST or self._bytes > self._MOST_BYTES:
-                self._drop(next(iter(self._known)))
+    def note(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str, versions: dict[str, Any]) -> None:
+        """Remember a checkpoint's versions."""
+        known = self._known
+        known[thread_id, checkpoint_ns] = (checkpoint_id, versions)
+        if len(known) > self._MOST:
+            with self._lock:
+                for key in list(known)[: self._MOST // 2]:
+                    known.pop(key, None)
 
-    def _drop(self, place: tuple[str, str, str]) -> None:
-        known = self._known.pop(place, None)
-        if known is not None and known.tips:
-            self._bytes -= sum(map(Tip.size, known.tips.values()))
-
-    def recall(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Known:
-        """Return what is known of a checkpoint."""
-        if checkpoint_id is None:
-            return _NOTHING_KNOWN
-        return self._known.get((thread_id, checkpoint_ns, checkpoint_id), _NOTHING_KNOWN)
+    def versions(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> dict[str, Any] | None:
+        """Return a checkpoint's versions, None if it isn't the last that was noted."""
+        found = self._known.get((thread_id, checkpoint_ns))
+        return found[1] if found is not None and found[0] == checkpoint_id else None
 
 
 _STANDARD = frozenset(Checkpoint.__annotations__)
@@ -161,12 +128,10 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
         return Prepared(*where, None, tasks, None, None, {}, {}, {}, False, *guards)
     metadata = commit.metadata or {}
     versions = dict(checkpoint["channel_versions"])
-    parent = lineage.recall(*where)
-    pieces, offered, relies, tips = _encode_values(serde, checkpoint, commit.new_versions, parent)
+    pieces, offered, relies = _encode_values(serde, lineage, commit, checkpoint)
     header = _encode_header(serde, checkpoint, metadata)
     checkpoint_id = checkpoint["id"]
-    place = (commit.thread_id, commit.checkpoint_ns, checkpoint_id)
-    lineage.note(place, Known(versions, tips), commit.parent_id)
+    lineage.note(commit.thread_id, commit.checkpoint_ns, checkpoint_id, versions)
     run_id = metadata.get("run_id")
     return Prepared(
         *where,
@@ -202,48 +167,38 @@ def _encode_header(serde: SerializerProtocol, checkpoint: Checkpoint, metadata: 
 
 
 def _encode_values(
-    serde: SerializerProtocol,
-    checkpoint: Checkpoint,
-    new_versions: Mapping[str, Any],
-    parent: Known,
-) -> tuple[dict[str, Change | None], dict[str, Change], bool, dict[str, Tip]]:
-    values, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
-    pieces: dict[str, Change | None] = {}
+    serde: SerializerProtocol, lineage: Lineage, commit: Commit, checkpoint: Checkpoint
+) -> tuple[dict[str, Change | None], dict[str, Change], bool]:
+    values = checkpoint["channel_values"]
+    versions = checkpoint["channel_versions"]
+    thread_id, ns = commit.thread_id, commit.checkpoint_ns
+    known = lineage.versions(thread_id, ns, commit.parent_id) or {}
+
+    def encoded(channel: str) -> Change:
+        value = Value(*encode_value(serde, channel, values[channel]), versions.get(channel))
+        before = known.get(channel)
+        base = None if before is None else lineage.values.get(thread_id, ns, channel, before)
+        made.append((channel, value))
+        return chains.change(value, base)
+
+    made: list[tuple[str, Value]] = []
+    pieces = {c: encoded(c) if c in values else None for c in commit.new_versions}
     offered: dict[str, Change] = {}
     relies = False
-    tips = parent.tips.copy() if parent.tips else {}
-    for channel in new_versions:
-        if channel in values:
-            pieces[channel] = _encode_change(serde, channel, values[channel], tips)
-        else:
-            pieces[channel] = None
-            tips.pop(channel, None)
-    for channel in values:
-        if channel in pieces:
-            continue
-        version = versions.get(channel)
-        if version is None:
-            pieces[channel] = _encode_change(serde, channel, values[channel], tips)
-        elif version == parent.versions.get(channel):
-            relies = True
-        else:
-            tips.pop(channel, None)
-            offered[channel] = _encode_change(serde, channel, values[channel], tips)
-    return pieces, offered, relies, tips
-
-
-def _encode_change(serde: SerializerProtocol, channel: str, value: Any, tips: dict[str, Tip]) -> Change:
-    """Encode a channel's value as a change of its tip, and move the tip."""
-    kind, data = encode_value(serde, channel, value)
-    if len(data) <= SMALL:
-        tips.pop(channel, None)
-        return whole(kind, data)
-    change, tip = follow(tips.get(channel), kind, data)
-    if tip is None:
-        tips.pop(channel, None)
-    else:
-        tips[channel] = tip
-    return change
+    if len(values) > len(pieces) or not values.keys() <= pieces.keys():
+        for channel in values:
+            if channel in pieces:
+                continue
+            version = versions.get(channel)
+            if version is None:
+                pieces[channel] = encoded(channel)
+            elif version == known.get(channel):
+                relies = True
+            else:
+                offered[channel] = encoded(channel)
+    for channel, value in made:
+        lineage.values.note(thread_id, ns, channel, value)
+    return pieces, offered, relies
 
 
 def encode_value(serde: SerializerProtocol, channel: str, value: Any) -> Blob:
@@ -252,11 +207,13 @@ def encode_value(serde: SerializerProtocol, channel: str, value: Any) -> Blob:
     Raises:
         SerializationError: It can't be stored; names the channel.
     """
+    # Plain, if the serializer can: it is compared with its predecessor, and compressed after that.
     plain = getattr(serde, "dumps_plain", None) or serde.dumps_typed
     try:
-        return plain(value)
+        encoded: Blob = plain(value)
     except SerializationError as e:
         raise _of_channel(e, channel) from e
+    return encoded
 
 
 def _of_channel(error: SerializationError, channel: str) -> SerializationError:
@@ -274,10 +231,7 @@ def encode_task(serde: SerializerProtocol, task: TaskWrites) -> TaskRecord:
     encoded: list[Write] = []
     special = False
     for place, (channel, value) in enumerate(task.writes):
-        try:
-            kind, data = serde.dumps_typed(value)
-        except SerializationError as e:
-            raise _of_channel(e, channel) from e
+        kind, data = encode_value(serde, channel, value)
         index = WRITES_IDX_MAP.get(channel, place)
         special = special or index < 0
         encoded.append((index, channel, kind, data))

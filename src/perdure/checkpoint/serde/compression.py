@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SMALLEST: Final = 512
 LARGEST: Final = 16 * 1024
+LARGEST_PIECE: Final = 4 * 1024 * 1024
+"""Pieces are compressed after they were compared: long ones are rare, for they are whole or composed."""
 _LEVEL = 1
 _KEEP_BELOW = 7 / 8  # of the plain size: less gain isn't worth the decoding
 MOST_DECODED: Final = 64 * 1024 * 1024
@@ -31,9 +33,9 @@ class _PerThread(threading.local):
 _mine = _PerThread()
 
 
-def compress(data: bytes) -> bytes | None:
+def compress(data: bytes, most: int = LARGEST) -> bytes | None:
     """Return the data compressed, None if that isn't worth it."""
-    if not SMALLEST <= len(data) <= LARGEST:
+    if not SMALLEST <= len(data) <= most:
         return None
     compressor = _mine.compressor
     if compressor is None:

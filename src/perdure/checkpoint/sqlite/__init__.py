@@ -26,6 +26,7 @@ from perdure.checkpoint.base import (
     check_strategy,
     get_serializable_checkpoint_metadata,
 )
+from perdure.checkpoint.layout import Record
 from perdure.checkpoint.operation import Op
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.serde.base import SerializerProtocol
@@ -202,21 +203,26 @@ class SqliteSaver(BaseCheckpointSaver[V]):
     # -- reading
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return self._decode(self._run(partial(operations.get, *parse_address(config))))
+        return self._noted(self._run(partial(operations.get, *parse_address(config))))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return self._decode(await self._arun(partial(operations.get, *parse_address(config))))
+        return self._noted(await self._arun(partial(operations.get, *parse_address(config))))
 
-    def _decode(self, found: operations.Found | None, *, noted: bool = True) -> CheckpointTuple | None:
+    def _noted(self, found: operations.Found | None) -> CheckpointTuple | None:
+        """Decode a checkpoint, and remember its values: a run may go on from it."""
         if found is None:
             return None
-        place, parent_id, record, *_ = found
-        tips = {channel: found.tip(channel) for channel in record.refs}
-        if noted:
-            self._lineage.note(place, records.Known(record.versions, {c: t for c, t in tips.items() if t.digest}))
+        thread_id, checkpoint_ns, _ = found.place
+        for channel, value in found.values.items():
+            self._lineage.values.note(thread_id, checkpoint_ns, channel, value)
+        self._lineage.note(*found.place, found.record.versions)
+        return self._decode(found)
+
+    def _decode(self, found: operations.Found) -> CheckpointTuple:
+        place, parent_id, record, read, tasks = found
         header = records.decode_header(self.serde, record.blob())
-        values = {channel: (tip.kind, tip.value) for channel, tip in tips.items()}
-        return records.decode_tuple(self.serde, place, parent_id, header, record.versions, values, found.opened_tasks())
+        values = {channel: (value.kind, value.data) for channel, value in read.items()}
+        return records.decode_tuple(self.serde, place, parent_id, header, record.versions, values, tasks)
 
     def list(
         self,
@@ -229,7 +235,7 @@ class SqliteSaver(BaseCheckpointSaver[V]):
         walk = _Walk(self.serde, config, before, filter, limit)
         while walk.goes_on():
             for found in walk.advance(self._run(walk.next_page())):
-                yield self._decode(found, noted=False)  # type: ignore[misc]
+                yield self._decode(found)
 
     async def alist(
         self,
@@ -242,7 +248,7 @@ class SqliteSaver(BaseCheckpointSaver[V]):
         walk = _Walk(self.serde, config, before, filter, limit)
         while walk.goes_on():
             for found in walk.advance(await self._arun(walk.next_page())):
-                yield self._decode(found, noted=False)  # type: ignore[misc]
+                yield self._decode(found)
 
     def get_head(self, thread_id: str, checkpoint_ns: str = "") -> str | None:
         return self._run(partial(operations.get_head, thread_id, checkpoint_ns))  # type: ignore[no-any-return]
@@ -409,7 +415,7 @@ class _Walk:
         # Behind no id at all, or behind the one of `before` in the lowest of namespaces.
         self._cursor: operations.Cursor | None = operations.Cursor(self._scope.before, 0)
         self._left = limit
-        self._accept: Callable[[operations.Record], bool] | None = None
+        self._accept: Callable[[Record], bool] | None = None
         if wanted:
             self._accept = lambda record: records.matches(records.decode_header(serde, record.blob()).metadata, wanted)
 

@@ -2,165 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ormsgpack import packb, unpackb
-
-from perdure.checkpoint import deltas, records
+from perdure.checkpoint import chains, layout, records
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.base import ANY_HEAD, Lease
-from perdure.checkpoint.chains import WHOLE, Change, Link, Tip, read, script_link, whole_link
-from perdure.checkpoint.frames import seal, unseal
+from perdure.checkpoint.chains import INLINE, Chain, Change, Link, Value
+from perdure.checkpoint.frames import CHECKSUM
+from perdure.checkpoint.layout import Pieces, Record, Ref
 from perdure.checkpoint.operation import Op, Rows, Statement
-from perdure.checkpoint.records import Blob, Prepared, TaskRecord
+from perdure.checkpoint.records import Prepared, TaskRecord
 from perdure.checkpoint.sqltext import load_statements
 from perdure.errors import ConflictError, CorruptCheckpointError
 
 SQL = load_statements(Path(__file__).with_name("statements.sql"))
 
-_INLINE = 64
-"""Values of up to so many bytes lie in the checkpoint's own record."""
-
 _PIECES = 1 << 32
 """Pieces a namespace may have; a piece's key is the namespace's number times this, plus its own number."""
-
-_FAR = 4
-"""Length of a reference to pieces."""
-
-_ROW = 700
-"""Longest frame that lies in a row; longer ones are pieces, so that rows stay within one page of their tree (a quarter
-of 4 KB)."""
 
 _NOTHING = (None,) * 5
 
 _SCAN = 100
 """Rows read at once by a walk."""
 
-Ref = list[Any]
-"""Where a value is. Small ones are here: [type, bytes]. Others: [type, checksum, numbers of the pieces, levels + 1]."""
-
-
-class Record(NamedTuple):
-    """What a checkpoint's row holds in its frame."""
-
-    versions: dict[str, Any]
-    refs: dict[str, Ref]
-    header_type: str
-    header: bytes
-
-    def blob(self) -> Blob:
-        """Return the header."""
-        return self.header_type, self.header
-
-
-def seal_record(record: Record) -> bytes:
-    """Make a record's frame."""
-    return seal("record", packb(list(record)))
-
-
-def open_record(frame: bytes) -> Record:
-    """Read a record's frame."""
-    kind, content = unseal(frame)
-    if kind != "record":
-        raise CorruptCheckpointError(f"a checkpoint's row holds a {kind!r}")
-    return Record(*unpackb(content))
-
-
-class _Shelf:
-    """Takes new pieces of a namespace, and numbers them."""
-
-    def __init__(self, ns: int, last_piece: int | None) -> None:
-        self._next = ns * _PIECES if last_piece is None else last_piece + 1
-        self.statements: list[Statement] = []
-
-    def add(self, frame: bytes) -> int:
-        """Take a piece; return its number."""
-        piece = self._next
-        self.statements.append((SQL["add_piece"], (piece, frame)))
-        self._next += 1
-        return piece % _PIECES
-
-    def short(self, frame: bytes) -> bytes:
-        """Return what is to lie in a row: the frame, or one that names the piece that it has become."""
-        return frame if len(frame) <= _ROW else seal(_ELSEWHERE, packb(self.add(frame)))
-
-
-_ELSEWHERE = "piece"
-_ELSEWHERE_HEAD = bytes([len(_ELSEWHERE)]) + _ELSEWHERE.encode()
-
-
-def _number_in(frame: bytes) -> int | None:
-    """Return the number of the piece that a row's frame names; None if the content is here."""
-    if not frame.startswith(_ELSEWHERE_HEAD, 8):
-        return None
-    number: int = unpackb(unseal(frame)[1])
-    return number
-
-
-def _fetch(ns: int, frame: bytes) -> Op[bytes]:
-    """Return a row's frame, or the piece that it names."""
-    number = _number_in(frame)
-    if number is None:
-        return frame
-    [rows] = yield [(SQL["piece"], (ns * _PIECES + number,))]
-    if not rows:
-        raise CorruptCheckpointError("a piece is not in the database")
-    found: bytes = rows[0][0]
-    return found
-
-
-def _seal_task(task: TaskRecord) -> bytes:
-    return seal("writes", packb([list(write) for write in task.writes]))
-
-
-def _open_task(task_id: str, task_path: str, frame: bytes) -> TaskRecord:
-    return TaskRecord(task_id, task_path, [tuple(w) for w in unpackb(unseal(frame)[1])])
-
 
 class Found(NamedTuple):
-    """A stored checkpoint with its pieces and writes, as they lie in the database."""
+    """A stored checkpoint with its values, still encoded."""
 
     place: tuple[str, str, str]
     parent_id: str | None
     record: Record
-    pieces: dict[int, Rows]
-    tasks: Rows
-
-    def tip(self, channel: str) -> Tip:
-        """Put a channel's value together.
-
-        Raises:
-            CorruptCheckpointError: A piece is damaged or missing.
-        """
-        try:
-            kind, first, *chain = self.record.refs[channel]
-            if not chain:
-                return Tip(kind, b"", first, ())
-            links = tuple(self._link(n, level) for n, level in zip(*chain, strict=True))
-            return Tip(kind, first, read(links, first), links)
-        except CorruptCheckpointError as e:
-            raise records.located(e, self.place, channel) from e
-
-    def _link(self, number: int, level: int) -> Link:
-        if not self.pieces[number]:
-            raise CorruptCheckpointError("one of its pieces is not in the database")
-        _, content = unseal(self.pieces[number][0][0])
-        if level - 1 == WHOLE:
-            return whole_link(content)
-        return script_link(level - 1, deltas.unpack(content))
-
-    def opened_tasks(self) -> list[TaskRecord]:
-        """Open the writes' frames.
-
-        Raises:
-            CorruptCheckpointError: One is damaged.
-        """
-        try:
-            return [_open_task(*row) for row in self.tasks]
-        except CorruptCheckpointError as e:
-            raise records.located(e, self.place, "(pending writes)") from e
+    values: dict[str, Value]
+    tasks: list[TaskRecord]
 
 
 # -- writing
@@ -188,27 +63,6 @@ def _check_lease(lease: Lease, rows: Rows) -> bool:
 
 
 def _commit_one(one: Prepared) -> Op[bool]:
-    ns, last_piece, parent, stop = yield from _admit(one)
-    if ns is None:
-        return stop
-    shelf = _Shelf(ns, last_piece)
-    rows = [_adding(ns, one.parent_id, task, shelf) for task in one.tasks]
-    if one.checkpoint_id is not None:
-        rows.append((yield from _adding_checkpoint(ns, one, parent, shelf)))
-    replies = yield [*rows, *shelf.statements]
-    for task, added in zip(one.tasks, replies, strict=False):
-        if not added:
-            yield from _merge(ns, one.parent_id, task)
-    return stop
-
-
-def _admit(one: Prepared) -> Op[tuple[int | None, int | None, bytes | None, bool]]:
-    """Check that a commit may be stored.
-
-    Returns:
-        The namespace's number (None: it is stored already), its last piece, the parent's record, and whether the
-        lease's holder shall stop.
-    """
     stop = False
     where = (one.thread_id, one.checkpoint_ns)
     asking: list[Statement] = [(SQL["guard"], (*where, one.parent_id, one.checkpoint_id))]
@@ -219,63 +73,110 @@ def _admit(one: Prepared) -> Op[tuple[int | None, int | None, bytes | None, bool
         stop = _check_lease(one.lease, lease_rows[0])
     ns, head, last_piece, parent, done = rows[0] if rows else _NOTHING
     if done and not one.replaces:
-        return None, None, None, stop  # a retry after a lost reply
+        return stop  # a retry after a lost reply
     if one.expected_head is not ANY_HEAD:
         records.check_head(one, head)
     if ns is None:
         [[(ns,)]] = yield [(SQL["add_namespace"], where)]
-    return ns, last_piece, parent, stop
+    batch: list[Statement] = []
+    fresh: dict[str, Link] = {}
+    if one.checkpoint_id is not None and one.header is not None:
+        number = 0 if last_piece is None else last_piece % _PIECES + 1
+        record, fresh = yield from _stored(ns, one, parent, number, batch)
+        row = (ns, one.checkpoint_id, one.parent_id, one.run_id, layout.seal_record(record))
+        batch.append((SQL["add_checkpoint"], row))
+    batch += [_adding(ns, one.parent_id, layout.share(task, fresh)) for task in one.tasks]
+    replies = yield batch
+    for task, reply in zip(reversed(one.tasks), reversed(replies), strict=False):
+        if not reply:
+            yield from _merge(ns, one.parent_id, task)
+    return stop
 
 
-def _adding_checkpoint(ns: int, one: Prepared, parent: bytes | None, shelf: _Shelf) -> Op[Statement]:
-    """Make the statement that stores a checkpoint; its pieces go to the shelf."""
+def _stored(
+    ns: int, one: Prepared, parent: bytes | None, number: int, batch: list[Statement]
+) -> Op[tuple[Record, dict[str, Link]]]:
+    """Make a checkpoint's record and add its new pieces, numbered from `number`, to the batch."""
+    parent_versions, parent_refs = _versions_and_refs(parent)
+    found = records.inherit(one, parent_versions, parent_refs)
+    if found.missing:
+        yield from _find_earlier(ns, one.checkpoint_id or "", found)
+    fresh: dict[str, Link] = {}
+    for channel, change in found.stored.items():
+        if len(change.value.data) <= INLINE:
+            found.refs[channel] = [change.value.kind, change.value.data]
+            continue
+        ref, frame, link = yield from _extended(ns, change, parent_refs.get(channel), number)
+        found.refs[channel] = ref
+        if frame is not None and link is not None:
+            batch.append((SQL["add_piece"], (ns * _PIECES + number, frame)))
+            fresh[channel] = link
+            number += 1
     assert one.header is not None
-    assert one.checkpoint_id is not None
-    versions: dict[str, Any] | None = None
-    old: dict[str, Ref] = {}
-    if parent is not None:
-        versions, old, *_ = open_record((yield from _fetch(ns, parent)))
-    refs, stored, missing = records.inherit(one, versions, old)
-    if missing:
-        yield from _find_earlier(ns, one.checkpoint_id, refs, missing)
-    for channel, change in stored.items():
-        if len(change.value) <= _INLINE:
-            refs[channel] = [change.kind, change.value]
-        else:
-            refs[channel] = _chained(change, old.get(channel), shelf)
-    record = shelf.short(seal_record(Record(one.versions, refs, *one.header)))
-    return SQL["add_checkpoint"], (ns, one.checkpoint_id, one.parent_id, one.run_id, record)
+    return Record(one.versions, found.refs, *one.header), fresh
 
 
-def _chained(change: Change, old: Ref | None, shelf: _Shelf) -> Ref:
-    """Put a new piece behind a chain."""
-    if change.link.level == WHOLE:
-        return [change.kind, change.digest, [shelf.add(seal(change.kind, change.value))], b"\x00"]
-    if old is None or len(old) != _FAR or not change.fits(old[1], old[3]):
-        return _chained(change.made_whole(), None, shelf)
-    number = shelf.add(seal("script", deltas.pack(change.link.script)))
-    levels = old[3][: change.keep] + bytes([change.link.level + 1])
-    return [change.kind, change.digest, [*old[2][: change.keep], number], levels]
+def _extended(ns: int, new: Change, held: Ref | None, number: int) -> Op[tuple[Ref, bytes | None, Link | None]]:
+    """Make the reference of a value that follows the parent's, and its new piece; None: it is the parent's."""
+    value = new.value
+    before: Chain | None = None
+    if held is not None and layout.is_chain(held, value.kind):
+        before = new.base.chain if new.base is not None else None
+        if before is None or not layout.is_at(before, ns, held):
+            base = yield from _read_base(ns, held)
+            before = base.chain if base is not None else None
+            new = chains.change(value, base)
+        if new.script is not None and not new.script.hunks:
+            value.chain = before
+            return held, None, None
+    chain = chains.extend(before, new, number, ns)
+    frame = layout.seal_piece(chain)
+    chain = chains.sealed(chain, value.data, frame[:CHECKSUM])
+    value.chain = chains.without_whole(chain)
+    return layout.ref_of(chain), frame, chain.links[-1]
 
 
-def _find_earlier(ns: int, newer: str, refs: dict[str, Ref], missing: dict[str, Any]) -> Op[None]:
-    """Look in older checkpoints for the values that the parent lacks, and move them from `missing` to `refs`."""
-    rows: Rows = ()
-    while missing and (not rows or len(rows) == _SCAN):
-        [rows] = yield [(SQL["older_records"], (ns, newer, _SCAN))]
-        if not rows:
+def _read_base(ns: int, ref: Ref) -> Op[Value | None]:
+    """Read the parent's value, which wasn't at hand; None if it is damaged: then the new one is stored whole."""
+    try:
+        numbers = layout.numbers_of(ref)
+        [rows] = yield [_asking_pieces(ns * _PIECES + n for n in numbers)]
+        return _pieces(rows, ns).value(ref)
+    except CorruptCheckpointError:
+        return None
+
+
+def _asking_pieces(keys: Iterable[int]) -> Statement:
+    return SQL["pieces"], ("[" + ",".join(map(str, keys)) + "]",)
+
+
+def _pieces(rows: Rows, ns: int) -> Pieces:
+    return Pieces({piece % _PIECES: data for piece, data in rows if piece // _PIECES == ns}, ns)
+
+
+def _versions_and_refs(frame: bytes | None) -> tuple[dict[str, Any] | None, dict[str, Ref]]:
+    if frame is None:
+        return None, {}
+    record = layout.open_record(frame)
+    return record.versions, record.refs
+
+
+def _find_earlier(ns: int, before: str, found: records.Inheritance[Ref]) -> Op[None]:
+    """Look in older checkpoints for the values that the parent lacks."""
+    while found.missing:
+        [rows] = yield [(SQL["older_records"], (ns, before, _SCAN))]
+        for before, frame in rows:  # noqa: B007, PLR1704 - the last one is where the next page begins
+            record = layout.open_record(frame)
+            for channel, version in list(found.missing.items()):
+                if record.versions.get(channel) == version and channel in record.refs:
+                    found.refs[channel] = record.refs[channel]
+                    del found.missing[channel]
+        if len(rows) < _SCAN:
             return
-        for _, frame in rows:
-            record = open_record((yield from _fetch(ns, frame)))
-            for channel in [c for c, version in missing.items() if record.versions.get(c) == version]:
-                if channel in record.refs:
-                    refs[channel] = record.refs[channel]
-                    del missing[channel]
-        newer = rows[-1][0]
 
 
-def _adding(ns: int, checkpoint_id: str | None, task: TaskRecord, shelf: _Shelf) -> Statement:
-    row = (ns, checkpoint_id, task.task_id, task.task_path, shelf.short(_seal_task(task)))
+def _adding(ns: int, checkpoint_id: str | None, task: TaskRecord) -> Statement:
+    row = (ns, checkpoint_id, task.task_id, task.task_path, layout.seal_task(task))
     return SQL["add_writes"], row
 
 
@@ -283,25 +184,17 @@ def _merge(ns: int, checkpoint_id: str | None, task: TaskRecord) -> Op[None]:
     """Add writes to those that the task has."""
     key = (ns, checkpoint_id, task.task_id)
     [[(frame,)]] = yield [(SQL["find_writes"], key)]
-    old = _open_task(task.task_id, task.task_path, (yield from _fetch(ns, frame)))
+    old = layout.open_task(task.task_id, task.task_path, frame)
     merged = task._replace(writes=records.merge_writes(old.writes, task.writes))
     if merged.writes != old.writes:
-        shelf = yield from _shelf(ns)
-        change = (SQL["change_writes"], (shelf.short(_seal_task(merged)), *key))
-        yield [change, *shelf.statements]
-
-
-def _shelf(ns: int) -> Op[_Shelf]:
-    [[(last,)]] = yield [(SQL["last_piece_of_namespace"], (ns,))]
-    return _Shelf(ns, last)
+        yield [(SQL["change_writes"], (layout.seal_task(merged), *key))]
 
 
 def put_writes(thread_id: str, checkpoint_ns: str, checkpoint_id: str, task: TaskRecord) -> Op[None]:
     """Store a task's writes."""
     ns = yield from _namespace(thread_id, checkpoint_ns)
-    shelf = yield from _shelf(ns)
-    added, *_ = yield [_adding(ns, checkpoint_id, task, shelf), *shelf.statements]
-    if not added:
+    [reply] = yield [_adding(ns, checkpoint_id, task)]
+    if not reply:
         yield from _merge(ns, checkpoint_id, task)
 
 
@@ -325,30 +218,72 @@ def get_head(thread_id: str, checkpoint_ns: str) -> Op[str | None]:
 
 def get(thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Op[Found | None]:
     """Read a checkpoint, or the head."""
-    if checkpoint_id is None:
-        [rows] = yield [(SQL["latest_checkpoint"], (thread_id, checkpoint_ns))]
-    else:
-        [rows] = yield [(SQL["one_checkpoint"], (thread_id, checkpoint_ns, checkpoint_id))]
+    where = (thread_id, checkpoint_ns, checkpoint_id)
+    name = "latest_checkpoint" if checkpoint_id is None else "one_checkpoint"
+    rows, writes = yield [(SQL[name], where[:2] if checkpoint_id is None else where), (SQL["writes_at"], where)]
     if not rows:
         return None
-    ns, found_id, parent_id, frame = rows[0]
-    return (yield from _complete(ns, (thread_id, checkpoint_ns, found_id), parent_id, frame))
+    ns, checkpoint_id, parent_id, frame = rows[0]
+    place = (thread_id, checkpoint_ns, checkpoint_id)
+    row = _Row(ns, place, parent_id, _record(frame, place))
+    [found] = yield from _complete([row], [writes])
+    return found
 
 
-def _complete(ns: int, place: tuple[str, str, str], parent_id: str | None, frame: bytes) -> Op[Found]:
-    """Read the pieces and writes of a checkpoint whose row was read."""
+class _Row(NamedTuple):
+    """A checkpoint's row, opened."""
+
+    ns: int
+    place: tuple[str, str, str]
+    parent_id: str | None
+    record: Record
+
+
+def _record(frame: bytes, place: Any) -> Record:
     try:
-        record = open_record((yield from _fetch(ns, frame)))
+        return layout.open_record(frame)
     except CorruptCheckpointError as e:
         raise records.located(e, place, "(its record)") from e
-    numbers = [n for ref in record.refs.values() if len(ref) == _FAR for n in ref[2]]
-    batch: list[Statement] = [(SQL["writes_of_checkpoint"], (ns, place[2]))]
-    batch += [(SQL["piece"], (ns * _PIECES + n,)) for n in numbers]
-    tasks, *pieces = yield batch
-    near = []
-    for task_id, path, data in tasks:
-        near.append((task_id, path, (yield from _fetch(ns, data))))
-    return Found(place, parent_id, record, dict(zip(numbers, pieces, strict=True)), near)
+
+
+def _complete(rows: Sequence[_Row], writes: Sequence[Rows]) -> Op[list[Found]]:
+    """Read all pieces of checkpoints, in one statement, and put their values and writes together."""
+    tasks = [_tasks(row.place, found) for row, found in zip(rows, writes, strict=True)]
+    keys: set[int] = set()
+    for row, its in zip(rows, tasks, strict=True):
+        keys.update([row.ns * _PIECES + n for n in _needed(row, its)])
+    read: Rows = ()
+    if keys:
+        [read] = yield [_asking_pieces(keys)]
+    pieces = {ns: _pieces(read, ns) for ns in {row.ns for row in rows}}
+    return [_found(row, its, pieces[row.ns]) for row, its in zip(rows, tasks, strict=True)]
+
+
+def _needed(row: _Row, tasks: list[TaskRecord]) -> set[int]:
+    try:
+        return layout.numbers_of_all(row.record.refs, tasks)
+    except CorruptCheckpointError as e:
+        raise records.located(e, row.place, "(its record)") from e
+
+
+def _found(row: _Row, tasks: list[TaskRecord], pieces: Pieces) -> Found:
+    values: dict[str, Value] = {}
+    channel = ""
+    try:
+        for channel, ref in row.record.refs.items():
+            values[channel] = pieces.value(ref, row.record.versions.get(channel))
+        channel = "(pending writes)"
+        tasks = [pieces.task(task) for task in tasks]
+    except CorruptCheckpointError as e:
+        raise records.located(e, row.place, channel) from e
+    return Found(row.place, row.parent_id, row.record, values, tasks)
+
+
+def _tasks(place: tuple[str, str, str], rows: Any) -> list[TaskRecord]:
+    try:
+        return [layout.open_task(*row) for row in rows]
+    except CorruptCheckpointError as e:
+        raise records.located(e, place, "(pending writes)") from e
 
 
 class Cursor(NamedTuple):
@@ -370,15 +305,19 @@ def page(scope: Scope, cursor: Cursor, accept: Any, limit: int) -> Op[tuple[list
     size = limit if accept is None else max(limit, _SCAN)
     values = (scope.thread_id, scope.checkpoint_ns, scope.checkpoint_id, *cursor, size)
     [rows] = yield [(SQL[name], values)]
-    found: list[Found] = []
+    taken: list[_Row] = []
     for ns, thread_id, checkpoint_ns, checkpoint_id, parent_id, frame in rows:
         cursor = Cursor(checkpoint_id, ns)
-        if accept is None or accept(open_record((yield from _fetch(ns, frame)))):
-            place = (thread_id, checkpoint_ns, checkpoint_id)
-            found.append((yield from _complete(ns, place, parent_id, frame)))
-            if len(found) == limit:
-                return found, cursor
-    return found, cursor if len(rows) == size else None
+        place = (thread_id, checkpoint_ns, checkpoint_id)
+        row = _Row(ns, place, parent_id, _record(frame, place))
+        if accept is None or accept(row.record):
+            taken.append(row)
+            if len(taken) == limit:
+                break
+    goes_on = len(taken) == limit or len(rows) == size
+    writes = yield [(SQL["writes_of_checkpoint"], (row.ns, row.place[2])) for row in taken]
+    found = yield from _complete(taken, writes)
+    return found, cursor if goes_on else None
 
 
 def threads(after: str | None, limit: int) -> Op[list[str]]:
@@ -439,11 +378,11 @@ def _sweep(ns: int) -> Op[None]:
     if not kept:
         yield from _delete_namespace(ns)
         return
-    used = {number for row in (*kept, *writes) if (number := _number_in(row[3])) is not None}
+    tasks = [layout.open_task(*row[1:]) for row in writes]
+    used = layout.numbers_of_all({}, tasks)
     for row in kept:
-        record = open_record((yield from _fetch(ns, row[3])))
-        used.update(number for ref in record.refs.values() if len(ref) == _FAR for number in ref[2])
-    yield [(SQL["delete_piece"], (piece,)) for (piece,) in held if piece % _PIECES not in used]
+        used |= layout.numbers_of_all(layout.open_record(row[3]).refs, ())
+    yield [(SQL["delete_piece"], (key,)) for (key,) in held if key % _PIECES not in used]
 
 
 def copy_thread(source_id: str, target_id: str) -> Op[None]:
@@ -451,35 +390,25 @@ def copy_thread(source_id: str, target_id: str) -> Op[None]:
     [rows] = yield [(SQL["namespaces_of_thread"], (source_id,))]
     for source, checkpoint_ns in rows:
         target = yield from _namespace(target_id, checkpoint_ns)
-        yield from _copy_namespace(source, target)
-
-
-def _copy_namespace(source: int, target: int) -> Op[None]:
-    """Copy pieces behind those of the target, then the rows, with the pieces' new numbers."""
-    [[(last,)]] = yield [(SQL["last_piece_of_namespace"], (target,))]
-    shift = 0 if last is None else last % _PIECES + 1
-    _, rows, writes = yield [
-        (SQL["copy_pieces"], (source, target, shift)),
-        (SQL["records_of_namespace"], (source,)),
-        (SQL["writes_of_namespace"], (source,)),
-    ]
-    shelf = yield from _shelf(target)
-    for *row, frame in rows:
-        moved = frame
+        [[(last,)]] = yield [(SQL["last_piece_of_namespace"], (target,))]
+        shift = 0 if last is None else last % _PIECES + 1
+        _, found, writes = yield [
+            (SQL["copy_pieces"], (source, target, shift)),
+            (SQL["records_of_namespace"], (source,)),
+            (SQL["writes_of_namespace"], (source,)),
+        ]
+        yield [
+            (SQL["add_checkpoint"], (target, *row[:3], _shifted(row[3], shift) if shift else row[3])) for row in found
+        ]
+        yield [_copying(target, row, shift) for row in writes]
         if shift:
-            moved = shelf.short(_shifted((yield from _fetch(source, frame)), shift))
-        yield [(SQL["add_checkpoint"], (target, *row, moved))]
-    for *row, frame in writes:
-        number = _number_in(frame)
-        moved = frame if number is None else seal(_ELSEWHERE, packb(number + shift))
-        yield [(SQL["add_writes"], (target, *row, moved))]
-    yield shelf.statements
+            yield from _sweep(target)  # checkpoints that were there already have other pieces now
 
 
 def _shifted(frame: bytes, shift: int) -> bytes:
-    """Change the numbers of the pieces in a record."""
-    record = open_record(frame)
-    for ref in record.refs.values():
-        if len(ref) == _FAR:
-            ref[2] = [number + shift for number in ref[2]]
-    return seal_record(record)
+    return layout.seal_record(layout.shifted(layout.open_record(frame), shift))
+
+
+def _copying(ns: int, row: Sequence[Any], shift: int) -> Statement:
+    checkpoint_id, *stored = row
+    return _adding(ns, checkpoint_id, layout.shifted_task(layout.open_task(*stored), shift))

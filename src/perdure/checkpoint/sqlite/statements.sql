@@ -52,8 +52,15 @@ SELECT c.ns, c.checkpoint_id, c.parent_id, c.record
 FROM perdure_namespaces AS n JOIN perdure_checkpoints AS c ON c.ns = n.ns
 WHERE n.thread_id = ? AND n.checkpoint_ns = ? AND c.checkpoint_id = ?;
 
--- name: piece
-SELECT data FROM perdure_pieces WHERE piece = ?;
+-- name: pieces
+SELECT piece, data FROM perdure_pieces WHERE piece IN (SELECT value FROM json_each(?));
+
+-- name: writes_at
+-- Those of a checkpoint, or of the head if its id is NULL.
+SELECT w.task_id, w.task_path, w.data
+FROM perdure_namespaces AS n JOIN perdure_writes AS w ON w.ns = n.ns
+WHERE n.thread_id = ?1 AND n.checkpoint_ns = ?2
+    AND w.checkpoint_id = coalesce(?3, (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = n.ns));
 
 -- name: writes_of_checkpoint
 SELECT task_id, task_path, data FROM perdure_writes WHERE ns = ? AND checkpoint_id = ?;
@@ -109,6 +116,9 @@ WHERE ns = ?1 AND checkpoint_id <> (SELECT max(checkpoint_id) FROM perdure_check
 -- name: records_of_namespace
 SELECT checkpoint_id, parent_id, run_id, record FROM perdure_checkpoints WHERE ns = ? ORDER BY checkpoint_id;
 
+-- name: writes_of_namespace
+SELECT checkpoint_id, task_id, task_path, data FROM perdure_writes WHERE ns = ?;
+
 -- name: pieces_of_namespace
 SELECT piece FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295;
 
@@ -134,9 +144,6 @@ DELETE FROM perdure_namespaces WHERE ns = ?;
 INSERT INTO perdure_pieces (piece, data)
 SELECT (?2 << 32) + (piece & 4294967295) + ?3, data
 FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295;
-
--- name: writes_of_namespace
-SELECT checkpoint_id, task_id, task_path, data FROM perdure_writes WHERE ns = ?;
 
 -- name: lease
 SELECT holder, generation, expires_at, stop FROM perdure_leases WHERE thread_id = ?;

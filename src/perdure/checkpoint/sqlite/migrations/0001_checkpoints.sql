@@ -8,34 +8,34 @@ CREATE TABLE perdure_namespaces (
     UNIQUE (thread_id, checkpoint_ns)
 ) STRICT;
 
--- record: a frame of channel versions, references to pieces (or small values themselves) and the header. A row is kept
--- short, so that a commit touches one page of this tree: a long record is a piece, and the frame here names it.
+-- record: a frame of channel versions, references to chains of pieces (or short values themselves) and the header.
 CREATE TABLE perdure_checkpoints (
     ns INTEGER NOT NULL,
     checkpoint_id TEXT NOT NULL,
     parent_id TEXT,
     run_id TEXT,
     record BLOB NOT NULL,
-    PRIMARY KEY (ns, checkpoint_id)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (ns, checkpoint_id)
+) STRICT;
 
 CREATE INDEX perdure_checkpoints_by_run ON perdure_checkpoints (run_id) WHERE run_id IS NOT NULL;
 
--- piece: ns * 2^32 + a number that counts within the namespace; data: a frame of an encoded value, or of a change of one.
+-- piece: ns * 2^32 + a number that counts within the namespace; data: a frame of an encoded value, or of a script that
+-- makes one of its predecessor. Rows are never changed. See docs/storage-format.md.
 CREATE TABLE perdure_pieces (
     piece INTEGER PRIMARY KEY,
     data BLOB NOT NULL
 ) STRICT;
 
--- data: a frame of all writes of the task; of a piece's number if that is long.
+-- data: a frame of all writes of the task.
 CREATE TABLE perdure_writes (
     ns INTEGER NOT NULL,
     checkpoint_id TEXT NOT NULL,
     task_id TEXT NOT NULL,
     task_path TEXT NOT NULL,
     data BLOB NOT NULL,
-    PRIMARY KEY (ns, checkpoint_id, task_id)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (ns, checkpoint_id, task_id)
+) STRICT;
 
 -- holder is '' when nobody holds it; the row stays, for its generation must only grow.
 CREATE TABLE perdure_leases (

@@ -1,0 +1,262 @@
+"""How checkpoints, values and writes lie in a store of rows: what its rows' bytes mean; see docs/storage-format.md.
+
+1. A checkpoint's record refers to each value: the value itself if it is short, else the numbers of its chain's pieces.
+2. A piece is a frame: a whole value, or a script. Pieces are never changed; checkpoints of a namespace share them.
+3. A task's writes that a new piece contains anyway aren't stored twice: they say where in the piece they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from ormsgpack import packb, unpackb
+
+from perdure.checkpoint import chains, deltas
+from perdure.checkpoint.chains import Chain, Link, Value
+from perdure.checkpoint.frames import CHECKSUM, seal, unseal
+from perdure.checkpoint.records import Blob, TaskRecord, Write
+from perdure.errors import CorruptCheckpointError
+
+Ref = list[Any]
+"""Where a value is: `[type, bytes]` themselves, or `[type, check, steps]` of its chain."""
+
+_CHAINED: Final = 3  # the length of a reference to a chain
+
+StoredWrite = tuple[Any, ...]
+"""A `Write`; or index, channel, type, first bytes, and where the others are: piece, offset, length."""
+
+_SHARED: Final = 7
+_LEAST_SHARED: Final = 96
+_HEADERS: Final = (1, 3, 0)  # of lists and dicts whose items a piece has, and of nothing
+
+
+class Record(NamedTuple):
+    """What a checkpoint's row holds in its frame."""
+
+    versions: dict[str, Any]
+    refs: dict[str, Ref]
+    header_type: str
+    header: bytes
+
+    def blob(self) -> Blob:
+        """Return the header."""
+        return self.header_type, self.header
+
+
+def seal_record(record: Record) -> bytes:
+    """Make a record's frame."""
+    return seal("record", packb(list(record)))
+
+
+def open_record(frame: bytes) -> Record:
+    """Read a record's frame.
+
+    Raises:
+        CorruptCheckpointError: It isn't one.
+    """
+    try:
+        record = Record(*unpackb(_content("record", frame)))
+    except (TypeError, ValueError) as e:
+        raise CorruptCheckpointError("a checkpoint's row holds no record") from e
+    if not all(isinstance(ref, list) and len(ref) in (2, _CHAINED) for ref in record.refs.values()):
+        raise CorruptCheckpointError("a checkpoint's record has references of an unknown form")
+    return record
+
+
+def _content(kind: str, frame: bytes) -> bytes:
+    found, content, is_delta = unseal(frame)
+    if found != kind or is_delta:
+        raise CorruptCheckpointError(f"a row of {kind!r} holds a {found!r}")
+    return content
+
+
+# -- references
+
+
+def ref_of(chain: Chain) -> Ref:
+    """Make the reference to a chain."""
+    return [chain.kind, chain.check, _steps(chain.links)]
+
+
+def _steps(links: Sequence[Link]) -> list[int]:
+    """Return the first number and the differences of the others: one byte each, mostly."""
+    steps: list[int] = []
+    last = 0
+    for link in links:
+        steps.append(link.number - last)
+        last = link.number
+    return steps
+
+
+def is_chain(ref: Ref | None, kind: str) -> bool:
+    """Tell whether a reference is to a chain of a type."""
+    return ref is not None and len(ref) == _CHAINED and ref[0] == kind
+
+
+def is_at(chain: Chain, place: Any, ref: Ref) -> bool:
+    """Tell whether a guessed chain is the one that a record refers to."""
+    return chain.place == place and chain.check == ref[1] and ref_of(chain) == ref
+
+
+def numbers_of(ref: Ref) -> list[int]:
+    """Return the numbers of the pieces that a reference names.
+
+    Raises:
+        CorruptCheckpointError: They are not ascending numbers.
+    """
+    numbers: list[int] = []
+    last = 0
+    for step in ref[2] if len(ref) == _CHAINED else ():
+        if type(step) is not int or step < 0:
+            raise CorruptCheckpointError("a record names its pieces by something else than numbers")
+        last += step
+        numbers.append(last)
+    return numbers
+
+
+def numbers_of_all(refs: Mapping[str, Ref], tasks: Iterable[TaskRecord]) -> set[int]:
+    """Return the numbers of all pieces that a checkpoint and its writes need."""
+    numbers = {number for ref in refs.values() for number in numbers_of(ref)}
+    for task in tasks:
+        numbers.update([w[4] for w in task.writes if len(w) == _SHARED])  # type: ignore[misc]
+    return numbers
+
+
+def shifted(record: Record, shift: int) -> Record:
+    """Return a record whose pieces have got other numbers."""
+    refs = {c: [*r[:2], [r[2][0] + shift, *r[2][1:]]] if len(r) == _CHAINED else r for c, r in record.refs.items()}
+    return record._replace(refs=refs)
+
+
+# -- pieces
+
+
+def seal_piece(chain: Chain) -> bytes:
+    """Make the frame of a chain's last link."""
+    link = chain.links[-1]
+    if isinstance(link.content, bytes):
+        return seal(chain.kind, link.content)
+    assert link.content is not None
+    return seal(chain.kind, deltas.pack(link.content, link.level), is_delta=True)
+
+
+class Pieces:
+    """Pieces that were read; each is opened once.
+
+    Args:
+        frames: By number.
+        place: What the numbers count in.
+    """
+
+    def __init__(self, frames: Mapping[int, bytes], place: Any) -> None:
+        self._frames = frames
+        self._place = place
+        self._opened: dict[int, tuple[str, Link]] = {}
+
+    def value(self, ref: Ref, version: Any = None) -> Value:
+        """Put a value together.
+
+        Raises:
+            CorruptCheckpointError: Its pieces are missing, damaged, or don't fit together.
+        """
+        if len(ref) != _CHAINED:
+            return Value(ref[0], ref[1], version)
+        kind, check, _ = ref
+        links = tuple([self._link(number, kind) for number in numbers_of(ref)])
+        chain = Chain(kind, links, self._place, check)
+        return Value(kind, chains.checked(chain), version, chains.without_whole(chain))
+
+    def task(self, task: TaskRecord) -> TaskRecord:
+        """Fill in the writes that lie in pieces.
+
+        Raises:
+            CorruptCheckpointError: A piece is missing, damaged, or too short.
+        """
+        if all(len(write) != _SHARED for write in task.writes):
+            return task
+        return task._replace(writes=[self._write(write) for write in task.writes])
+
+    def _write(self, write: StoredWrite) -> Write:
+        if len(write) != _SHARED:
+            return write
+        index, channel, kind, first, number, at, length = write
+        text = _text(self._link(number, None))
+        if not 0 <= at <= at + length <= len(text):
+            raise CorruptCheckpointError("a write reaches beyond the piece that it lies in")
+        return index, channel, kind, first + text[at : at + length]
+
+    def _link(self, number: int, kind: str | None) -> Link:
+        if number not in self._opened:
+            self._opened[number] = self._open(number)
+        found, link = self._opened[number]
+        if kind is not None and kind != found:
+            raise CorruptCheckpointError(f"a piece of a {kind!r} is of a {found!r}")
+        return link
+
+    def _open(self, number: int) -> tuple[str, Link]:
+        data = self._frames.get(number)
+        if data is None:
+            raise CorruptCheckpointError("its piece is not in the store")
+        kind, content, is_delta = unseal(data)
+        checksum = data[:CHECKSUM]
+        if not is_delta:
+            return kind, Link(number, chains.WHOLE, len(content), content, checksum)
+        script, level = deltas.unpack(content)
+        return kind, Link(number, level, script.weight(), script, checksum)
+
+
+def _text(link: Link) -> bytes:
+    return link.content if isinstance(link.content, bytes) else link.content.literal  # type: ignore[union-attr]
+
+
+# -- writes
+
+
+def seal_task(task: TaskRecord) -> bytes:
+    """Make the frame of a task's writes."""
+    return seal("writes", packb([list(write) for write in task.writes]))
+
+
+def open_task(task_id: str, task_path: str, frame: bytes) -> TaskRecord:
+    """Read the frame of a task's writes; `Pieces.task` fills in what lies in pieces.
+
+    Raises:
+        CorruptCheckpointError: It isn't one.
+    """
+    try:
+        writes = [tuple(write) for write in unpackb(_content("writes", frame))]
+    except (TypeError, ValueError) as e:
+        raise CorruptCheckpointError("a row of writes holds none") from e
+    if not all(len(write) in (4, _SHARED) for write in writes):
+        raise CorruptCheckpointError("a row of writes holds something else")
+    return TaskRecord(task_id, task_path, writes)
+
+
+def share(task: TaskRecord, fresh: Mapping[str, Link]) -> TaskRecord:
+    """Leave out of a task's writes what new pieces contain.
+
+    Args:
+        task: The writes.
+        fresh: The new pieces, by channel.
+    """
+    if not any(write[1] in fresh for write in task.writes):
+        return task
+    return task._replace(writes=[_shared(write, fresh.get(write[1])) for write in task.writes])
+
+
+def _shared(write: Write, link: Link | None) -> StoredWrite:
+    data = write[3]
+    if link is None or len(data) < _LEAST_SHARED:
+        return write
+    text = _text(link)
+    for header in _HEADERS:
+        if (at := text.find(data[header:])) >= 0:
+            return *write[:3], data[:header], link.number, at, len(data) - header
+    return write
+
+
+def shifted_task(task: TaskRecord, shift: int) -> TaskRecord:
+    """Return writes whose pieces have got other numbers."""
+    moved = [(*w[:4], w[4] + shift, *w[5:]) if len(w) == _SHARED else w for w in task.writes]
+    return task._replace(writes=moved)
