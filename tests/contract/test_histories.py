@@ -272,6 +272,7 @@ def test_a_checkpoint_that_another_process_replaced_misleads_nobody(tmp_path: Pa
         one.commit([one.prepare(first)])
         replacing = _of("b", 1, None, parent).checkpoint
         other.put(place(), replacing, {}, {"x": 1})
+        other.prune(["t"])  # now the piece that `one` remembers is gone
         second = _of("a", 2, parent)
         one.commit([one.prepare(second)])
         _check(other, {i["id"]: i["channel_values"] for i in (replacing, second.checkpoint)})

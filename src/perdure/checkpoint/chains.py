@@ -3,7 +3,8 @@
 A chain counts like a binary counter, to the base 32. Each change adds one link, of level 0. When 31 links of a level
 are there, the next change composes them and itself into one of the next level instead. So a value of n changes has at
 most 1 + 31 * ceil(log32(n + 1)) pieces, and a change is written once for each level, of which 1,000 changes reach two.
-When the pieces together are longer than twice the value (and 1 KB), the next link is the whole value again. Pieces are never changed: older checkpoints, and branches, go on using those that they name.
+When the pieces together are longer than twice the value (and 1 KB), the next link is the whole value again.
+Pieces are never changed: older checkpoints, and branches, go on using those that they name.
 """
 
 from __future__ import annotations

@@ -83,9 +83,9 @@ class Header(NamedTuple):
 
 
 class Lineage:
-    """The channel versions of the checkpoint that was last prepared or read in each namespace, and values.
+    """What is known of the checkpoint last prepared or read in each namespace: versions and values; bounded.
 
-    Bounded. It tells which values a child may leave out, and what the others come of. That is a guess about the store, checked
+    It tells which values a child may leave out, and what the others come of. That is a guess about the store, checked
     at the commit.
     """
 

@@ -1,0 +1,107 @@
+"""A reader written from docs/storage-format.md alone reads what perdure stores."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import apsw
+import ormsgpack
+import xxhash
+import zstandard
+
+from perdure.checkpoint.base import Commit, TaskWrites
+from perdure.checkpoint.conformance.case import checkpoint
+from perdure.checkpoint.sqlite import SqliteSaver
+
+
+def _frame(data: bytes) -> tuple[int, str, bytes]:
+    assert xxhash.xxh3_64_digest(data[8:]) == data[:8]
+    flags, length = data[8], data[9]
+    content = data[10 + length :]
+    assert flags >> 4 == 1
+    return flags & 2, data[10 : 10 + length].decode(), zstandard.decompress(content) if flags & 1 else content
+
+
+def _decoded(kind: str, content: bytes) -> Any:
+    return {"null": lambda _: None, "bytes": bytes, "msgpack": ormsgpack.unpackb}[kind](content)
+
+
+class _Reader:
+    def __init__(self, path: str) -> None:
+        self.sql = apsw.Connection(path)
+
+    def piece(self, ns: int, number: int) -> bytes:
+        [(data,)] = self.sql.execute("SELECT data FROM perdure_pieces WHERE piece = ?", (ns * 2**32 + number,))
+        return data
+
+    def value(self, ns: int, ref: list[Any]) -> Any:
+        if len(ref) == 2:
+            return _decoded(*ref)
+        kind, check, steps = ref
+        numbers = [sum(steps[: i + 1]) for i in range(len(steps))]
+        frames = [self.piece(ns, number) for number in numbers]
+        text = _frame(frames[0])[2]
+        for frame in frames[1:]:
+            is_script, its_kind, content = _frame(frame)
+            assert is_script
+            assert its_kind == kind
+            text = self.applied(text, *ormsgpack.unpackb(content)[1:])
+        assert xxhash.xxh3_64_digest(xxhash.xxh3_64_digest(text) + b"".join(f[:8] for f in frames)) == check
+        return _decoded(kind, text)
+
+    def applied(self, old: bytes, size: int, hunks: list[int], literal: bytes) -> bytes:
+        assert len(old) == size
+        new, at, used = b"", 0, 0
+        for i in range(0, len(hunks), 3):
+            keep, delete, insert = hunks[i : i + 3]
+            new += old[at : at + keep] + literal[used : used + insert]
+            at, used = at + keep + delete, used + insert
+        return new + old[at:]
+
+    def write(self, ns: int, write: list[Any]) -> tuple[str, Any]:
+        if len(write) == 4:
+            return write[1], _decoded(*write[2:])
+        _, channel, kind, first, number, offset, length = write
+        is_script, _, content = _frame(self.piece(ns, number))
+        text = ormsgpack.unpackb(content)[3] if is_script else content
+        return channel, _decoded(kind, first + text[offset : offset + length])
+
+
+def test_the_format_is_as_written(tmp_path: Path) -> None:
+    rng = random.Random(6)
+    items: list[Any] = []
+    parent: str | None = None
+    wanted: dict[str, Any] = {}
+    with SqliteSaver.from_conn_string(str(tmp_path / "x.db")) as saver:
+        for n in range(80):
+            items.append({"role": "user", "content": rng.randbytes(150).hex()})
+            made = checkpoint({"items": items, "n": n}, {"items": n, "n": n}, after=parent)
+            writes = [TaskWrites("task", "", [("items", [items[-1]])])] if parent else []
+            saver.commit([saver.prepare(Commit("t", "", parent, writes, made, {"step": n}, {"items": n, "n": n}))])
+            parent = made["id"]
+            wanted[parent] = ({"items": list(items), "n": n}, n)
+    reader = _Reader(str(tmp_path / "x.db"))
+    found = {}
+    for ns, checkpoint_id, record in reader.sql.execute("SELECT ns, checkpoint_id, record FROM perdure_checkpoints"):
+        is_script, kind, content = _frame(record)
+        assert (is_script, kind) == (0, "record")
+        versions, refs, header_type, header = ormsgpack.unpackb(content)
+        assert versions.keys() == refs.keys()
+        metadata = _decoded(header_type, header)[4]
+        found[checkpoint_id] = ({c: reader.value(ns, ref) for c, ref in refs.items()}, metadata["step"])
+    assert found == wanted
+    ids = list(wanted)
+    for ns, checkpoint_id, data in reader.sql.execute("SELECT ns, checkpoint_id, data FROM perdure_writes"):
+        [write] = ormsgpack.unpackb(_frame(data)[2])
+        after = wanted[ids[ids.index(checkpoint_id) + 1]][0]
+        assert reader.write(ns, write) == ("items", after["items"][-1:])
+    reader.sql.close()
+
+
+def test_the_example_is_right() -> None:
+    reader = _Reader(":memory:")
+    old = b"\x92\x02........z."
+    assert reader.applied(old, 12, [1, 1, 1, 8, 0, 3], b"\x03abc") == b"\x92\x03........abcz."
+    reader.sql.close()
