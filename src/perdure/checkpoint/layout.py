@@ -119,7 +119,8 @@ def numbers_of_all(refs: Mapping[str, Ref], tasks: Iterable[TaskRecord]) -> set[
     """Return the numbers of all pieces that a checkpoint and its writes need."""
     numbers = {number for ref in refs.values() for number in numbers_of(ref)}
     for task in tasks:
-        numbers.update([w[4] for w in task.writes if len(w) == _SHARED])  # type: ignore[misc]
+        stored: list[Any] = task.writes
+        numbers.update([w[4] for w in stored if len(w) == _SHARED])  # type: ignore[misc]
     return numbers
 
 
@@ -258,5 +259,5 @@ def _shared(write: Write, link: Link | None) -> StoredWrite:
 
 def shifted_task(task: TaskRecord, shift: int) -> TaskRecord:
     """Return writes whose pieces have got other numbers."""
-    moved = [(*w[:4], w[4] + shift, *w[5:]) if len(w) == _SHARED else w for w in task.writes]
-    return task._replace(writes=moved)
+    stored: list[Any] = task.writes
+    return task._replace(writes=[(*w[:4], w[4] + shift, *w[5:]) if len(w) == _SHARED else w for w in stored])

@@ -223,8 +223,8 @@ def get(thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Op[Fou
     rows, writes = yield [(SQL[name], where[:2] if checkpoint_id is None else where), (SQL["writes_at"], where)]
     if not rows:
         return None
-    ns, checkpoint_id, parent_id, frame = rows[0]
-    place = (thread_id, checkpoint_ns, checkpoint_id)
+    ns, found_id, parent_id, frame = rows[0]
+    place = (thread_id, checkpoint_ns, found_id)
     row = _Row(ns, place, parent_id, _record(frame, place))
     [found] = yield from _complete([row], [writes])
     return found
