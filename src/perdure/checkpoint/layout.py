@@ -120,7 +120,7 @@ def numbers_of_all(refs: Mapping[str, Ref], tasks: Iterable[TaskRecord]) -> set[
     numbers = {number for ref in refs.values() for number in numbers_of(ref)}
     for task in tasks:
         stored: list[Any] = task.writes
-        numbers.update([w[4] for w in stored if len(w) == _SHARED])  # type: ignore[misc]
+        numbers.update([w[4] for w in stored if len(w) == _SHARED])
     return numbers
 
 
