@@ -494,11 +494,13 @@ class BaseCheckpointSaver(Generic[V]):
             current: The greatest version so far.
             channel: Always None.
         """
-        if current is None:
-            return 1  # type: ignore[return-value]
+        following: Any = 1
         if isinstance(current, str):
-            return f"{int(current.partition('.')[0] or 0) + 1:032}.{0:016}"
-        return int(current) + 1 if isinstance(current, int) else float(int(current) + 1)
+            following = f"{int(current.partition('.')[0] or 0) + 1:032}.{0:016}"
+        elif current is not None:
+            following = int(current) + 1 if isinstance(current, int) else float(int(current) + 1)
+        found: V = following
+        return found
 
     # -- the engine's door
 
