@@ -1,9 +1,9 @@
 """Runs every workload in fresh processes, the two packages in turn, and prints the gates.
 
-    python -m benchmarks                        the whole table
-    python -m benchmarks --only counter --pairs 3
-    python -m benchmarks --json results.json
-    python -m benchmarks --pair langgraph langgraph    how far two equal sides are apart
+python -m benchmarks                        the whole table
+python -m benchmarks --only counter --pairs 3
+python -m benchmarks --json results.json
+python -m benchmarks --pair langgraph langgraph    how far two equal sides are apart
 """
 
 import argparse
@@ -43,7 +43,9 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--pairs", type=int, default=7, help="how often the two sides run in turn (7)")
     parser.add_argument("--only", action="append", metavar="WORD", help="rows whose name has this word; repeatable")
     parser.add_argument("--json", metavar="FILE", help="write every figure to a file")
@@ -132,7 +134,11 @@ def _print_table(about: str, pair: list[str], results: list[dict[str, Any]]) -> 
     widths = [max(len(line[place]) for line in lines) for place in range(len(head))]
     print(about)
     for line in lines:
-        print("  ".join(cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(line, widths, strict=True))))
+        print(
+            "  ".join(
+                cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(line, widths, strict=True))
+            )
+        )
 
 
 def _cells(result: dict[str, Any]) -> tuple[str, ...]:
@@ -143,7 +149,15 @@ def _cells(result: dict[str, Any]) -> tuple[str, ...]:
     verdict = {True: "pass", False: "FAIL", None: ""}[result["passes"]]
     verdict += ", aim" if result["reaches_aim"] else ""
     ratio = _bound(result["judged"], "share") if result["is_share"] else f"{result['ratio']:.2f}x"
-    return (result["name"], _scaled(result["first"], result["unit"]), _scaled(result["second"], result["unit"]), *cpu, ratio, *bounds, verdict)
+    return (
+        result["name"],
+        _scaled(result["first"], result["unit"]),
+        _scaled(result["second"], result["unit"]),
+        *cpu,
+        ratio,
+        *bounds,
+        verdict,
+    )
 
 
 def _bound(value: float, unit: str) -> str:

@@ -52,7 +52,9 @@ ROWS = [
     Row("task of a fan-out of 200, memory saver", "fan-out", must=15, aim=30),
     Row("stored / payload bytes (chain, k=1000)", "sqlite normal 1000", "stored", "at most", 2.5, 1.3, unit="x"),
     Row("trim from the front: of 5x changed + 2 KB", "edit trim", "added", "at most", 1, None, "B", _against_allowed),
-    Row("replace in the middle: of 5x changed + 2 KB", "edit middle", "added", "at most", 1, None, "B", _against_allowed),
+    Row(
+        "replace in the middle: of 5x changed + 2 KB", "edit middle", "added", "at most", 1, None, "B", _against_allowed
+    ),
     Row("one of 1,000 keys: of 5x changed + 2 KB", "edit keys", "added", "at most", 1, None, "B", _against_allowed),
     Row("get_state of the latest (k=1000)", "sqlite normal 1000", "latest", must=1, aim=2),
     Row("history of 50, values touched (k=1000)", "sqlite normal 1000", "history touched", must=1),

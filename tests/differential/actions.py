@@ -101,7 +101,8 @@ class Stream(Action):
         error = None
         options = {key: session.value(option) for key, option in self.options.items()}
         try:
-            await session.items("stream", value, config, stream_mode=self.mode, into=chunks, **options)
+            mode = self.mode if isinstance(self.mode, str) else list(self.mode)
+            await session.items("stream", value, config, stream_mode=mode, into=chunks, **options)
         except Exception as raised:  # noqa: BLE001 - the outcome is what is compared
             error = session.normalise.raised(raised)
         return {"chunks": session.normalise.chunks(chunks, ordered=self.ordered), "error": error}
@@ -243,7 +244,7 @@ class ResumeAll(Action):
     async def perform(self, session: Session) -> Any:
         state = await session.call("get_state", thread(), subgraphs=True)
         answers = {interrupt.id: self.answer(interrupt.value) for interrupt in state.interrupts}
-        command = session.package.Command(resume=answers)
+        command = session.package.Command(resume=answers) if answers else None
         return session.normalise(await session.call("invoke", command, {**thread(), "max_concurrency": 1}))
 
 
@@ -252,7 +253,8 @@ def _by_namespace(entries: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     spaces: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
         spaces.setdefault(entry["config"]["configurable"]["checkpoint_ns"], []).append(entry)
-    return sorted(spaces.values(), key=masked)
+    newest_first = sorted(spaces.values(), key=lambda one: one[0]["config"]["configurable"]["checkpoint_id"])
+    return sorted(newest_first, key=masked)
 
 
 def _stored(entry: Any) -> dict[str, Any]:
@@ -272,9 +274,12 @@ def _stored(entry: Any) -> dict[str, Any]:
 
 
 def _writes(pending: Sequence[tuple[str, str, Any]]) -> list[tuple[str, str, Any]]:
-    """Sort the routing writes of a task: the reference's order is that of a set of edges, new in each process."""
+    """Sort what has no order: tasks, which come by their hashed ids, and the routing writes of a task, which the
+    reference takes from a set of edges. The order in which tasks count shows in the values.
+    """
     routing = [write for write in pending if write[1].startswith("branch:to:")]
     rest = [write for write in pending if not write[1].startswith("branch:to:")]
     tasks = list(dict.fromkeys(task for task, _, _ in pending))
     routing.sort(key=lambda write: write[1])
-    return [write for task in tasks for write in (*rest, *routing) if write[0] == task]
+    by_task = [[write for write in (*rest, *routing) if write[0] == task] for task in tasks]
+    return [write for writes in sorted(by_task, key=masked) for write in writes]

@@ -147,6 +147,8 @@ def _is_message(value: Any) -> bool:
 def _raised(error: BaseException) -> Raised:
     """Name the classes that catch it; arguments belong to the comparison only for errors of the test's own nodes."""
     classes = tuple(cls.__name__ for cls in type(error).__mro__ if cls not in {object, BaseException})
+    if classes[0] == "StoredError":
+        return Raised(classes, (repr(error),))
     own = type(error).__module__ == "builtins" and error.args and str(error.args[0]).startswith("test:")
     return Raised(classes, error.args if own else None)
 

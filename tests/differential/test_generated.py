@@ -4,7 +4,7 @@ import asyncio
 import os
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, Phase, given, note, settings
 
 from tests.differential.generated import case_of, scenarios
 from tests.differential.scenario import compare
@@ -14,6 +14,7 @@ SETTINGS = settings(
     max_examples=EXAMPLES or 100,
     derandomize=not EXAMPLES,
     deadline=None,
+    phases=(Phase.generate, Phase.shrink),
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

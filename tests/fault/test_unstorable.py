@@ -47,8 +47,9 @@ def graph_of(saver):
     return builder.compile(checkpointer=saver)
 
 
-def check_error(text):
-    for word in ("bad", "data", "deep", "1", "lock"):
+def check_error(text, *, knows_node):
+    # With durability `exit` the values are stored long after the nodes that wrote them.
+    for word in ("data", "deep", "1", "lock", *(["bad"] if knows_node else [])):
         assert word in text, f"{word!r} isn't in: {text}"
 
 
@@ -57,7 +58,7 @@ def test_sync(saver, durability):
     graph = graph_of(saver)
     with pytest.raises(SerializationError) as caught:
         graph.invoke({"items": ["in"]}, CONFIG, durability=durability)
-    check_error(str(caught.value))
+    check_error(str(caught.value), knows_node=durability != "exit")
     state = graph.get_state(CONFIG)
     if durability != "exit":
         assert state.values == {"items": ["in", "good"]}
@@ -70,7 +71,7 @@ async def test_async(saver, durability):
     graph = graph_of(saver)
     with pytest.raises(SerializationError) as caught:
         await graph.ainvoke({"items": ["in"]}, CONFIG, durability=durability)
-    check_error(str(caught.value))
+    check_error(str(caught.value), knows_node=durability != "exit")
     if durability != "exit":
         assert (await graph.aget_state(CONFIG)).next == ("bad",)
         assert (await graph.ainvoke(None, CONFIG))["items"] == ["in", "good", "bad"]

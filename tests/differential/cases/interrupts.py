@@ -32,7 +32,17 @@ def one_asker(p, *questions, **options):
     return builder.compile(checkpointer=p.saver(), **options)
 
 
-@case(Invoke(START_INPUT), State(), History(), Stored(), Invoke(resume("yes")), State(), History(), Stored())
+@case(
+    Invoke(START_INPUT),
+    State(),
+    History(),
+    Stored(),
+    Invoke(resume("yes")),
+    State(),
+    History(),
+    Stored(),
+    differs=("answers-by-id",),
+)
 def ask_once(p):
     return one_asker(p, "sure?")
 
@@ -49,6 +59,7 @@ def ask_once(p):
     Stored(),
     Invoke(resume("late")),
     State(),
+    differs=("one-answer-once", "answers-by-id"),
 )
 def ask_twice_in_a_node(p):
     return one_asker(p, {"first": 1}, ["second"])
@@ -64,7 +75,13 @@ def new_input_instead_of_an_answer(p):
     return one_asker(p, "sure?")
 
 
-@case(Invoke(START_INPUT, options={"durability": "exit"}), Stored(), Invoke(resume(1)), Stored())
+@case(
+    Invoke(START_INPUT, options={"durability": "exit"}),
+    Stored(),
+    Invoke(resume(1)),
+    Stored(),
+    differs=("answers-by-id",),
+)
 def ask_with_durability_exit(p):
     return one_asker(p, "sure?")
 
@@ -99,6 +116,7 @@ def several_askers(p, *names):
     ResumeAll(lambda question: question + " yes"),
     State(),
     Stored(),
+    differs=("answers-by-id",),
 )
 def several_tasks_ask(p):
     return several_askers(p, "a", "b", "c")
@@ -109,7 +127,14 @@ def several_tasks_ask_streamed(p):
     return several_askers(p, "a", "b")
 
 
-@case(Invoke({"items": [], "n": 3}, config=ONE_BY_ONE), State(), ResumeAll(lambda q: q * 2), State(), Stored())
+@case(
+    Invoke({"items": [], "n": 3}, config=ONE_BY_ONE),
+    State(),
+    ResumeAll(lambda q: q * 2),
+    State(),
+    Stored(),
+    differs=("answers-by-id",),
+)
 def sends_ask(p):
     def work(state):
         p.note(f"work {state['i']}")
@@ -126,6 +151,7 @@ def sends_ask(p):
     Invoke(lambda p: p.Command(resume="yes", update={"items": ["by hand"]})),
     State(),
     Stored(),
+    differs=("answers-by-id",),
 )
 def resume_with_an_update(p):
     return one_asker(p, "sure?")
@@ -139,6 +165,7 @@ def resume_with_an_update(p):
     Invoke(resume("x")),
     State(),
     Stored(),
+    differs=("answers-by-id",),
 )
 def update_while_asked(p):
     return one_asker(p, "sure?")
@@ -156,12 +183,19 @@ def replay_of_an_answered_interrupt(p):
     State(),
     History(),
     Stored(),
+    differs=("answers-by-id",),
 )
 def answer_again_at_an_older_checkpoint(p):
     return one_asker(p, "sure?")
 
 
-@case(Invoke(resume("too early")), Invoke(START_INPUT), Invoke(resume({"0" * 32: "nobody asked"})), State())
+@case(
+    Invoke(resume("too early")),
+    Invoke(START_INPUT),
+    Invoke(resume({"0" * 32: "nobody asked"})),
+    State(),
+    differs=("answer-to-nothing",),
+)
 def answer_to_nothing(p):
     return one_asker(p, "sure?")
 
@@ -206,7 +240,9 @@ def interrupt_before_some(p):
     return chain(p, "a", "b", "c").compile(checkpointer=p.saver(), interrupt_before=["b", "c"])
 
 
-@case(Stream(START_INPUT, ALL), State(), Stored(), Stream(None, ["updates", "values"]), Stream(None), State(), History())
+@case(
+    Stream(START_INPUT, ALL), State(), Stored(), Stream(None, ["updates", "values"]), Stream(None), State(), History()
+)
 def interrupt_after_some(p):
     return chain(p, "a", "b", "c").compile(checkpointer=p.saver(), interrupt_after=["a", "b"])
 
@@ -260,6 +296,7 @@ def nested_asker(p, depth):
     State(subgraphs=True),
     History(),
     Stored(),
+    differs=("answers-by-id",),
 )
 def ask_two_graphs_down(p):
     return nested_asker(p, 2)
@@ -273,7 +310,14 @@ def ask_two_graphs_down_streamed(p):
     return nested_asker(p, 2)
 
 
-@case(Invoke({"items": []}, config=ONE_BY_ONE), State(subgraphs=True), ResumeAll(str.upper), State(subgraphs=True), Stored())
+@case(
+    Invoke({"items": []}, config=ONE_BY_ONE),
+    State(subgraphs=True),
+    ResumeAll(str.upper),
+    State(subgraphs=True),
+    Stored(),
+    differs=("answers-by-id",),
+)
 def two_subgraphs_ask(p):
     def inner(name):
         builder = p.StateGraph(Items)
@@ -288,7 +332,15 @@ def two_subgraphs_ask(p):
     return builder.compile(checkpointer=p.saver())
 
 
-@case(Invoke(START_INPUT), State(), Invoke(resume("a")), Invoke(resume("b")), State(), Stored())
+@case(
+    Invoke(START_INPUT),
+    State(),
+    Invoke(resume("a")),
+    Invoke(resume("b")),
+    State(),
+    Stored(),
+    differs=("answers-by-id",),
+)
 def ask_around_a_subgraph_call(p):
     def call(state):
         p.note("call")

@@ -57,7 +57,14 @@ def update_that_ends_the_run(p):
     return abc(p, interrupt_before=["b"])
 
 
-@case(Invoke(START_INPUT), Update({"items": ["new in"]}, as_node="__input__"), State(), Invoke(None), History())
+@case(
+    Invoke(START_INPUT),
+    Update({"items": ["new in"]}, as_node="__input__"),
+    State(),
+    Invoke(None),
+    History(),
+    differs=("input-clears-what-was-due",),
+)
 def update_as_input(p):
     return abc(p, interrupt_before=["b"])
 
@@ -81,6 +88,7 @@ def copy_of_a_checkpoint(p):
     State(),
     History(),
     Stored(),
+    differs=("updates-are-writes",),
 )
 def fork_of_an_old_checkpoint(p):
     return abc(p)
@@ -97,6 +105,7 @@ def fork_of_an_old_checkpoint(p):
     State(),
     History(),
     Stored(),
+    differs=("updates-are-writes",),
 )
 def two_branches(p):
     return abc(p)
@@ -241,6 +250,7 @@ def durability_exit(p):
     Stream(START_INPUT, ["values", "checkpoints"], options={"durability": "async"}),
     Stream(START_INPUT, ["values", "checkpoints"], options={"durability": "exit"}),
     History(),
+    differs=("exit-parents",),
 )
 def durability_of_all_kinds(p):
     return abc(p)
