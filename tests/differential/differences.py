@@ -29,12 +29,6 @@ def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
     return change(tree)
 
 
-def _without_empty_seen(part: Any) -> Any:
-    if isinstance(part, dict) and isinstance(seen := part.get("seen"), dict) and seen.get("__input__") == {}:
-        return {**part, "seen": {node: versions for node, versions in seen.items() if node != "__input__"}}
-    return part
-
-
 def _tuples_as_lists(part: Any) -> Any:
     return list(part[1:]) if isinstance(part, tuple) and part[:1] == ("<tuple>",) else part
 
@@ -67,11 +61,6 @@ def _outcomes_only_until(position: int) -> Callable[[Any], Any]:
 
 
 DIFFERENCES: dict[str, Difference] = {
-    "no-empty-versions-seen": Difference(
-        "`versions_seen` of a checkpoint has entries for nodes only: no `__input__` that is always empty.",
-        lambda tree: mapped(tree, _without_empty_seen),
-        everywhere=True,
-    ),
     "errors-read-back": Difference(
         "A task's error is read back as a `StoredError` with type name, message and arguments, not as a text.",
         lambda tree: mapped(tree, _error_as_text),

@@ -54,8 +54,8 @@ def rarely(strategy: Any) -> Any:
     return st.one_of(st.none(), st.none(), st.none(), strategy)
 
 
-# No channels that the reference empties in the live state when a resume brings no answer (AnyValue), or stores as
-# later steps have changed them (Topic).
+# Not AnyValue, which the reference leaves out of the live state of a step half done, nor Topic, which it stores as
+# later steps have changed it.
 CHANNELS = ("items", "items", "total", "names", "latest")
 node_specs = st.builds(
     NodeSpec,

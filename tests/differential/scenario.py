@@ -61,10 +61,15 @@ async def transcript(case_: Case, package: str, *, asynchronous: bool) -> Transc
     return entries
 
 
-async def compare(case_: Case, first: str, second: str, *, asynchronous: bool) -> list[str]:
-    """Return where the second package's transcript differs from the first's, deliberate differences aside."""
+async def compare(
+    case_: Case, first: str, second: str, *, asynchronous: bool, apart_from: str | None = None
+) -> list[str]:
+    """Return where the second package's transcript differs from the first's, deliberate differences aside.
+
+    The one named by `apart_from` isn't set aside.
+    """
     one = await transcript(case_, first, asynchronous=asynchronous)
     two = await transcript(case_, second, asynchronous=asynchronous)
-    for name in (*EVERYWHERE, *case_.differs):
+    for name in {*EVERYWHERE, *case_.differs} - {apart_from}:
         one, two = DIFFERENCES[name].reconcile(one), DIFFERENCES[name].reconcile(two)
     return differences(one, two)
