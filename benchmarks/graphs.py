@@ -59,7 +59,7 @@ def fan_out(package: str, width: int, saver: Any = None) -> Any:
     graph, send = import_module(f"{package}.graph"), import_module(f"{package}.types").Send
     builder = graph.StateGraph(Chain)
     builder.add_node("work", lambda state: {"items": [state["n"]]})
-    builder.add_conditional_edges(graph.START, lambda state: [send("work", {"n": i}) for i in range(width)], ["work"])
+    builder.add_conditional_edges(graph.START, lambda _: [send("work", {"n": i}) for i in range(width)], ["work"])
     return builder.compile(checkpointer=saver)
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from benchmarks import graphs
 from benchmarks.packages import core_install
@@ -21,7 +21,7 @@ Figures = dict[str, float]
 class Watch:
     """Measures wall and CPU time of a block."""
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
         return self
 

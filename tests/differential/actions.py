@@ -103,7 +103,7 @@ class Stream(Action):
         try:
             mode = self.mode if isinstance(self.mode, str) else list(self.mode)
             await session.items("stream", value, config, stream_mode=mode, into=chunks, **options)
-        except Exception as raised:  # noqa: BLE001 - the outcome is what is compared
+        except Exception as raised:
             error = session.normalise.raised(raised)
         return {"chunks": session.normalise.chunks(chunks, ordered=self.ordered), "error": error}
 

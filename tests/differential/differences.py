@@ -34,7 +34,7 @@ def _tuples_as_lists(part: Any) -> Any:
 
 
 def _error_as_text(part: Any) -> Any:
-    """Turn a stored error into the text that the reference stores; of packages' own errors only the name is the same."""
+    """Turn a stored error into the text that the reference stores; of its own errors only the name is the same."""
     text = part.args[0] if isinstance(part, Raised) and part.caught_by[0] == "StoredError" else part
     if isinstance(text, str) and text.startswith(("InvalidUpdateError(", "TypeError(")):
         return text.partition("(")[0]

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from hypothesis import strategies as st
-from typing_extensions import TypedDict
-
 from tests.differential.actions import (
     Action,
     History,
@@ -21,6 +19,7 @@ from tests.differential.actions import (
     thread,
 )
 from tests.differential.scenario import Case
+from typing_extensions import TypedDict
 
 ONE_BY_ONE = {"max_concurrency": 1, "recursion_limit": 25}
 LIMIT = 6  # nodes loop back only while `total` is below this

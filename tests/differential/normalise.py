@@ -111,9 +111,9 @@ def differences(first: Any, second: Any, path: str = "") -> list[str]:
 def _dict_differences(first: dict[Any, Any], second: dict[Any, Any], path: str) -> list[str]:
     found = [f"{path}.{key}: {first[key]!r} is missing" for key in first if key not in second]
     found += [f"{path}.{key}: {second[key]!r} is extra" for key in second if key not in first]
-    for key in first:
+    for key, value in first.items():
         if key in second:
-            found += differences(first[key], second[key], f"{path}.{key}")
+            found += differences(value, second[key], f"{path}.{key}")
     return found
 
 

@@ -46,7 +46,7 @@ async def transcript(case_: Case, package: str, *, asynchronous: bool) -> Transc
         session.graph = case_.build(session.package)
     except ImportError:
         raise  # a name that the package lacks is no behaviour
-    except Exception as error:  # noqa: BLE001 - refusing a graph is an outcome
+    except Exception as error:
         return [{"action": "build", "outcome": session.normalise.raised(error)}]
     entries: Transcript = []
     for action in case_.script:
@@ -55,7 +55,7 @@ async def transcript(case_: Case, package: str, *, asynchronous: bool) -> Transc
             outcome = await action.perform(session)
         except ImportError:
             raise
-        except Exception as error:  # noqa: BLE001 - the outcome is what is compared
+        except Exception as error:
             outcome = session.normalise.raised(error)
         entries.append({"action": type(action).__name__, "outcome": outcome, "ran": sorted(session.package.ran)})
     return entries

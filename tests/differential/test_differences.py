@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from tests.differential import cases
 from tests.differential.differences import DIFFERENCES, EVERYWHERE
 from tests.differential.scenario import CASES, compare

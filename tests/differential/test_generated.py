@@ -5,7 +5,6 @@ import os
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
-
 from tests.differential.generated import case_of, scenarios
 from tests.differential.scenario import compare
 

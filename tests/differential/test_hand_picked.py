@@ -1,7 +1,6 @@
 """The hand-picked graphs on both packages, in both colours."""
 
 import pytest
-
 from tests.differential import cases
 from tests.differential.scenario import CASES, compare
 

@@ -3,7 +3,6 @@
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.pregel import Pregel
-
 from tests.differential import cases
 from tests.differential.normalise import Normaliser, Raised, differences
 from tests.differential.package import Package

@@ -1,16 +1,15 @@
 """One kill: run a shape to its death, look at what is left, go on in a new process, and check the promises."""
 
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import apsw
-
-from perdure.checkpoint.sqlite import SqliteSaver
 from tests.fault.program import Log, go_on, in_a_child
 from tests.fault.shapes import CONFIG, LABELS, SHAPES
+
+from perdure.checkpoint.sqlite import SqliteSaver
 
 
 @dataclass
@@ -77,7 +76,7 @@ def _look(way: Way, db: str, lines: list[str]) -> list[str]:
     broken: list[str] = []
     acknowledged = {line.removeprefix("acked ") for line in lines if line.startswith("acked ")}
     checkpoints = [line.split()[1:] for line in lines if line.startswith("checkpoint ")]
-    if not os.path.exists(db):
+    if not Path(db).exists():
         return ["nothing is left of what was acknowledged"] if acknowledged or checkpoints else []
     with SqliteSaver.from_conn_string(db) as saver:
         stored = {_stored_id(entry) for entry in saver.list({"configurable": {"thread_id": "t"}})}

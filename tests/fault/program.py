@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import apsw
+from tests.fault.shapes import CONFIG, INPUT, SHAPES
 
 from perdure.checkpoint.base import Commit
 from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.types import Command
-from tests.fault.shapes import CONFIG, INPUT, SHAPES
 
 
 class Log:
@@ -147,7 +147,7 @@ def in_a_child(work: Callable[[], Any], *, killed_after: float | None = None) ->
             work()
             os._exit(0)
         except BaseException:
-            import traceback  # noqa: PLC0415
+            import traceback
 
             traceback.print_exc()
             os._exit(1)

@@ -1,11 +1,10 @@
-"""SIGKILL at every storage statement, and at random times: nothing acknowledged is lost, nothing finished runs again."""
+"""SIGKILL at every storage statement and at random: nothing acknowledged is lost, nothing finished runs again."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
 from tests.fault.shapes import SHAPES
 
 ROOT = Path(__file__).parents[2]

@@ -5,9 +5,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.race.graphs import THREAD, Gate, inputs_of, is_linear, one
 
 from perdure.errors import GraphDrained, ThreadBusyError
-from tests.race.graphs import THREAD, Gate, inputs_of, is_linear, one
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.race.graphs import THREAD, inputs_of, is_linear, one, two_steps
 
 from perdure.checkpoint.sqlite import SqliteSaver
-from tests.race.graphs import THREAD, inputs_of, is_linear, one, two_steps
 
 CALLERS = 8
 INPUTS = [f"input {n}" for n in range(CALLERS)]

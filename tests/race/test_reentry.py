@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.race.graphs import THREAD, State, one, two_steps
 
 from perdure.errors import ReentrantRunError
 from perdure.graph import START, StateGraph
 from perdure.types import StateUpdate
-from tests.race.graphs import THREAD, State, one, two_steps
 
 
 def around(saver, node):

@@ -3,11 +3,10 @@
 import time
 from typing import Annotated
 
-from typing_extensions import TypedDict
-
 from tests.differential.actions import History, Invoke, State, Stored, Stream, Update
 from tests.differential.cases.building import START_INPUT, Items, adder, chain
 from tests.differential.scenario import case
+from typing_extensions import TypedDict
 
 
 def failing(p, name, times=1, error=ValueError, after=0.0):

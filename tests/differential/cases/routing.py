@@ -3,11 +3,10 @@
 import operator
 from typing import Annotated
 
-from typing_extensions import TypedDict
-
 from tests.differential.actions import Batch, History, Invoke, State, Stored, Stream
 from tests.differential.cases.building import START_INPUT, Items, adder, chain
 from tests.differential.scenario import case
+from typing_extensions import TypedDict
 
 ALL = ("values", "updates", "custom", "messages", "checkpoints", "tasks", "debug")
 
@@ -287,12 +286,16 @@ def odd_inputs(p):
     return chain(p, "a").compile(checkpointer=p.saver())
 
 
+def larger(one, other):
+    return max(one, other)
+
+
 @case(Invoke({"total": 1, "names": {"x"}}), Stored())
 def other_reducers(p):
     class Totals(TypedDict):
         total: Annotated[int, operator.add]
         names: Annotated[set, operator.or_]
-        best: Annotated[int, lambda one, other: max(one, other)]
+        best: Annotated[int, larger]
 
     builder = p.StateGraph(Totals)
     builder.add_node("a", lambda state: {"total": 2, "names": {"a"}, "best": 3})

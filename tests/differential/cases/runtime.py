@@ -6,11 +6,10 @@ import operator
 from dataclasses import dataclass
 from typing import Annotated
 
-from typing_extensions import TypedDict
-
 from tests.differential.actions import Ask, Invoke, State, Stored, Stream
 from tests.differential.cases.building import START_INPUT, Items, adder, chain
 from tests.differential.scenario import case
+from typing_extensions import TypedDict
 
 ALL = ("values", "updates", "custom", "messages", "checkpoints", "tasks", "debug")
 
@@ -192,7 +191,7 @@ def nodes_of_all_kinds(p):
 
 @case(Invoke(START_INPUT), Stream(START_INPUT, "updates"))
 def runnable_lambdas_as_nodes(p):
-    from langchain_core.runnables import RunnableLambda  # noqa: PLC0415
+    from langchain_core.runnables import RunnableLambda
 
     builder = p.StateGraph(Items)
     builder.add_node("a", RunnableLambda(lambda state: {"items": ["a"]}))
@@ -209,7 +208,7 @@ def runnable_lambdas_as_nodes(p):
     State(),
 )
 def language_model_tokens(p):
-    from langchain_core.language_models.fake_chat_models import FakeListChatModel  # noqa: PLC0415
+    from langchain_core.language_models.fake_chat_models import FakeListChatModel
 
     model = FakeListChatModel(responses=["abc"])
 

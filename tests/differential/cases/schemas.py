@@ -2,15 +2,14 @@
 
 import operator
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from langchain_core.messages import RemoveMessage
 from pydantic import BaseModel
-from typing_extensions import NotRequired, TypedDict
-
 from tests.differential.actions import History, Invoke, State, Stored, Stream, Update
 from tests.differential.cases.building import START_INPUT, Items, adder, chain
 from tests.differential.scenario import case
+from typing_extensions import TypedDict
 
 
 class Person(BaseModel):

@@ -3,12 +3,11 @@
 import operator
 from typing import Annotated
 
-from typing_extensions import TypedDict
-
 from tests.differential.actions import History, Invoke, State, Stored, Stream, SubgraphState, Update
 from tests.differential.cases.building import START_INPUT, Items, adder, chain
 from tests.differential.cases.interrupts import asker, resume
 from tests.differential.scenario import case
+from typing_extensions import TypedDict
 
 ALL = ("values", "updates", "checkpoints", "tasks", "debug")
 
