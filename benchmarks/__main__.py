@@ -123,8 +123,8 @@ def _about(pair: list[str], pairs: int) -> str:
         except PackageNotFoundError:
             names.append(name)
     return (
-        f"{names[0]} against {names[1]}; CPython {platform.python_version()}, {os.cpu_count()} cores; fresh processes in "
-        f'turn, medians of {pairs} pairs; durability="sync"; the ratio is the median of the pairs\' ratios'
+        f"{names[0]} against {names[1]}; CPython {platform.python_version()}, {os.cpu_count()} cores; fresh processes "
+        f'in turn, medians of {pairs} pairs; durability="sync"; the ratio is the median of the pairs\' ratios'
     )
 
 

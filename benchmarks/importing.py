@@ -7,8 +7,8 @@ import time
 def measure(package: str) -> dict[str, float]:
     before = len(sys.modules)
     wall, cpu = time.perf_counter(), time.process_time()
-    getattr(__import__(f"{package}.graph", fromlist=["graph"]), "StateGraph")
-    getattr(__import__(f"{package}.checkpoint.memory", fromlist=["memory"]), "InMemorySaver")
+    _ = __import__(f"{package}.graph", fromlist=["graph"]).StateGraph
+    _ = __import__(f"{package}.checkpoint.memory", fromlist=["memory"]).InMemorySaver
     spent = time.perf_counter() - wall, time.process_time() - cpu
     return {"wall": spent[0], "cpu": spent[1], "modules": len(sys.modules) - before}
 

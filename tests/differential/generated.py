@@ -94,7 +94,7 @@ later_actions = st.sampled_from(
         Invoke(None, config=ONE_BY_ONE, options=SYNC),
         ResumeAll(str),
         ResumeAll(str),
-        Stream(None, ["values", "updates", "tasks"], config=ONE_BY_ONE, options=SYNC),
+        Stream(None, ["values", "updates"], config=ONE_BY_ONE, options=SYNC),
         Invoke({"items": ["more"], "total": 1}, config=ONE_BY_ONE, options=SYNC),
         QuietUpdate({"items": ["by hand"]}, as_node="n0"),
         QuietUpdate({"items": ["fork"], "total": 1}, as_node="n0", at=1),

@@ -15,6 +15,7 @@ from typing import Any
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{32}\b")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)?")
+_LABEL = re.compile(r"<id \d+>")
 _NULL_TASK = "00000000-0000-0000-0000-000000000000"
 
 
@@ -86,6 +87,23 @@ class Normaliser:
         if found == _NULL_TASK:
             return "<null task>"
         return self._labels.setdefault(found, f"<id {len(self._labels)}>")
+
+
+def relabelled(tree: Any) -> Any:
+    """Number the ids of a normalised tree anew, once parts of it are taken out."""
+    labels: dict[str, str] = {}
+
+    def label(found: re.Match[str]) -> str:
+        return labels.setdefault(found[0], f"<id {len(labels)}>")
+
+    def walk(part: Any) -> Any:
+        if isinstance(part, str):
+            return _LABEL.sub(label, part)
+        if isinstance(part, dict):
+            return {walk(key): walk(value) for key, value in part.items()}
+        return type(part)(map(walk, part)) if isinstance(part, list | tuple) else part
+
+    return walk(tree)
 
 
 def ranks(versions: Mapping[str, Any], seen: Mapping[str, Mapping[str, Any]]) -> tuple[Any, Any]:
@@ -166,4 +184,4 @@ def _place_of(item: tuple[Any, Any]) -> tuple[str, str]:
 
 def masked(value: Any) -> str:
     """Return a text of the value without its ids and times, to sort by."""
-    return re.sub(r"<id \d+>", "<id>", repr(Normaliser()(value)))
+    return _LABEL.sub("<id>", repr(Normaliser()(value)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.differential.actions import Action, Session
 from tests.differential.differences import DIFFERENCES, EVERYWHERE
-from tests.differential.normalise import differences
+from tests.differential.normalise import differences, relabelled
 from tests.differential.package import Package
 
 Transcript = list[dict[str, Any]]
@@ -72,4 +72,4 @@ async def compare(
     two = await transcript(case_, second, asynchronous=asynchronous)
     for name in {*EVERYWHERE, *case_.differs} - {apart_from}:
         one, two = DIFFERENCES[name].reconcile(one), DIFFERENCES[name].reconcile(two)
-    return differences(one, two)
+    return differences(relabelled(one), relabelled(two))
