@@ -90,6 +90,14 @@ DIFFERENCES: dict[str, Difference] = {
         "An unknown stream mode is refused.",
         _outcomes_only_until(0),
     ),
+    "output-is-read": Difference(
+        "`invoke` returns the output channels also when none of them was written in the run; LangGraph returns None.",
+        _outcomes_only_until(0),
+    ),
+    "defer-waits-for-sends": Difference(
+        "A deferred node waits for pending `Send` tasks too; in LangGraph it runs beside them.",
+        _outcomes_only_until(0),
+    ),
     "unknown-target": Difference(
         "A branch, `goto` or `Send` that names a node that doesn't exist fails; it isn't dropped with a log line.",
         _outcomes_only_until(0),

@@ -135,9 +135,10 @@ def build(p: Any, spec: GraphSpec) -> Any:
 
     builder = p.StateGraph(Everything)
     count = len(spec.nodes)
+    sends = any(node.kind == "send" for node in spec.nodes)  # deferred nodes wait for them, a deliberate difference
     for number, node in enumerate(spec.nodes):
         work = _work(p, spec, number)
-        builder.add_node(f"n{number}", _inner(p, Everything, work) if node.inner else work, defer=node.defer)
+        builder.add_node(f"n{number}", _inner(p, Everything, work) if node.inner else work, defer=node.defer and not sends)
     for start in sorted({start % count for start in spec.starts}):
         builder.add_edge(p.START, f"n{start}")
     for number, node in enumerate(spec.nodes):
@@ -197,7 +198,7 @@ def _inner(p: Any, schema: type, work: Any) -> Any:
         items: Annotated[list, operator.add]
 
     builder = p.StateGraph(schema, output_schema=Result)
-    builder.add_node("first", lambda state: {"total": 1})
+    builder.add_node("first", lambda state: {"total": 1, "items": ["inner"]})
     builder.add_node("work", work)
     builder.add_edge(p.START, "first")
     builder.add_edge("first", "work")

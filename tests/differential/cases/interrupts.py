@@ -127,6 +127,11 @@ def several_tasks_ask_streamed(p):
     return several_askers(p, "a", "b")
 
 
+@case(Invoke(START_INPUT, config=ONE_BY_ONE), Stream(None, ["values", "updates", "tasks"]), State())
+def resume_streamed_beside_a_finished_task(p):
+    return several_askers(p, "a")
+
+
 @case(
     Invoke({"items": [], "n": 3}, config=ONE_BY_ONE),
     State(),

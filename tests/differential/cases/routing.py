@@ -230,6 +230,22 @@ def deferred_node(p):
     return builder.compile(checkpointer=p.saver())
 
 
+@case(Invoke(START_INPUT), differs=("defer-waits-for-sends",))
+def deferred_node_due_beside_a_send(p):
+    def spread(state):
+        return p.Command(goto=[p.Send("side", {"items": []})])
+
+    builder = p.StateGraph(Items)
+    builder.add_node("a", adder(p, "a"))
+    builder.add_node("spread", spread)
+    builder.add_node("side", adder(p, "side"))
+    builder.add_node("last", lambda state: {"items": [len(state["items"])]}, defer=True)
+    builder.add_edge(p.START, "a")
+    builder.add_edge("a", "spread")
+    builder.add_edge("a", "last")
+    return builder.compile(checkpointer=p.saver())
+
+
 @case(Invoke(START_INPUT, options=SYNC), Stored(), differs=("tuples",))
 def deferred_join(p):
     builder = p.StateGraph(Items)

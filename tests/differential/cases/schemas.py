@@ -97,6 +97,17 @@ def input_and_output_schemas(p):
     return through(p, Both, think, answer, input_schema=Question, output_schema=Answer)
 
 
+@case(Invoke({"n": 1}), differs=("output-is-read",))
+def output_that_nobody_wrote(p):
+    class Result(TypedDict):
+        items: Annotated[list, operator.add]
+
+    def count(state: Items):
+        return {"n": state["n"] + 1}
+
+    return through(p, Items, count, output_schema=Result)
+
+
 @case(Invoke({"shown": "s"}), State(), Stream({"shown": "s"}, ["values", "updates"]), History(), Stored())
 def private_channel_between_nodes(p):
     class Public(TypedDict):
