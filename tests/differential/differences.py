@@ -46,6 +46,12 @@ def _without_parent(part: Any) -> Any:
     return {**part, "parent_config": None} if is_event else part
 
 
+def _without_private_keys(part: Any) -> Any:
+    if isinstance(part, dict) and isinstance(keys := part.get("configurable"), dict):
+        return {**part, "configurable": {k: v for k, v in keys.items() if not k.startswith("__pregel")}}
+    return part
+
+
 def _stored_writes_without(is_left_out: Callable[[tuple[Any, ...]], bool]) -> Callable[[Any], Any]:
     def change(part: Any) -> Any:
         if isinstance(part, dict) and {"writes", "seen", "versions"} <= part.keys():
@@ -97,6 +103,14 @@ DIFFERENCES: dict[str, Difference] = {
     "defer-waits-for-sends": Difference(
         "A deferred node waits for pending `Send` tasks too; in LangGraph it runs beside them.",
         _outcomes_only_until(0),
+    ),
+    "no-private-keys": Difference(
+        "The config of a subgraph that hasn't run yet names its place only; in LangGraph it carries the saver.",
+        lambda tree: mapped(tree, _without_private_keys),
+    ),
+    "conflict-with-exit": Difference(
+        "A step whose updates conflict stays undone with durability `exit` too; in LangGraph resuming ends with half of it.",
+        _outcomes_only_until(1),
     ),
     "unknown-target": Difference(
         "A branch, `goto` or `Send` that names a node that doesn't exist fails; it isn't dropped with a log line.",

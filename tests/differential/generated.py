@@ -40,11 +40,11 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """A whole graph: nodes, which of them start, which one fails the first time."""
+    """A whole graph: nodes, which of them start, whether one fails the first time."""
 
     nodes: tuple[NodeSpec, ...]
     starts: tuple[int, ...]
-    fails: int | None = None
+    fails: bool = False  # the last node fails once; as the last of its step, for what else starts then is a race
     stop_before: int | None = None
     stop_after: int | None = None
 
@@ -70,7 +70,7 @@ graph_specs = st.builds(
     GraphSpec,
     nodes=st.lists(node_specs, min_size=2, max_size=7).map(tuple),
     starts=st.lists(st.integers(0, 2), min_size=1, max_size=2, unique=True).map(tuple),
-    fails=rarely(st.integers(0, 6)),
+    fails=st.sampled_from([False, False, False, True]),
     stop_before=rarely(st.integers(0, 6)),
     stop_after=rarely(st.integers(0, 6)),
 )
@@ -107,7 +107,6 @@ first_actions = st.sampled_from(
         Invoke(INPUT, config=ONE_BY_ONE, options=SYNC),
         Stream(INPUT, ["values", "updates"], config=ONE_BY_ONE, options=SYNC),
         Stream(INPUT, ["checkpoints", "tasks"], config=ONE_BY_ONE, options=SYNC),
-        Invoke(INPUT, config=ONE_BY_ONE, options={"durability": "exit"}),
     ]
 )
 
@@ -120,7 +119,10 @@ def scenarios(draw: Any) -> tuple[GraphSpec, list[Action]]:
 
 def case_of(spec: GraphSpec, script: list[Action]) -> Case:
     return Case(
-        "generated", lambda p: build(p, spec), script, differs=("answers-by-id", "tuples", "updates-are-writes")
+        "generated",
+        lambda p: build(p, spec),
+        script,
+        differs=("answers-by-id", "tuples", "updates-are-writes", "no-private-keys"),
     )
 
 
@@ -138,7 +140,9 @@ def build(p: Any, spec: GraphSpec) -> Any:
     sends = any(node.kind == "send" for node in spec.nodes)  # deferred nodes wait for them, a deliberate difference
     for number, node in enumerate(spec.nodes):
         work = _work(p, spec, number)
-        builder.add_node(f"n{number}", _inner(p, Everything, work) if node.inner else work, defer=node.defer and not sends)
+        builder.add_node(
+            f"n{number}", _inner(p, Everything, work) if node.inner else work, defer=node.defer and not sends
+        )
     for start in sorted({start % count for start in spec.starts}):
         builder.add_edge(p.START, f"n{start}")
     for number, node in enumerate(spec.nodes):
@@ -180,7 +184,7 @@ def _work(p: Any, spec: GraphSpec, number: int) -> Any:
     def work(state: Any) -> Any:
         p.note(name)
         answers = [p.interrupt(f"{name} {question}") for question in range(node.questions)]
-        if spec.fails is not None and spec.fails % len(spec.nodes) == number and not p.count(name):
+        if spec.fails and number == len(spec.nodes) - 1 and not p.count(name):
             time.sleep(0.05)  # siblings end first: what happens otherwise is a race
             raise ValueError(f"test: {name}")
         update = _update(name, node.channels, answers, state)
@@ -197,7 +201,11 @@ def _inner(p: Any, schema: type, work: Any) -> Any:
     class Result(TypedDict):
         items: Annotated[list, operator.add]
 
-    builder = p.StateGraph(schema, output_schema=Result)
+    class Given(TypedDict):  # without the items: handed in and out, they would double with each call
+        total: Annotated[int, operator.add]
+        latest: str
+
+    builder = p.StateGraph(schema, input_schema=Given, output_schema=Result)
     builder.add_node("first", lambda state: {"total": 1, "items": ["inner"]})
     builder.add_node("work", work)
     builder.add_edge(p.START, "first")

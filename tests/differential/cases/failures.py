@@ -183,3 +183,12 @@ def failure_with_durability_exit(p):
 @case(Invoke(START_INPUT, options={"durability": "exit"}), State(), Stored(), Invoke(None), History(), Stored())
 def sibling_finished_before_the_failure_with_durability_exit(p):
     return beside(p, ("quick", adder(p, "quick")), ("slow", failing(p, "slow", after=0.15)))
+
+
+@case(Invoke(START_INPUT, options={"durability": "exit"}), Invoke(None), State(), differs=("conflict-with-exit",))
+def conflict_with_durability_exit(p):
+    builder = p.StateGraph(Items)
+    for place, name in enumerate("ab"):
+        builder.add_node(name, adder(p, name, n=place))
+        builder.add_edge(p.START, name)
+    return builder.compile(checkpointer=p.saver())

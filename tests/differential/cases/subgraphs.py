@@ -238,3 +238,13 @@ def update_as_a_subgraph_node(p):
 @case(Invoke(START_INPUT, options={"durability": "exit"}), Stored(), State())
 def subgraph_with_durability_exit(p):
     return parent_of(p, chain(p, "x", "y").compile())
+
+
+@case(Invoke({"items": []}), State(subgraphs=True), Invoke(None), State(), differs=("no-private-keys",))
+def stopped_beside_a_subgraph(p):
+    builder = p.StateGraph(Items)
+    builder.add_node("plain", adder(p, "plain"))
+    builder.add_node("inner", chain(p, "x").compile())
+    builder.add_edge(p.START, "plain")
+    builder.add_edge(p.START, "inner")
+    return builder.compile(checkpointer=p.saver(), interrupt_before=["plain"])
