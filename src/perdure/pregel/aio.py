@@ -69,11 +69,11 @@ async def _aexecute(run: Run, tasks: Sequence[Task], commits: _AsyncCommits) -> 
     gate = asyncio.Semaphore(limit) if (limit := run.config.get("max_concurrency")) else None
     running: dict[asyncio.Future[Any], Task] = {}
     loop = asyncio.get_running_loop()
-    heard = asyncio.Event()
+    heard, failed = asyncio.Event(), asyncio.Event()
     if listens:
         sink.notify = _notifier(loop, heard)
     for task in tasks:
-        running[loop.create_task(_gated(run, task, gate), name=task.name)] = task
+        running[loop.create_task(_gated(run, task, gate, failed), name=task.name)] = task
     listener: asyncio.Future[Any] | None = None
     try:
         while running:
@@ -94,6 +94,7 @@ async def _aexecute(run: Run, tasks: Sequence[Task], commits: _AsyncCommits) -> 
                 for event in sink.drain():
                     yield event
             if failure_of(batch) is not None:
+                failed.set()
                 await _let_end(run, running)
                 break
     finally:
@@ -137,11 +138,13 @@ async def _cancel(run: Run, running: dict[asyncio.Future[Any], Task]) -> None:
         run.ended(late)
 
 
-async def _gated(run: Run, task: Task, gate: asyncio.Semaphore | None) -> None:
+async def _gated(run: Run, task: Task, gate: asyncio.Semaphore | None, failed: asyncio.Event) -> None:
     if gate is None:
         await arun_task(run, task)
         return
     async with gate:
+        if failed.is_set():
+            raise asyncio.CancelledError  # no task is started after a failure
         await arun_task(run, task)
 
 

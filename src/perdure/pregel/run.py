@@ -260,12 +260,14 @@ class Run:
             if settings.interrupt_before and machine.stops(settings.interrupt_before, tasks.values()):
                 raise GraphInterrupt(())
             todo = [task for task in tasks.values() if not task.saved]
+            self.teller.begins(tasks.values())
             if todo:
-                self.teller.starts(todo)
                 yield from self._execute(todo)
             done = list(tasks.values())
             yield from self._apply(done)
             if settings.interrupt_after and machine.stops(settings.interrupt_after, done):
+                self._plan()
+                self.teller.checkpoint()
                 raise GraphInterrupt(())
 
     def _plan(self) -> dict[str, Task]:
@@ -281,9 +283,7 @@ class Run:
                 else:
                     task.writes.append((name, value))
             for task in tasks.values():
-                if task.writes:
-                    task.saved = True
-                    self.teller.update(task, cached=True)
+                task.saved = bool(task.writes)
         return tasks
 
     def _execute(self, todo: list[Task]) -> Loop:

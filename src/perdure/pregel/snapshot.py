@@ -75,6 +75,7 @@ def take_snapshot(
         nulls = [(name, value) for tid, name, value in pending if tid == NULL_TASK_ID]
         if nulls:
             machine.apply_outside(nulls)
+    machine.updated = None  # look at all nodes, so that `next` is in the order in which they were added
     tasks = machine.tasks()
     done = _apply_done(machine, tasks, pending) if is_live else set()
     shown = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from perdure.checkpoint.serde.types import INTERRUPT
@@ -47,13 +47,17 @@ class Teller:
         """Tell that the run stopped before or after a node, without a question."""
         self._tell("updates", lambda: {INTERRUPT: ()})
 
-    def starts(self, tasks: Sequence[Task]) -> None:
-        """Tell that tasks start."""
-        if not self._wants_any("tasks", "debug"):
+    def begins(self, tasks: Collection[Task]) -> None:
+        """Tell that a superstep begins: its tasks, and the updates of those that an earlier run has finished."""
+        if not self._is_heard:
             return
+        if self._wants_any("tasks", "debug"):
+            for task in tasks:
+                if TAG_HIDDEN not in task.node.tags:
+                    self._task_event("task", stream.task_payload(task))
         for task in tasks:
-            if TAG_HIDDEN not in task.node.tags:
-                self._task_event("task", stream.task_payload(task))
+            if task.saved:
+                self.update(task, cached=True)
 
     def _task_event(self, kind: str, payload: Any) -> None:
         self._tell("tasks", lambda: payload)

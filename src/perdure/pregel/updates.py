@@ -131,7 +131,8 @@ class _Step:
         if self.is_live:
             self._apply_nulls()
             self._apply_finished()
-        due = {task.name: task.id for task in machine.tasks().values()}
+        done = {tid for tid, name, _ in self.pending if name not in CONTROL_WRITES}
+        due = {task.name: task.id for task in machine.tasks().values() if task.id not in done}
         planned = [self._planned(update) for update in updates]
         tasks = []
         for at, (name, values, given_id) in enumerate(planned):
