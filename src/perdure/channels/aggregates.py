@@ -25,9 +25,9 @@ def _initial(typ: Any) -> Any:
     while origin in (Required, NotRequired):
         (typ,) = typ.__args__
         origin = get_origin(typ)
-    typ = origin or typ
+    make: Any = _CONCRETE.get(origin or typ, origin or typ)
     try:
-        return _CONCRETE.get(typ, typ)()
+        return make()
     except Exception:  # noqa: BLE001 - any type may be declared; without an empty value the first update is the value
         return MISSING
 

@@ -181,4 +181,5 @@ def coercer(schema: Any) -> Callable[[Any], Any]:
         return lambda value: value
     if not (dataclasses.is_dataclass(schema) or hasattr(schema, "model_fields")):
         return lambda value: value
-    return lambda value: schema(**value) if isinstance(value, dict) else value
+    make: Any = schema
+    return lambda value: make(**value) if isinstance(value, dict) else value

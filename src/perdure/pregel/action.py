@@ -137,7 +137,7 @@ class Action:
 
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(None, context.run, self.call, value, scope)
+        result = await loop.run_in_executor(None, lambda: context.run(self.call, value, scope))
         return await result if inspect.isawaitable(result) else result
 
 
