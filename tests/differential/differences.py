@@ -109,7 +109,7 @@ DIFFERENCES: dict[str, Difference] = {
         lambda tree: mapped(tree, _without_private_keys),
     ),
     "conflict-with-exit": Difference(
-        "A step whose updates conflict stays undone with durability `exit` too; LangGraph resumes with half of it.",
+        "A step whose updates conflict stays undone with durability `exit` too; LangGraph ends with half of it.",
         _outcomes_only_until(1),
     ),
     "unknown-target": Difference(
