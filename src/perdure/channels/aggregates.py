@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, NotRequired, Required, get_origin
 
 from perdure.channels.base import MISSING, BaseChannel, Value, overwrite_of
 from perdure.errors import InvalidUpdateError
+from perdure.types import Overwrite
 
 _CONCRETE: dict[Any, type] = {
     collections.abc.Sequence: list,
@@ -38,6 +39,9 @@ def _two_overwrites(key: str) -> InvalidUpdateError:
         hint="let only one node of a superstep overwrite it",
         channel=key,
     )
+
+
+_MAY_OVERWRITE = frozenset({Overwrite, dict})
 
 
 class BinaryOperatorAggregate(BaseChannel[Value, Value, Value], Generic[Value]):
@@ -97,20 +101,23 @@ class BinaryOperatorAggregate(BaseChannel[Value, Value, Value], Generic[Value]):
     def update(self, values: Sequence[Any]) -> bool:
         if not values:
             return False
-        seen = False
-        for value in values:
-            is_overwrite, new = overwrite_of(value)
-            if is_overwrite:
-                if seen:
-                    raise _two_overwrites(self.key)
-                self.value, seen = new, True
-            elif seen:
-                continue  # the others of this superstep lose against an overwrite
-            elif self.value is MISSING:
-                self.value = value
-            else:
-                self.value = self.operator(self.value, value)
+        self.value = self.preview(values)
         return True
+
+    def preview(self, values: Sequence[Any]) -> Any:
+        current, seen = self.value, False
+        for value in values:
+            if type(value) in _MAY_OVERWRITE:
+                is_overwrite, new = overwrite_of(value)
+                if is_overwrite:
+                    if seen:
+                        raise _two_overwrites(self.key)
+                    current, seen = new, True
+                    continue
+            if seen:
+                continue  # the others of this superstep lose against an overwrite
+            current = value if current is MISSING else self.operator(current, value)
+        return current
 
 
 class DeltaChannel(BaseChannel[Value, Any, Value], Generic[Value]):

@@ -41,7 +41,7 @@ class BaseChannel(ABC, Generic[Value, Update, Checkpoint]):
     __slots__ = ("key", "typ")
 
     volatile: ClassVar[bool] = True
-    """Whether `update(())` or `consume()` can change it: a superstep that doesn't write it must tell it."""
+    """Whether `update(())` can change it: a superstep that doesn't write it must tell it."""
 
     def __init__(self, typ: Any, key: str = "") -> None:
         self.typ = typ
@@ -95,6 +95,13 @@ class BaseChannel(ABC, Generic[Value, Update, Checkpoint]):
         Raises:
             InvalidUpdateError: The updates don't fit together.
         """
+
+    def preview(self, values: Sequence[Update]) -> Any:
+        """Return the value (or MISSING) that these updates would give, and stay as it is."""
+        copy = self.copy()
+        copy.key = self.key
+        copy.update(values)
+        return copy.peek()
 
     def consume(self) -> bool:
         """Note that a task that this channel triggered has run."""

@@ -54,6 +54,9 @@ class LastValue(_OneValue[Value]):
         self.value = values[0]
         return True
 
+    def preview(self, values: Sequence[Value]) -> Any:
+        return values[0] if len(values) == 1 else super().preview(values)
+
 
 class AnyValue(_OneValue[Value]):
     """One of the values of the last superstep; assumes that they are equal."""

@@ -212,6 +212,15 @@ class Recent:
         found = self._values.get((thread_id, checkpoint_ns, channel))
         return found if found is not None and found.version == version else None
 
+    @staticmethod
+    def is_small(value: Value) -> bool:
+        """Tell whether a value is too small to be remembered: to store it whole costs no more than what changed."""
+        return len(value.data) <= _LEAST_SIZE
+
+    def holds(self, thread_id: str, checkpoint_ns: str, channel: str) -> bool:
+        """Tell whether a value of the channel is remembered."""
+        return (thread_id, checkpoint_ns, channel) in self._values
+
     def note(self, thread_id: str, checkpoint_ns: str, channel: str, value: Value) -> None:
         """Remember a value."""
         key = (thread_id, checkpoint_ns, channel)

@@ -299,6 +299,9 @@ class InMemorySaver(BaseCheckpointSaver[V]):
 
     def commit(self, prepared: Sequence[Prepared]) -> bool:
         with self._lock:
+            if len(prepared) == 1:
+                self._commit_one(prepared[0])
+                return False
             staged: dict[tuple[str, str, str], _Record] = {}
             heads: dict[tuple[str, str], str] = {}
             for one in prepared:
@@ -311,6 +314,17 @@ class InMemorySaver(BaseCheckpointSaver[V]):
             for (thread_id, ns, checkpoint_id), record in staged.items():
                 self._space_made(thread_id, ns).add(checkpoint_id, record)
         return False
+
+    def _commit_one(self, one: Prepared) -> None:
+        """Do at once what needs no stage: nothing that comes after it can fail."""
+        staged: dict[tuple[str, str, str], _Record] = {}
+        self._stage(one, staged, {})
+        space = self._space_made(one.thread_id, one.checkpoint_ns)
+        if one.parent_id is not None:
+            for task in one.tasks:
+                space.add_writes(one.parent_id, task)
+        for (_, _, checkpoint_id), record in staged.items():
+            space.add(checkpoint_id, record)
 
     def _stage(
         self,

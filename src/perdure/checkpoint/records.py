@@ -8,7 +8,7 @@ channel's version alone: two branches may count the same versions with different
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from perdure.checkpoint import chains
@@ -174,14 +174,18 @@ def _encode_values(
     thread_id, ns = commit.thread_id, commit.checkpoint_ns
     known = lineage.versions(thread_id, ns, commit.parent_id) or {}
 
+    plain, recent = _plain(serde), lineage.values
+    made: list[tuple[str, Value]] = []
+
     def encoded(channel: str) -> Change:
-        value = Value(*encode_value(serde, channel, values[channel]), versions.get(channel))
+        value = Value(*encode_value(plain, channel, values[channel]), versions.get(channel))
+        if recent.is_small(value) and not recent.holds(thread_id, ns, channel):
+            return Change(value)  # whole, and no base for the next
         before = known.get(channel)
-        base = None if before is None else lineage.values.get(thread_id, ns, channel, before)
+        base = None if before is None else recent.get(thread_id, ns, channel, before)
         made.append((channel, value))
         return chains.change(value, base)
 
-    made: list[tuple[str, Value]] = []
     pieces = {c: encoded(c) if c in values else None for c in commit.new_versions}
     offered: dict[str, Change] = {}
     relies = False
@@ -197,23 +201,25 @@ def _encode_values(
             else:
                 offered[channel] = encoded(channel)
     for channel, value in made:
-        lineage.values.note(thread_id, ns, channel, value)
+        recent.note(thread_id, ns, channel, value)
     return pieces, offered, relies
 
 
-def encode_value(serde: SerializerProtocol, channel: str, value: Any) -> Blob:
+def _plain(serde: SerializerProtocol) -> Callable[[Any], Blob]:
+    """Return what encodes plainly, if the serializer can: values are compared first, and compressed after that."""
+    return getattr(serde, "dumps_plain", None) or serde.dumps_typed
+
+
+def encode_value(plain: Callable[[Any], Blob], channel: str, value: Any) -> Blob:
     """Encode a channel's value.
 
     Raises:
         SerializationError: It can't be stored; names the channel.
     """
-    # Plain, if the serializer can: it is compared with its predecessor, and compressed after that.
-    plain = getattr(serde, "dumps_plain", None) or serde.dumps_typed
     try:
-        encoded: Blob = plain(value)
+        return plain(value)
     except SerializationError as e:
         raise _of_channel(e, channel) from e
-    return encoded
 
 
 def _of_channel(error: SerializationError, channel: str) -> SerializationError:
@@ -228,13 +234,19 @@ def encode_task(serde: SerializerProtocol, task: TaskWrites) -> TaskRecord:
     Raises:
         SerializationError: A value can't be stored; names the channel.
     """
+    plain = _plain(serde)
     encoded: list[Write] = []
     special = False
     for place, (channel, value) in enumerate(task.writes):
-        kind, data = encode_value(serde, channel, value)
-        index = WRITES_IDX_MAP.get(channel, place)
-        special = special or index < 0
-        encoded.append((index, channel, kind, data))
+        try:
+            kind, data = plain(value)
+        except SerializationError as e:
+            raise _of_channel(e, channel) from e
+        if channel in WRITES_IDX_MAP:
+            special = True
+            encoded.append((WRITES_IDX_MAP[channel], channel, kind, data))
+        else:
+            encoded.append((place, channel, kind, data))
     return TaskRecord(task.task_id, task.task_path, merge_writes([], encoded) if special else encoded)
 
 

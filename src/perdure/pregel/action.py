@@ -57,7 +57,10 @@ def name_of(fn: Any) -> str:
     raise GraphValidationError(msg, hint="use add_node('name', action)")
 
 
-def _wanted(fn: Any) -> tuple[tuple[str, Callable[[TaskScope], Any]], ...]:
+Wanted = tuple[tuple[str, Callable[[Any], Any]], ...]
+
+
+def _wanted(fn: Any) -> Wanted:
     try:
         parameters = list(inspect.signature(fn).parameters.values())
     except (TypeError, ValueError):  # builtins without a signature take the input alone
@@ -89,7 +92,12 @@ class Action:
         GraphValidationError: It is none of these.
     """
 
-    __slots__ = ("call", "is_async", "is_runnable", "target", "wanted")
+    __slots__ = ("call", "is_async", "is_runnable", "run", "target")
+
+    call: Callable[[Any, TaskScope], Any]
+    """Calls the target with the input and what it asks for; a coroutine if the target is one."""
+    run: Callable[[Any, TaskScope], Any]
+    """Calls the target from synchronous code; raises `NoSyncActionError` if it can't be."""
 
     def __init__(self, target: Any) -> None:
         self.target = target
@@ -98,11 +106,11 @@ class Action:
             msg = f"a node must be callable or have an invoke method, and {target!r} isn't"
             raise GraphValidationError(msg)
         self.is_async = not self.is_runnable and _is_coroutine_function(target)
-        self.wanted = () if self.is_runnable else _wanted(target)
-        self.call = self._pick()
+        self.call = self._pick(() if self.is_runnable else _wanted(target))
+        self.run = _refuse if self.is_async else self.call
 
-    def _pick(self) -> Callable[[Any, TaskScope], Any]:
-        target, wanted = self.target, self.wanted
+    def _pick(self, wanted: Wanted) -> Callable[[Any, TaskScope], Any]:
+        target = self.target
         if self.is_runnable:
             return lambda value, scope: target.invoke(value, scope.config())
         if not wanted:
@@ -113,17 +121,6 @@ class Action:
     def runs_in_thread(self) -> bool:
         """Whether asynchronous code runs it in a thread, where it can't be cancelled."""
         return not self.is_async and not (self.is_runnable and hasattr(self.target, "ainvoke"))
-
-    def run(self, value: Any, scope: TaskScope) -> Any:
-        """Call it from synchronous code.
-
-        Raises:
-            UsageError: It can only be called from asynchronous code.
-        """
-        if self.is_async:
-            msg = f"node {scope.task.name!r} is a coroutine function, and the graph was called synchronously"
-            raise NoSyncActionError(msg, hint="call the graph with ainvoke or astream")
-        return self.call(value, scope)
 
     async def arun(self, value: Any, scope: TaskScope) -> Any:
         """Call it from asynchronous code; a plain function runs in a thread, so that it can't block the loop."""
@@ -139,6 +136,11 @@ class Action:
         loop = asyncio.get_running_loop()
         result = await loop.run_in_executor(None, lambda: context.run(self.call, value, scope))
         return await result if inspect.isawaitable(result) else result
+
+
+def _refuse(_value: Any, scope: TaskScope) -> Any:
+    msg = f"node {scope.task.name!r} is a coroutine function, and the graph was called synchronously"
+    raise NoSyncActionError(msg, hint="call the graph with ainvoke or astream")
 
 
 class NoSyncActionError(UsageError, TypeError):

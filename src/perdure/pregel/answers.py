@@ -98,5 +98,6 @@ class Answers:
 
     def clear(self) -> None:
         """Forget all: the superstep that they were for is done."""
-        self._by_id = {}
+        if self._by_id:
+            self._by_id = {}
         self.null_was_taken = False

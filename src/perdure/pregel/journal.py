@@ -16,7 +16,6 @@ from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 from perdure.constants import CONF, NO_WRITES, NULL_TASK_ID, START, TASKS
 from perdure.errors import GraphBubbleUp, GraphInterrupt, SerializationError
 from perdure.pregel.clock import now
-from perdure.pregel.effects import Loop, Store
 from perdure.types import RunnableConfig, Send
 
 if TYPE_CHECKING:
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 
 CHECKPOINT_VERSION = 4
 
+Prepared = list[Any]
+"""Encoded commits, for the driver to make durable in this order, all or nothing."""
+
 
 def make_checkpoint(machine: Machine, id_: str) -> Checkpoint:
     """Return the machine's state as a checkpoint."""
@@ -35,8 +37,8 @@ def make_checkpoint(machine: Machine, id_: str) -> Checkpoint:
         "id": id_,
         "ts": now(),
         "channel_values": machine.values(),
-        "channel_versions": dict(machine.versions),
-        "versions_seen": {node: dict(seen) for node, seen in machine.seen.items()},
+        "channel_versions": machine.versions.copy(),
+        "versions_seen": {node: seen.copy() for node, seen in machine.seen.items()},
         "updated_channels": None if machine.updated is None else sorted(machine.updated),
     }
 
@@ -173,37 +175,42 @@ class Journal:
         unsaved, self._unsaved = self._unsaved, []
         return unsaved
 
-    def flush(self) -> Loop:
-        """Store the writes of tasks that ended, without a checkpoint: the superstep stopped."""
+    def flush(self) -> Prepared:
+        """Return the writes of tasks that ended, without a checkpoint: the superstep stopped."""
         task, self._single = self._single, None
         if task is not None:
             self.keep(task)
-        if unsaved := self.take_unsaved():
-            yield Store(unsaved)
+        return self.take_unsaved()
 
-    def write(self, writes: Sequence[TaskWrites]) -> Loop:
-        """Store writes of the current checkpoint."""
-        if self.saver is not None and not self._keeps_back:
-            yield Store([self.prepare(Commit(**self.place(), writes=writes))])
+    def write(self, writes: Sequence[TaskWrites]) -> Prepared:
+        """Return a commit of writes of the current checkpoint."""
+        if self.saver is None or self._keeps_back:
+            return []
+        return [self.prepare(Commit(**self.place(), writes=writes))]
 
-    def checkpoint(self, source: str) -> Loop:
-        """Store the machine's state as the new head, together with the writes that led to it."""
+    def checkpoint(self, source: str) -> Prepared:
+        """Make the machine's state the new head; return its commit, with the writes that led to it."""
         run, machine = self.run, self.run.machine
-        metadata = self.metadata(source)
         if self.saver is None:
-            self.last = (metadata, None)
+            if run.sink.modes:
+                self.last = (self.metadata(source), None)
             machine.step += 1
-            return
+            return []
+        metadata = self.metadata(source)
         task, self._single = self._single, None
         parent_id = machine.checkpoint_id
         id_ = new_id(max(parent_id, self.head or ""))
+        turn = run.turn
         commit = Commit(
-            **self.place(),
-            writes=[self.task_writes(task)] if task is not None else [],
-            checkpoint=make_checkpoint(machine, id_),
-            metadata=metadata,  # type: ignore[arg-type]  # the TypedDict plus what the caller's config adds
-            new_versions={name: machine.versions[name] for name in machine.changed},
-            expected_head=self.head,
+            run.thread_id or "",
+            machine.ns,
+            parent_id or None,
+            (self.task_writes(task),) if task is not None else (),
+            make_checkpoint(machine, id_),
+            metadata,  # type: ignore[arg-type]  # the TypedDict plus what the caller's config adds
+            {name: machine.versions[name] for name in machine.changed},
+            self.head,
+            turn.lease if turn is not None else None,
         )
         stored_parent = self._deferred[0] if self._deferred else parent_id or None
         self.last = (metadata, stored_parent)
@@ -215,19 +222,19 @@ class Journal:
             for done in run.tasks.values():
                 for name, _ in done.writes:
                     self._writers.setdefault(name, set()).add(done.name)
-            return
+            return []
         prepared = self.prepare(commit, list(run.tasks.values()))
         machine.changed = set()
         self.head = id_
-        yield Store([*self.take_unsaved(), prepared])
+        return [*self.take_unsaved(), prepared]
 
-    def at_exit(self, *, failed: bool) -> Loop:
-        """Store what durability `exit` has kept back; of a subgraph only what a later run can go on with."""
+    def at_exit(self, *, failed: bool) -> Prepared:
+        """Return what durability `exit` has kept back; of a subgraph only what a later run can go on with."""
         run = self.run
         if not self._keeps_back or self.saver is None:
-            return
+            return []
         if run.parent is not None and not failed and not run.settings.stable:
-            return
+            return []
         prepared = []
         deferred, self._deferred = self._deferred, None
         if deferred is not None:
@@ -237,5 +244,4 @@ class Journal:
         if failed and nulls and deferred is None:
             prepared.append(self.prepare(Commit(**self.place(), writes=[TaskWrites(NULL_TASK_ID, "", nulls)])))
         unsaved, self._unsaved = self._unsaved, []
-        if prepared or unsaved:
-            yield Store([*prepared, *unsaved])
+        return [*prepared, *unsaved]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perdure.channels.base import MISSING
 from perdure.checkpoint.serde.types import INTERRUPT
-from perdure.constants import INPUT, PULL, PUSH, RESERVED_WRITES, TASKS
+from perdure.constants import INPUT, PUSH, RESERVED_WRITES, TASKS
 from perdure.errors import InvalidUpdateError
 from perdure.pregel.plan import Plan, selects
 from perdure.pregel.task import Task, task_id
@@ -58,6 +58,7 @@ class Machine:
     """
 
     __slots__ = (
+        "_live",
         "_next_version",
         "_top",
         "changed",
@@ -80,6 +81,7 @@ class Machine:
         self.channels = {name: proto.from_checkpoint(MISSING) for name, proto in plan.channels.items()}
         for name, channel in self.channels.items():
             channel.key = name
+        self._live = set(plan.volatile)  # those that may be available, of the channels that passing by may change
         self.versions: dict[str, Any] = {}
         self.seen: dict[str, dict[str, Any]] = {}
         self.updated: set[str] | None = None
@@ -100,6 +102,7 @@ class Machine:
         updated = checkpoint.get("updated_channels")
         self.updated = None if updated is None else set(updated)
         self._top = max(self.versions.values(), default=None)
+        self._live = set(self.plan.volatile)
         self.checkpoint_id = checkpoint["id"]
 
     def values(self) -> dict[str, Any]:
@@ -125,15 +128,19 @@ class Machine:
     def tasks(self) -> dict[str, Task]:
         """Plan the next superstep: sends first, in their order, then nodes that are due."""
         tasks: dict[str, Task] = {}
-        self._plan_sends(tasks)
+        step = f"{self.checkpoint_id}\0{self.ns}\0{self.step}\0"
+        if (topic := self.channels.get(TASKS)) is not None and topic.is_available():
+            self._plan_sends(topic.get(), step, tasks)
         for name in self._candidates():
-            if (task := self._plan_node(name)) is not None:
-                tasks[task.id] = task
+            node = self.plan.nodes[name]
+            if self._is_due(name, node.triggers):
+                value = node.read(self.channels, self.step, self.stop)
+                if value is not MISSING:
+                    id_ = task_id(step + node.key)
+                    tasks[id_] = Task(id_, name, node.path, node, value, node.triggers, self.ns)
         return tasks
 
-    def _plan_sends(self, tasks: dict[str, Task]) -> None:
-        topic = self.channels.get(TASKS)
-        sends: Iterable[Send] = topic.values if topic is not None else ()  # type: ignore[attr-defined]  # TASKS is a Topic
+    def _plan_sends(self, sends: Sequence[Send], step: str, tasks: dict[str, Task]) -> None:
         for at, send in enumerate(sends):
             node = self.plan.nodes.get(send.node)
             if node is None:
@@ -141,9 +148,8 @@ class Machine:
                     f"a Send goes to {send.node!r}, which isn't a node of this graph",
                     hint=f"nodes are: {', '.join(sorted(self.plan.nodes))}",
                 )
-            path = (PUSH, at, False)
-            id_ = task_id(self.checkpoint_id, self.ns, str(self.step), send.node, PUSH, str(at))
-            tasks[id_] = Task(id_, send.node, path, node, send.arg, (PUSH,), self.ns)
+            id_ = task_id(f"{step}{send.node}\0{PUSH}\0{at}")
+            tasks[id_] = Task(id_, send.node, (PUSH, at, False), node, send.arg, (PUSH,), self.ns)
 
     def _candidates(self) -> Iterable[str]:
         if self.updated is None:
@@ -153,17 +159,6 @@ class Machine:
         if len(hit) == 1 and len(hit[0]) == 1:
             return hit[0]
         return sorted({name for names in hit for name in names})
-
-    def _plan_node(self, name: str) -> Task | None:
-        node = self.plan.nodes[name]
-        if not self._is_due(name, node.triggers):
-            return None
-        value = node.read(self.channels, self.step, self.stop)
-        if value is MISSING:
-            return None
-        triggers = node.triggers
-        id_ = task_id(self.checkpoint_id, self.ns, str(self.step), name, PULL, *triggers)
-        return Task(id_, name, (PULL, name), node, value, triggers, self.ns)
 
     def _is_due(self, name: str, triggers: Sequence[str]) -> bool:
         seen = self.seen.get(name)
@@ -186,14 +181,21 @@ class Machine:
         """
         if len(tasks) > 1:
             tasks = sorted(tasks, key=_path)
-        is_step = any(task.triggers for task in tasks)
+        is_step = False
         version = self._next_version(self._top, None)
-        self._note_seen(tasks)
-        self._consume(tasks, version)
+        consuming = self.plan.consuming
+        for task in tasks:
+            seen = self.seen.setdefault(task.name, {})
+            for trigger in task.triggers:
+                is_step = True
+                if trigger in self.versions:
+                    seen[trigger] = self.versions[trigger]
+        if consuming:
+            self._consume(tasks, version)
         updated = self._update(tasks, version)
         if is_step:
             self._pass_by(updated, version)
-            if updated.isdisjoint(self.plan.triggered_by):
+            if self.plan.finishing and updated.isdisjoint(self.plan.triggered_by):
                 self._finish(updated, version)
         self.updated = updated
 
@@ -204,23 +206,14 @@ class Machine:
         if self.updated is not None:
             self.updated = None if before is None else before | self.updated
 
-    def _note_seen(self, tasks: Sequence[Task | Writes]) -> None:
-        versions = self.versions
-        for task in tasks:
-            seen = self.seen.setdefault(task.name, {})
-            for trigger in task.triggers:
-                if trigger in versions:
-                    seen[trigger] = versions[trigger]
-
     def _bump(self, name: str, version: Any) -> None:
         self.versions[name] = self._top = version
         self.changed.add(name)
 
     def _consume(self, tasks: Sequence[Task | Writes], version: Any) -> None:
         channels = self.channels
-        for name in {trigger for task in tasks for trigger in task.triggers}:
-            channel = channels.get(name)
-            if channel is not None and channel.consume():
+        for name in self.plan.consuming.intersection(trigger for task in tasks for trigger in task.triggers):
+            if channels[name].consume():
                 self._bump(name, version)
 
     def _update(self, tasks: Sequence[Task | Writes], version: Any) -> set[str]:
@@ -241,24 +234,30 @@ class Machine:
                 self._bump(name, version)
                 if channel.is_available():
                     updated.add(name)
+                    if channel.volatile:
+                        self._live.add(name)
         return updated
 
     def _pass_by(self, updated: set[str], version: Any) -> None:
         """Tell the channels that nobody wrote that a superstep has passed."""
-        for name in self.plan.volatile:
+        for name in self._live - updated:
             channel = self.channels[name]
-            if name not in updated and channel.is_available() and channel.update(()):
+            if channel.is_available() and channel.update(()):
                 self._bump(name, version)
                 if channel.is_available():
                     updated.add(name)
+            if not channel.is_available():
+                self._live.discard(name)
 
     def _finish(self, updated: set[str], version: Any) -> None:
         """Tell all channels that nothing else is left to do; those that waited for it may start a node."""
-        for name, channel in self.channels.items():
+        for name in self.plan.finishing:
+            channel = self.channels[name]
             if channel.finish():
                 self._bump(name, version)
                 if channel.is_available():
                     updated.add(name)
+                    self._live.add(name)
 
     # -- stopping by name
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from perdure.channels.base import MISSING, BaseChannel
-from perdure.constants import TASKS
+from perdure.constants import PULL, TASKS
 from perdure.managed import ManagedValue
 
 if TYPE_CHECKING:
@@ -40,10 +41,16 @@ class StateReader:
         self.managed = tuple((managed or {}).items())
         self.mapper = mapper
 
-    def __call__(self, channels: Mapping[str, BaseChannel[Any, Any, Any]], step: int, stop: int) -> Any:
+    def __call__(
+        self,
+        channels: Mapping[str, BaseChannel[Any, Any, Any]],
+        step: int,
+        stop: int,
+        overlay: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Any:
         state = {}
         for name in self.names:
-            value = channels[name].peek()
+            value = overlay[name] if name in overlay else channels[name].peek()
             if value is not MISSING:
                 state[name] = value
         for name, manager in self.managed:
@@ -94,6 +101,8 @@ class Node:
         retry: Policies; the first that matches the error decides.
         metadata: Given to its config.
         tags: Given to its config.
+        path: Of the tasks that its triggers start.
+        key: What tells those tasks' ids from those of other nodes in the same superstep.
     """
 
     name: str
@@ -107,6 +116,12 @@ class Node:
     timeout: TimeoutPolicy | None = None
     metadata: Mapping[str, Any] | None = None
     tags: tuple[str, ...] = ()
+    path: tuple[str, str] = ("", "")
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        self.path = (PULL, self.name)
+        self.key = "\0".join((self.name, PULL, *self.triggers))
 
     @property
     def subgraph(self) -> Any:
@@ -148,6 +163,8 @@ class Plan:
 
     __slots__ = (
         "channels",
+        "consuming",
+        "finishing",
         "input_channel",
         "nodes",
         "output_channels",
@@ -170,7 +187,13 @@ class Plan:
         self.input_channel = input_channel
         self.output_channels = output_channels
         self.stream_channels = stream_channels
-        self.volatile = tuple(name for name, channel in channels.items() if channel.volatile)
+        self.volatile = frozenset(name for name, channel in channels.items() if channel.volatile)
+        self.consuming = frozenset(
+            name for name, channel in channels.items() if type(channel).consume is not BaseChannel.consume
+        )
+        self.finishing = tuple(
+            name for name, channel in channels.items() if type(channel).finish is not BaseChannel.finish
+        )
         triggered_by: dict[str, list[str]] = {}
         for name, node in self.nodes.items():
             for trigger in node.triggers:

@@ -22,7 +22,7 @@ from perdure.errors import (
 )
 from perdure.pregel.answers import Answers, addressed
 from perdure.pregel.commands import command_writes
-from perdure.pregel.effects import Effect, Execute, Load, LoadBefore, LoadHead, Loop
+from perdure.pregel.effects import Effect, Execute, Load, LoadBefore, LoadHead, Loop, Store
 from perdure.pregel.journal import Journal
 from perdure.pregel.machine import Machine, Writes, int_version
 from perdure.pregel.settings import Settings, metadata_extra
@@ -125,17 +125,17 @@ class Run:
             yield from self._supersteps()
         except GraphInterrupt as stop:
             self.interrupts = tuple(stop.args[0])
-            yield from journal.at_exit(failed=True)
+            yield from _store(journal.at_exit(failed=True))
             self._show_stop()
             if self.parent is not None:
                 raise
         except BaseException as error:
             if not isinstance(error, (GeneratorExit, ConflictError)):
-                yield from journal.flush()
-                yield from journal.at_exit(failed=True)
+                yield from _store(journal.flush())
+                yield from _store(journal.at_exit(failed=True))
             raise
         else:
-            yield from journal.at_exit(failed=False)
+            yield from _store(journal.at_exit(failed=False))
 
     def _start(self, value: Any) -> Loop:
         saved = yield from self._load()
@@ -197,7 +197,7 @@ class Run:
             self.replayed = self.settings.checkpoint_id
             self.pending = []
             self.machine.updated = None
-            yield from self.journal.checkpoint("fork")  # a copy becomes the head: its tasks run again
+            yield from _store(self.journal.checkpoint("fork"))  # a copy becomes the head: its tasks run again
         elif saved is not None:
             parent = saved.parent_config
             self.journal.last = (dict(saved.metadata), parent[CONF]["checkpoint_id"] if parent else None)
@@ -231,7 +231,7 @@ class Run:
         self.pending = [w for w in self.pending if w[0] != NULL_TASK_ID]
         self.pending += [(NULL_TASK_ID, name, value) for name, value in writes]
         if writes and self.machine.checkpoint_id:
-            yield from self.journal.write([TaskWrites(NULL_TASK_ID, "", writes)])
+            yield from _store(self.journal.write([TaskWrites(NULL_TASK_ID, "", writes)]))
 
     def _apply_callers_writes(self) -> None:
         mine = [(name, value) for tid, name, value in self.pending if tid == NULL_TASK_ID]
@@ -245,29 +245,42 @@ class Run:
         dropped = list(machine.tasks().values()) if machine.versions else []
         machine.apply([*dropped, Writes((), INPUT, (), [(self.plan.input_channel, value)])])
         self.pending = []
-        yield from self.journal.checkpoint("input")
+        yield from _store(self.journal.checkpoint("input"))
 
     def _supersteps(self) -> Loop:
-        machine, settings = self.machine, self.settings
+        machine, settings, teller = self.machine, self.settings, self.teller
         while True:
             self._check_stop_request()
             tasks = self._plan()
-            self.teller.checkpoint()
+            if teller.is_heard:
+                teller.checkpoint()
             if machine.step > machine.stop:
                 raise self._too_many_steps()
             if not tasks:
                 return
             if settings.interrupt_before and machine.stops(settings.interrupt_before, tasks.values()):
                 raise GraphInterrupt(())
-            todo = [task for task in tasks.values() if not task.saved]
-            self.teller.begins(tasks.values())
-            if todo:
-                yield from self._execute(todo)
             done = list(tasks.values())
-            yield from self._apply(done)
+            todo = [task for task in done if not task.saved]
+            if teller.is_heard:
+                teller.begins(done)
+            if todo:
+                self.journal.begin(todo)
+                failure = yield Execute(todo)
+                if failure is not None or any(task.failure is not None for task in todo):
+                    yield from self._fail(todo, failure)
+            machine.apply(done)
+            self.pending = []
+            if teller.is_heard:
+                teller.applied(done)
+            if prepared := self.journal.checkpoint("loop"):
+                yield Store(prepared)
+            self.resuming = False
+            self.tasks = {}
+            self.answers.clear()
             if settings.interrupt_after and machine.stops(settings.interrupt_after, done):
                 self._plan()
-                self.teller.checkpoint()
+                teller.checkpoint()
                 raise GraphInterrupt(())
 
     def _plan(self) -> dict[str, Task]:
@@ -286,28 +299,19 @@ class Run:
                 task.saved = bool(task.writes)
         return tasks
 
-    def _execute(self, todo: list[Task]) -> Loop:
-        self.journal.begin(todo)
-        failure = yield Execute(todo)
-        bubbles = [task.failure for task in todo if isinstance(task.failure, GraphBubbleUp)]
-        if failure is None and not bubbles:
-            return
-        yield from self.journal.flush()
+    def _fail(self, todo: list[Task], failure: BaseException | None) -> Loop:
+        """Store what has ended in a superstep that can't be completed, and raise why.
+
+        Raises:
+            GraphInterrupt: Tasks stopped to ask.
+        """
+        yield from _store(self.journal.flush())
         if failure is not None:
             raise failure
-        for bubble in bubbles:
-            if not isinstance(bubble, GraphInterrupt):
-                raise bubble
+        for task in todo:
+            if isinstance(task.failure, GraphBubbleUp) and not isinstance(task.failure, GraphInterrupt):
+                raise task.failure
         raise GraphInterrupt([i for task in todo for i in task.interrupts])
-
-    def _apply(self, tasks: list[Task]) -> Loop:
-        self.machine.apply(tasks)
-        self.pending = []
-        self.teller.applied(tasks)
-        yield from self.journal.checkpoint("loop")
-        self.resuming = False
-        self.tasks = {}
-        self.answers.clear()
 
     def _check_stop_request(self) -> None:
         control, turn = self.control, self.turn
@@ -333,7 +337,8 @@ class Run:
             if task.failure is None and not task.writes:
                 task.writes.append((NO_WRITES, None))
             self.journal.keep(task)
-            self.teller.ended(task)
+            if self.teller.is_heard:
+                self.teller.ended(task)
 
     def take_unsaved(self) -> list[Any]:
         """Return the prepared writes that no commit has carried yet; the driver commits them."""
@@ -356,3 +361,9 @@ class Run:
         if self.interrupts and isinstance(value, dict):
             value[INTERRUPT] = list(self.interrupts)
         return value
+
+
+def _store(prepared: list[Any]) -> Loop:
+    """Ask for commits to be made durable, if there are any."""
+    if prepared:
+        yield Store(prepared)

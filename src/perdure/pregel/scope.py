@@ -33,14 +33,14 @@ class TaskScope:
         self.run: Run = run
         self.task: Task = task
         self.asked = 0
-        self.subgraphs_called: dict[str, int] = {}
+        self.subgraphs_called: dict[str, int] | None = None
         self._config: RunnableConfig | None = None
         self._runtime: Runtime[Any] | None = None
 
     def restart(self) -> None:
         """Forget what the last attempt did: another one begins."""
         self.asked = 0
-        self.subgraphs_called = {}
+        self.subgraphs_called = None
         self._config = None
         self._runtime = None
 
@@ -142,19 +142,14 @@ class TaskScope:
     def fresh(self, reader: StateReader) -> Any:
         """Read the state as it will be after this task's writes (and nobody else's)."""
         machine = self.run.machine
-        channels: dict[str, Any] = machine.channels
+        channels = machine.channels
         grouped: dict[str, list[Any]] = {}
         wanted = reader.names
         for name, value in self.task.writes:
             if name in wanted:
                 grouped.setdefault(name, []).append(value)
-        if grouped:
-            channels = dict(channels)
-            for name, values in grouped.items():
-                channel = channels[name] = channels[name].copy()
-                channel.key = name
-                channel.update(values)
-        return reader(channels, machine.step, machine.stop)
+        overlay = {name: channels[name].preview(values) for name, values in grouped.items()}
+        return reader(channels, machine.step, machine.stop, overlay)
 
     # -- graphs called from inside
 
@@ -165,8 +160,9 @@ class TaskScope:
             stable: Leave the task ids out, so that the graph's state stays over calls.
         """
         ns = strip_task_ids(self.task.ns) if stable else self.task.ns
-        count = self.subgraphs_called.get(ns, 0)
-        self.subgraphs_called[ns] = count + 1
+        called = self.subgraphs_called = self.subgraphs_called or {}
+        count = called.get(ns, 0)
+        called[ns] = count + 1
         return f"{ns}{NS_SEP}{count}" if count else ns
 
 

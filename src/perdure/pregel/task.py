@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 TaskPath = tuple[str | int, ...]
 
 
-def task_id(*parts: str) -> str:
+def task_id(determined_by: str) -> str:
     """Name a task by what determines it, so that a resumed run finds its writes again."""
-    h = xxh3_128_hexdigest("\x00".join(parts).encode("utf-8", "surrogatepass"))
+    h = xxh3_128_hexdigest(determined_by.encode("utf-8", "surrogatepass"))
     return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
 
 
@@ -42,6 +42,7 @@ class Task:
     """
 
     __slots__ = (
+        "_around",
         "attempt",
         "error",
         "failure",
@@ -50,7 +51,6 @@ class Task:
         "interrupts",
         "name",
         "node",
-        "ns",
         "path",
         "resume",
         "resumed",
@@ -75,7 +75,7 @@ class Task:
         self.node = node
         self.input = input
         self.triggers = triggers
-        self.ns = f"{ns}{NS_SEP}{name}{NS_END}{id}" if ns else f"{name}{NS_END}{id}"
+        self._around = ns
         self.writes: list[tuple[str, Any]] = []
         self.resume: list[Any] = []
         self.resumed = False
@@ -84,6 +84,12 @@ class Task:
         self.error: BaseException | None = None
         self.failure: BaseException | None = None
         self.interrupts: tuple[Interrupt, ...] = ()
+
+    @property
+    def ns(self) -> str:
+        """The namespace of graphs that it calls."""
+        own = f"{self.name}{NS_END}{self.id}"
+        return f"{self._around}{NS_SEP}{own}" if self._around else own
 
     @property
     def path_text(self) -> str:

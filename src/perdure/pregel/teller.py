@@ -16,16 +16,20 @@ if TYPE_CHECKING:
 
 
 class Teller:
-    """Makes the events of a run."""
+    """Makes the events of a run.
 
-    __slots__ = ("_is_heard", "ns", "output", "run", "sink")
+    Attributes:
+        is_heard: Whether anybody listens to any mode.
+    """
+
+    __slots__ = ("is_heard", "ns", "output", "run", "sink")
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.sink = run.sink
         self.ns = run.stream_ns
         self.output = run.settings.output_keys
-        self._is_heard = bool(run.sink.modes) or run.sink.wants("values")
+        self.is_heard = bool(run.sink.modes) or run.sink.wants("values")
 
     def _tell(self, mode: str, payload: Callable[[], Any]) -> None:
         if self.sink.wants(mode):
@@ -49,8 +53,6 @@ class Teller:
 
     def begins(self, tasks: Collection[Task]) -> None:
         """Tell that a superstep begins: its tasks, and the updates of those that an earlier run has finished."""
-        if not self._is_heard:
-            return
         if self._wants_any("tasks", "debug"):
             for task in tasks:
                 if TAG_HIDDEN not in task.node.tags:
@@ -65,8 +67,6 @@ class Teller:
 
     def ended(self, task: Task) -> None:
         """Tell that a task ended."""
-        if not self._is_heard:
-            return
         if task.interrupts:
             self._tell("updates", lambda: {INTERRUPT: task.interrupts})
             self._tell("values", lambda: self._with_interrupts(task))

@@ -192,7 +192,9 @@ class _Step:
     def _task(self, name: str, values: Any, given_id: str | None, at: int) -> Task:
         machine = self.machine
         node = self.run.plan.nodes[name]
-        id_ = given_id or task_id(machine.checkpoint_id, machine.ns, str(machine.step), name, INTERRUPT, str(at))
+        id_ = given_id or task_id(
+            "\0".join((machine.checkpoint_id, machine.ns, str(machine.step), name, INTERRUPT, str(at)))
+        )
         return Task(id_, name, (INTERRUPT, at), _passive(node), values, (INTERRUPT,), machine.ns)
 
     # -- commit
