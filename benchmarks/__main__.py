@@ -148,7 +148,7 @@ def _cells(result: dict[str, Any]) -> tuple[str, ...]:
     bounds = ["" if result[key] is None else sign + _bound(result[key], unit) for key in ("must", "aim")]
     verdict = {True: "pass", False: "FAIL", None: ""}[result["passes"]]
     verdict += ", aim" if result["reaches_aim"] else ""
-    ratio = _bound(result["judged"], "share") if result["is_share"] else f"{result['ratio']:.2f}x"
+    ratio = _bound(result["judged"], "share") if result["is_share"] else _times(result["ratio"])
     return (
         result["name"],
         _scaled(result["first"], result["unit"]),
@@ -158,6 +158,10 @@ def _cells(result: dict[str, Any]) -> tuple[str, ...]:
         *bounds,
         verdict,
     )
+
+
+def _times(ratio: float) -> str:
+    return "" if math.isnan(ratio) else f"{ratio:.2f}x"
 
 
 def _bound(value: float, unit: str) -> str:

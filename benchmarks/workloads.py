@@ -56,11 +56,12 @@ def chain_memory(package: str, k: int) -> Figures:
 def chain_sqlite(package: str, k: int, synchronous: str) -> Figures:
     """Run the chain on SQLite; then read it back, and measure the process and the files."""
     with tempfile.TemporaryDirectory() as folder:
+        with graphs.sqlite_saver(package, str(Path(folder) / "warm-up.db"), synchronous) as saver:
+            graph = graphs.chain(package, k, saver)
+            graph.invoke({"items": [], "n": k - 20}, graphs.config("warm-up", k), durability="sync")
         path = str(Path(folder) / "bench.db")
         with graphs.sqlite_saver(package, path, synchronous) as saver:
             graph = graphs.chain(package, k, saver)
-            graph.invoke({"items": [], "n": k - 20}, graphs.config("warm-up", k), durability="sync")
-            saver.delete_thread("warm-up")
             with Watch() as watch:
                 graph.invoke({"items": [], "n": 0}, graphs.config("measured", k), durability="sync")
             resident = _resident()
@@ -75,10 +76,8 @@ def _resident() -> int:
 
 
 def _stored(path: str) -> int:
-    """Return the bytes of all files, once the log is moved into the database and deleted rows are dropped."""
+    """Return the bytes of all files, once the log is moved into the database."""
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.execute("VACUUM")  # the warm-up's thread is gone, on both sides
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     return sum(file.stat().st_size for file in Path(path).parent.glob(Path(path).name + "*"))

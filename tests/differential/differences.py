@@ -61,6 +61,11 @@ def _stored_writes_without(is_left_out: Callable[[tuple[Any, ...]], bool]) -> Ca
     return lambda tree: mapped(tree, change)
 
 
+def _channel(write: tuple[Any, ...]) -> str:
+    """Return the channel of a write: task, channel, value at the end of a tuple, or of a list in its place."""
+    return write[-2]
+
+
 def _outcomes_only_until(position: int) -> Callable[[Any], Any]:
     """Compare the first actions only: what comes after them follows from the difference."""
     return lambda transcript: transcript[:position]
@@ -78,11 +83,11 @@ DIFFERENCES: dict[str, Difference] = {
     ),
     "answers-by-id": Difference(
         "An answer is stored with the id of the question that it answers, once, not with each task.",
-        _stored_writes_without(lambda write: write[2] == "__resume__"),
+        _stored_writes_without(lambda write: _channel(write) == "__resume__"),
     ),
     "message-ids": Difference(
         "Messages are stored as messages with ids before the reducer sees them, whatever form they were written in.",
-        _stored_writes_without(lambda write: write[2] in {"messages", "__start__"}),
+        _stored_writes_without(lambda write: _channel(write) in {"messages", "__start__"}),
     ),
     "updates-are-writes": Difference(
         "`update_state` on an older checkpoint keeps what was written with that checkpoint, as on the newest one.",
