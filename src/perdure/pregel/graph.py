@@ -49,6 +49,7 @@ class Pregel(ThreadAccess):
     """
 
     stream_mode: StreamMode = "values"
+    debug: bool = False
 
     def __init__(
         self,
@@ -131,28 +132,22 @@ class Pregel(ThreadAccess):
         Yields:
             Payloads of the stream modes.
         """
-        modes, many = parse_modes(stream_mode, self.stream_mode)
-        shape = Shaper(version, many=many, subgraphs=subgraphs, coerce=self.coerce_output)
-        printed = _printed(print_mode, debug=debug)
-        call = Call(self, config)
-        run = Run(
-            call.settings(
-                modes=(*modes, *printed),
-                subgraphs=subgraphs,
-                output_keys=output_keys,
-                interrupt_before=interrupt_before,
-                interrupt_after=interrupt_after,
-                durability=durability,
-                context=context,
-                control=control,
-            )
+        asked = _Stream(
+            self,
+            config,
+            (stream_mode, print_mode, version),
+            debug=debug,
+            subgraphs=subgraphs,
+            output_keys=output_keys,
+            interrupt_before=interrupt_before,
+            interrupt_after=interrupt_after,
+            durability=durability,
+            context=context,
+            control=control,
         )
-        with closing(self.drive(call, run, run.loop(input), busy)) as events:
+        with closing(self.drive(asked.call, asked.run, asked.run.loop(input), busy)) as events:
             for event in events:
-                if event[1] in printed:
-                    print(shape(event))  # noqa: T201 - the caller asked for it
-                if event[1] in modes:
-                    yield shape(event)
+                yield from asked.parts(event)
 
     async def astream(
         self,
@@ -173,28 +168,23 @@ class Pregel(ThreadAccess):
         busy: BusyPolicy | None = None,
     ) -> AsyncIterator[Any]:
         """Do what `stream` does, asynchronously; plain functions run in threads."""
-        modes, many = parse_modes(stream_mode, self.stream_mode)
-        shape = Shaper(version, many=many, subgraphs=subgraphs, coerce=self.coerce_output)
-        printed = _printed(print_mode, debug=debug)
-        call = Call(self, config)
-        run = Run(
-            call.settings(
-                modes=(*modes, *printed),
-                subgraphs=subgraphs,
-                output_keys=output_keys,
-                interrupt_before=interrupt_before,
-                interrupt_after=interrupt_after,
-                durability=durability,
-                context=context,
-                control=control,
-            )
+        asked = _Stream(
+            self,
+            config,
+            (stream_mode, print_mode, version),
+            debug=debug,
+            subgraphs=subgraphs,
+            output_keys=output_keys,
+            interrupt_before=interrupt_before,
+            interrupt_after=interrupt_after,
+            durability=durability,
+            context=context,
+            control=control,
         )
-        async with aclosing(self.adrive(call, run, run.loop(input), busy)) as events:
+        async with aclosing(self.adrive(asked.call, asked.run, asked.run.loop(input), busy)) as events:
             async for event in events:
-                if event[1] in printed:
-                    print(shape(event))  # noqa: T201 - the caller asked for it
-                if event[1] in modes:
-                    yield shape(event)
+                for part in asked.parts(event):
+                    yield part
 
     def invoke(
         self,
@@ -382,9 +372,41 @@ def _configs(config: RunnableConfig | Sequence[RunnableConfig] | None, count: in
     return list(config)
 
 
-def _printed(print_mode: Any, *, debug: bool | None) -> tuple[str, ...]:
-    modes = (print_mode,) if isinstance(print_mode, str) else tuple(print_mode)
-    return (*modes, "debug") if debug else modes
+class _Stream:
+    """A run that somebody streams, and the form in which they want its events.
+
+    Args:
+        form: The modes to tell, the modes to print, and the version of the form.
+        debug: Whether to print the mode `debug`; None: as the graph says.
+        options: For the run's settings.
+    """
+
+    def __init__(
+        self,
+        graph: Pregel,
+        config: RunnableConfig | None,
+        form: tuple[Any, Any, Literal["v1", "v2"]],
+        *,
+        debug: bool | None,
+        subgraphs: bool,
+        **options: Any,
+    ) -> None:
+        told, printed, version = form
+        self.modes, many = parse_modes(told, graph.stream_mode)
+        self.printed = (printed,) if isinstance(printed, str) else tuple(printed)
+        if graph.debug if debug is None else debug:
+            self.printed = (*self.printed, "debug")
+        self.shape = Shaper(version, many=many, subgraphs=subgraphs, coerce=graph.coerce_output)
+        self.call = Call(graph, config)
+        modes = (*self.modes, *self.printed)
+        self.run = Run(self.call.settings(modes=modes, subgraphs=subgraphs, **options))
+
+    def parts(self, event: Event) -> Iterator[Any]:
+        """Yield an event in the caller's form, if they want it; print it, if they want that."""
+        if event[1] in self.printed:
+            print(self.shape(event))  # noqa: T201 - the caller asked for it
+        if event[1] in self.modes:
+            yield self.shape(event)
 
 
 def _adopted(checkpointer: Checkpointer) -> Checkpointer:

@@ -64,11 +64,19 @@ def drive(run: Run, loop: Loop) -> Iterator[Event]:
 
 _WORKER_DONE = object()
 
+FIRST_WORKERS = 4
+"""Threads that a superstep of several tasks begins with."""
+
+PATIENCE = 0.001
+"""Seconds without the end of a task after which twice as many threads work."""
+
 
 def _execute(run: Run, tasks: Sequence[Task], commits: _Commits) -> Iterator[Event]:
     """Run tasks in threads; commit the writes of those that ended; pass on events meanwhile.
 
-    After a failure no further task is started; those that run are waited for, and what they finish is kept.
+    A few threads begin; as long as tasks take their time, more join them, up to the limit: starting a thread costs more
+    than many a task. After a failure no further task is started; those that run are waited for, and what they finish is
+    kept.
     """
     sink = run.sink
     ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -78,15 +86,20 @@ def _execute(run: Run, tasks: Sequence[Task], commits: _Commits) -> Iterator[Eve
         todo.put(task)
     if run.listens:
         sink.notify = lambda: ended.put(None)
-    workers = min(run.config.get("max_concurrency") or DEFAULT_CONCURRENCY, len(tasks))
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="perdure-task")
-    left = len(tasks)
+    limit = min(run.config.get("max_concurrency") or DEFAULT_CONCURRENCY, len(tasks))
+    pool = ThreadPoolExecutor(limit, thread_name_prefix="perdure-task")
+    left, started, working = len(tasks), 0, 0
+    wanted = min(limit, FIRST_WORKERS)
     try:
-        for _ in range(workers):
-            pool.submit(contextvars.copy_context().run, _work, run, todo, ended, stop)
-        while workers:
-            batch = _take(ended)
-            workers -= batch.count(_WORKER_DONE)
+        while working or not started:
+            for _ in range(started, wanted):
+                pool.submit(contextvars.copy_context().run, _work, run, todo, ended, stop)
+            working, started = working + wanted - started, wanted
+            batch = _take(ended, None if started == limit or todo.empty() else PATIENCE)
+            if not batch:
+                wanted = min(limit, 2 * started)
+                continue
+            working -= batch.count(_WORKER_DONE)
             done = [task for task in batch if task is not None and task is not _WORKER_DONE]
             if done:
                 left -= len(done)
@@ -121,9 +134,12 @@ def _work(run: Run, todo: queue.SimpleQueue[Task], ended: queue.SimpleQueue[Any]
         ended.put(_WORKER_DONE)
 
 
-def _take(ended: queue.SimpleQueue[Any]) -> list[Any]:
-    """Wait for the next thing that ended, and take all that have."""
-    batch = [ended.get()]
+def _take(ended: queue.SimpleQueue[Any], patience: float | None) -> list[Any]:
+    """Wait for the next thing that ended, and take all that have; none, if that takes longer than `patience`."""
+    try:
+        batch = [ended.get(timeout=patience)]
+    except queue.Empty:
+        return []
     while not ended.empty():
         batch.append(ended.get_nowait())
     return batch
