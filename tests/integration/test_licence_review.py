@@ -39,13 +39,32 @@ def site(tmp_path) -> Path:
     return folder
 
 
+SLOW_DISK = """
+import importlib.metadata, time
+read = importlib.metadata.PathDistribution.read_text
+def read_slowly(self, name):
+    time.sleep(0.005)
+    return read(self, name)
+importlib.metadata.PathDistribution.read_text = read_slowly
+"""
+
+
+@pytest.fixture
+def slow_disk(tmp_path) -> dict[str, str]:
+    """Make reading a package take its time, so that a kill can come in between."""
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    folder.joinpath("sitecustomize.py").write_text(SLOW_DISK)
+    return {"PYTHONPATH": str(folder)}
+
+
 @pytest.fixture
 def start(tmp_path, site):
-    def start(*arguments: str, **kwargs) -> subprocess.Popen:
+    def start(*arguments: str, env: dict[str, str] | None = None, **kwargs) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, EXAMPLE, "--path", site, *arguments],
             cwd=tmp_path,
-            env={**os.environ, "LICENCE_REVIEW_LOG": str(tmp_path / "log")},
+            env={**os.environ, "LICENCE_REVIEW_LOG": str(tmp_path / "log"), **(env or {})},
             **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True, **kwargs},
         )
 
@@ -105,14 +124,14 @@ def test_asks_at_a_terminal(start, tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_at_any_moment_it_goes_on_and_does_no_package_twice(start, tmp_path, seed):
+def test_killed_at_any_moment_it_goes_on_and_does_no_package_twice(start, slow_disk, tmp_path, seed):
     moments = random.Random(seed)
     kills, kept = 0, []
     for _ in range(40):
         finished_before = durable(tmp_path)
         kept.append(len(finished_before))
-        process = start()
-        target = len(executions(tmp_path)) + moments.randint(1, 25)
+        process = start(env=slow_disk)
+        target = len(executions(tmp_path)) + moments.randint(1, 12)
         while process.poll() is None and len(executions(tmp_path)) < target:
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
