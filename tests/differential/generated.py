@@ -187,7 +187,9 @@ def _work(p: Any, spec: GraphSpec, number: int) -> Any:
         if spec.fails and number == len(spec.nodes) - 1 and not p.count(name):
             time.sleep(0.05)  # siblings end first: what happens otherwise is a race
             raise ValueError(f"test: {name}")
-        update = _update(name, node.channels, answers, state)
+        # A conflict on resume: the reference's async stream sometimes ends before the last update is told.
+        channels = tuple(c for c in node.channels if c != "latest" or not spec.fails)
+        update = _update(name, channels, answers, state)
         if node.inner or node.kind not in {"goto", "send"}:
             return update
         sends = node.sends if "items" in state else 0  # what was sent here sends nothing on: it would multiply
