@@ -1,12 +1,8 @@
 """Which two packages are compared: `DIFFERENTIAL_PAIR=langgraph,langgraph` checks the harness itself."""
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 
 @pytest.fixture

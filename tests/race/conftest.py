@@ -1,11 +1,6 @@
 """The savers that races are run on."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.sqlite import SqliteSaver

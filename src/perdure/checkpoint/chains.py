@@ -78,15 +78,17 @@ class Value:
         version: The channel's version when it was this; tells which value a child starts from. A guess, checked
             against the store.
         chain: Its pieces, as far as known; a guess too.
+        ref: The very reference that this process stored for the chain; None if it didn't.
     """
 
-    __slots__ = ("chain", "data", "kind", "version")
+    __slots__ = ("chain", "data", "kind", "ref", "version")
 
     def __init__(self, kind: str, data: bytes, version: Any = None, chain: Chain | None = None) -> None:
         self.kind = kind
         self.data = data
         self.version = version
         self.chain = chain
+        self.ref: Any = None
 
 
 class Change(NamedTuple):

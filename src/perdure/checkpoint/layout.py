@@ -44,9 +44,20 @@ class Record(NamedTuple):
         return self.header_type, self.header
 
 
+_MOST_SEALED = 512
+_sealed: dict[bytes, Record] = {}
+"""Records that this process has sealed, by their frames: a writer needs its last one again at the next step. The whole
+frame is the key, so an entry can't be wrong about what is stored; records are never changed."""
+
+
 def seal_record(record: Record) -> bytes:
     """Make a record's frame."""
-    return seal("record", packb(list(record)))
+    frame = seal("record", packb(list(record)))
+    _sealed[frame] = record
+    if len(_sealed) > _MOST_SEALED:
+        for old in list(_sealed)[: _MOST_SEALED // 2]:
+            _sealed.pop(old, None)
+    return frame
 
 
 def open_record(frame: bytes) -> Record:
@@ -55,6 +66,8 @@ def open_record(frame: bytes) -> Record:
     Raises:
         CorruptCheckpointError: It isn't one.
     """
+    if (known := _sealed.get(frame)) is not None:
+        return known
     try:
         record = Record(*unpackb(_content("record", frame)))
     except (TypeError, ValueError) as e:

@@ -121,19 +121,21 @@ def _extended(ns: int, new: Change, held: Ref | None, number: int) -> Op[tuple[R
     value = new.value
     before: Chain | None = None
     if held is not None and layout.is_chain(held, value.kind):
-        before = new.base.chain if new.base is not None else None
-        if before is None or not layout.is_at(before, ns, held):
+        base = new.base
+        before = base.chain if base is not None else None
+        is_known = base is not None and base.ref is held and before is not None and before.place == ns
+        if before is None or not (is_known or layout.is_at(before, ns, held)):
             base = yield from _read_base(ns, held)
             before = base.chain if base is not None else None
             new = chains.change(value, base)
         if new.script is not None and not new.script.hunks:
-            value.chain = before
+            value.chain, value.ref = before, held
             return held, None, None
     chain = chains.extend(before, new, number, ns)
     frame = layout.seal_piece(chain)
     chain = chains.sealed(chain, value.data, frame[:CHECKSUM])
-    value.chain = chains.without_whole(chain)
-    return layout.ref_of(chain), frame, chain.links[-1]
+    value.chain, value.ref = chains.without_whole(chain), layout.ref_of(chain)
+    return value.ref, frame, chain.links[-1]
 
 
 def _read_base(ns: int, ref: Ref) -> Op[Value | None]:
