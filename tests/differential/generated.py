@@ -203,6 +203,7 @@ def _work(p: Any, spec: GraphSpec, number: int) -> Any:
 def _inner(p: Any, schema: type, work: Any) -> Any:
     class Result(TypedDict):
         items: Annotated[list, operator.add]
+        total: Annotated[int, operator.add]  # so that loops end
 
     class Given(TypedDict):  # without the items: handed in and out, they would double with each call
         total: Annotated[int, operator.add]
