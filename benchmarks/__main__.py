@@ -80,6 +80,7 @@ def _child(workload: str, package: str) -> dict[str, float]:
     else:
         command = [sys.executable, "-m", "benchmarks", "--child", workload, package]
     environment = {**os.environ, "PYTHONWARNINGS": "ignore", "LANGSMITH_TRACING": "false"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as installed packages are: compiled once
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise SystemExit(f"{workload} on {package} failed:\n{done.stderr[-3000:]}")

@@ -117,10 +117,12 @@ class Node:
     metadata: Mapping[str, Any] | None = None
     tags: tuple[str, ...] = ()
     path: tuple[str, str] = ("", "")
+    path_text: str = ""
     key: str = ""
 
     def __post_init__(self) -> None:
         self.path = (PULL, self.name)
+        self.path_text = f"~{PULL}, {self.name}"
         self.key = "\0".join((self.name, PULL, *self.triggers))
 
     @property

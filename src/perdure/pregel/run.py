@@ -248,9 +248,10 @@ class Run:
         yield from _store(self.journal.checkpoint("input"))
 
     def _supersteps(self) -> Loop:
-        machine, settings, teller = self.machine, self.settings, self.teller
+        machine, settings, teller, journal = self.machine, self.settings, self.teller, self.journal
         while True:
-            self._check_stop_request()
+            if self.control is not None or self.turn is not None:
+                self._check_stop_request()
             tasks = self._plan()
             if teller.is_heard:
                 teller.checkpoint()
@@ -265,7 +266,7 @@ class Run:
             if teller.is_heard:
                 teller.begins(done)
             if todo:
-                self.journal.begin(todo)
+                journal.begin(todo)
                 failure = yield Execute(todo)
                 if failure is not None or any(task.failure is not None for task in todo):
                     yield from self._fail(todo, failure)
@@ -273,7 +274,7 @@ class Run:
             self.pending = []
             if teller.is_heard:
                 teller.applied(done)
-            if prepared := self.journal.checkpoint("loop"):
+            if prepared := journal.checkpoint("loop"):
                 yield Store(prepared)
             self.resuming = False
             self.tasks = {}
@@ -333,12 +334,14 @@ class Run:
 
     def ended(self, batch: Sequence[Task]) -> None:
         """Note tasks that ended; called by the driver."""
+        journal, teller = self.journal, self.teller
         for task in batch:
             if task.failure is None and not task.writes:
                 task.writes.append((NO_WRITES, None))
-            self.journal.keep(task)
-            if self.teller.is_heard:
-                self.teller.ended(task)
+            if not journal.is_off:
+                journal.keep(task)
+            if teller.is_heard:
+                teller.ended(task)
 
     def take_unsaved(self) -> list[Any]:
         """Return the prepared writes that no commit has carried yet; the driver commits them."""

@@ -94,6 +94,8 @@ class Task:
     @property
     def path_text(self) -> str:
         """The path as text whose order is the path's order."""
+        if self.path is self.node.path:
+            return self.node.path_text
         return "~" + ", ".join(
             f"{p:010d}" if isinstance(p, int) and not isinstance(p, bool) else str(p) for p in self.path
         )
