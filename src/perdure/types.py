@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, final
 
-from perdure.errors import InvalidConfigError
+from perdure.errors import InvalidConfigError, NodeTimeoutError
 
 if TYPE_CHECKING:
     from perdure.checkpoint.base import BaseCheckpointSaver, CheckpointMetadata
@@ -106,7 +106,7 @@ def default_retry_on(error: Exception) -> bool:
 
     The HTTP rule works on any client whose error has a `response.status_code` (httpx, requests).
     """
-    if isinstance(error, ConnectionError):
+    if isinstance(error, (ConnectionError, NodeTimeoutError)):
         return True
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(status, int):
@@ -129,17 +129,24 @@ class CachePolicy:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TimeoutPolicy:
-    """How long an async node may take.
+    """How long an attempt of an async node may take; a plain function can't be stopped, and is refused one.
 
     Args:
         run_timeout: Longest time for one attempt.
-        idle_timeout: Longest time without a sign of life.
+        idle_timeout: Not supported yet: refused.
         refresh_on: What counts as a sign of life.
     """
 
     run_timeout: float | timedelta | None = None
     idle_timeout: float | timedelta | None = None
     refresh_on: Literal["auto", "heartbeat"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.idle_timeout is not None:
+            raise InvalidConfigError(
+                "idle timeouts aren't supported yet",
+                hint="use TimeoutPolicy(run_timeout=...), or asyncio.timeout in the node",
+            )
 
     @property
     def run_seconds(self) -> float | None:

@@ -166,9 +166,9 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             metadata: Given to the node's config.
             input_schema: What it reads; by default the annotation of its first parameter, or the state.
             retry_policy: When and how often to try again; of several, the first that matches.
-            cache_policy: How its result may be reused.
+            cache_policy: Not supported yet: refused.
             destinations: Where its Commands may go; only for drawings.
-            timeout: Seconds that an attempt may take.
+            timeout: Seconds that an attempt of a coroutine function may take.
 
         Raises:
             GraphValidationError: The name is taken or reserved, or the action isn't callable.
@@ -183,6 +183,14 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             raise GraphValidationError(msg, hint=f"add_node({node!r}, function)")
         self._check_name(node)
         made = Action(action)
+        if cache_policy is not None:
+            raise GraphValidationError(f"node {node!r} has a cache_policy, which isn't supported yet", node=node)
+        if timeout is not None and made.runs_in_thread:
+            raise GraphValidationError(
+                f"node {node!r} has a timeout and is a plain function, which can't be stopped",
+                hint="make it a coroutine function (async def)",
+                node=node,
+            )
         hints = _hints(made.target)
         schema = input_schema or _first_parameter(made.target, hints) or self.state_schema
         if schema is not None:
@@ -347,7 +355,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         Args:
             checkpointer: A saver. In a subgraph: None to share the parent's for one call, True to share it with a
                 memory over calls, False for none.
-            cache: Where results of nodes with a cache policy are kept.
+            cache: Kept for nodes with a cache policy, which aren't supported yet.
             store: Memory across threads, given to nodes.
             interrupt_before: Nodes before which every run stops; "*" for all.
             interrupt_after: Nodes after which every run stops; "*" for all.

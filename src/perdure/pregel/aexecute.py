@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
 
-from perdure.errors import GraphBubbleUp, NodeCancelledError, ParentCommand
+from perdure.errors import GraphBubbleUp, NodeCancelledError, NodeTimeoutError, ParentCommand
 from perdure.pregel.execute import enter, reset, retry_delay, stop, to_here
 from perdure.pregel.scope import TaskScope
 
@@ -44,12 +45,35 @@ async def _aattempt(scope: TaskScope) -> None:
     result = task.input
     if node.action is not None:
         try:
-            result = await node.action.arun(result, scope)
+            result = await _in_time(node.action.arun(result, scope), scope)
         except ParentCommand as sent:
             result = to_here(sent)
     node.write(result, task)
     for branch in node.branches:
         branch.route(await branch.action.arun(scope.fresh(branch.reader), scope), task)
+
+
+async def _in_time(result: Awaitable[Any], scope: TaskScope) -> Any:
+    """Wait for an attempt, at most as long as the node's (or the Send's) timeout says.
+
+    Raises:
+        NodeTimeoutError: It took longer.
+    """
+    task = scope.task
+    timeout = task.timeout or task.node.timeout
+    seconds = timeout.run_seconds if timeout is not None else None
+    if seconds is None:
+        return await result
+    clock = asyncio.timeout(seconds)
+    try:
+        async with clock:
+            return await result
+    except TimeoutError as error:
+        if not clock.expired():
+            raise  # the node's own
+        raise NodeTimeoutError(
+            f"node {task.name!r} took longer than its timeout of {seconds:g} s", node=task.name, timeout=seconds
+        ) from error
 
 
 def _cancelled(task: Task, error: BaseException) -> NodeCancelledError:

@@ -149,7 +149,8 @@ class Machine:
                     hint=f"nodes are: {', '.join(sorted(self.plan.nodes))}",
                 )
             id_ = task_id(f"{step}{send.node}\0{PUSH}\0{at}")
-            tasks[id_] = Task(id_, send.node, (PUSH, at, False), node, send.arg, (PUSH,), self.ns)
+            task = tasks[id_] = Task(id_, send.node, (PUSH, at, False), node, send.arg, (PUSH,), self.ns)
+            task.timeout = send.timeout
 
     def _candidates(self) -> Iterable[str]:
         if self.updated is None:

@@ -10,7 +10,7 @@ from perdure.constants import CONTROL_WRITES, NS_END, NS_SEP
 
 if TYPE_CHECKING:
     from perdure.pregel.plan import Node
-    from perdure.types import Interrupt
+    from perdure.types import Interrupt, TimeoutPolicy
 
 TaskPath = tuple[str | int, ...]
 
@@ -55,6 +55,7 @@ class Task:
         "resume",
         "resumed",
         "saved",
+        "timeout",
         "triggers",
         "writes",
     )
@@ -80,6 +81,7 @@ class Task:
         self.resume: list[Any] = []
         self.resumed = False
         self.saved = False
+        self.timeout: TimeoutPolicy | None = None
         self.attempt = 1
         self.error: BaseException | None = None
         self.failure: BaseException | None = None

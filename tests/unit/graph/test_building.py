@@ -1,5 +1,6 @@
 """Mistakes in building a graph are refused with the node's name and a way out."""
 
+import asyncio
 import operator
 from dataclasses import dataclass
 from typing import Annotated, NotRequired, TypedDict
@@ -7,10 +8,11 @@ from typing import Annotated, NotRequired, TypedDict
 import pytest
 
 from perdure.channels import BinaryOperatorAggregate, EphemeralValue, LastValue, Topic
-from perdure.errors import GraphValidationError, InvalidConfigError, InvalidUpdateError
+from perdure.errors import GraphValidationError, InvalidConfigError, InvalidUpdateError, NodeTimeoutError
 from perdure.graph import END, START, StateGraph
 from perdure.graph.schema import parse_schema
 from perdure.managed import IsLastStep, RemainingSteps
+from perdure.types import CachePolicy, Send, TimeoutPolicy
 
 
 class State(TypedDict):
@@ -120,3 +122,29 @@ def test_a_dataclass_state_reaches_the_nodes_as_itself():
     out = builder.add_edge(START, "a").compile().invoke({"n": 3, "items": []})
     assert out == {"n": 3, "items": [3]}
     assert seen == [Data(3, [])]
+
+
+async def slow(state):
+    await asyncio.sleep(5)
+
+
+async def test_a_coroutine_that_takes_too_long_is_stopped_and_named():
+    builder = StateGraph(State).add_node("slow", slow, timeout=0.02).add_edge(START, "slow")
+    with pytest.raises(NodeTimeoutError, match=r"'slow' took longer than its timeout of 0\.02 s"):
+        await builder.compile().ainvoke({"items": []})
+
+
+async def test_a_send_has_a_timeout_of_its_own():
+    builder = StateGraph(State).add_node("slow", slow)
+    builder.add_conditional_edges(START, lambda state: [Send("slow", {}, timeout=0.02)], ["slow"])
+    with pytest.raises(NodeTimeoutError, match="'slow'"):
+        await builder.compile().ainvoke({"items": []})
+
+
+def test_what_is_not_supported_yet_is_refused():
+    with pytest.raises(GraphValidationError, match="plain function"):
+        StateGraph(State).add_node("a", lambda state: None, timeout=1)
+    with pytest.raises(GraphValidationError, match="cache_policy"):
+        StateGraph(State).add_node("a", lambda state: None, cache_policy=CachePolicy())
+    with pytest.raises(InvalidConfigError, match="idle"):
+        TimeoutPolicy(idle_timeout=1)
