@@ -159,3 +159,20 @@ def test_what_is_no_saver_is_refused():
 
     with pytest.raises(TypeError, match="Half is no saver: it has no list, put, put_writes, delete_thread"):
         build(Half())
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize("colour", ["sync", "async"])
+async def test_what_is_deleted_is_not_kept_in_memory_either(kind, colour):
+    from perdure.checkpoint.memory import InMemorySaver
+    from perdure.checkpoint.sqlite import SqliteSaver
+
+    with InMemorySaver() if kind == "memory" else SqliteSaver.from_conn_string(":memory:") as saver:
+        builder = StateGraph(State).add_node("a", lambda state: {"items": ["secret" * 100]}).add_edge(START, "a")
+        for thread in ("gone", "kept"):
+            builder.compile(checkpointer=saver).invoke({"items": []}, {"configurable": {"thread_id": thread}})
+        if colour == "sync":
+            saver.delete_thread("gone")
+        else:
+            await saver.adelete_thread("gone")
+        assert {key[0] for key in saver._lineage.values._values} == {"kept"}

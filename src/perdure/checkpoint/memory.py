@@ -371,6 +371,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
     def delete_thread(self, thread_id: str) -> None:
         with self._lock:
             self._threads.pop(str(thread_id), None)
+        self._lineage.values.forget(str(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         gone = {str(run_id) for run_id in run_ids}

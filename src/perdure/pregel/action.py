@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from perdure.errors import GraphValidationError, UsageError
@@ -145,6 +145,3 @@ def _refuse(_value: Any, scope: TaskScope) -> Any:
 
 class NoSyncActionError(UsageError, TypeError):
     """An asynchronous node in a synchronous call."""
-
-
-MaybeAwaitable = Any | Awaitable[Any]

@@ -59,7 +59,6 @@ class Call:
     Args:
         graph: The graph.
         config: The caller's config.
-        keeps_thread: Whether the call runs or changes the thread (not merely reads it).
     """
 
     def __init__(self, graph: Pregel, config: RunnableConfig | None) -> None:
@@ -153,7 +152,7 @@ class Call:
         inner = parent.run if parent is not None else None
         return Settings(
             plan=graph.plan,
-            config={k: v for k, v in self.config.items()} if not self.conf.get(SCOPE_KEY) else _unmarked(self.config),  # type: ignore[arg-type]  # noqa: C416
+            config=_unmarked(self.config),
             saver=self.saver,
             thread_id=self.thread_id,
             ns=self.ns,
@@ -174,6 +173,9 @@ class Call:
 
 
 def _unmarked(config: RunnableConfig) -> RunnableConfig:
+    """Return the config without the mark of the task that it came from: the run's own tasks get their own."""
+    if SCOPE_KEY not in (config.get(CONF) or {}):
+        return config
     conf = {k: v for k, v in config[CONF].items() if k != SCOPE_KEY}
     return {**config, CONF: conf}
 

@@ -335,9 +335,11 @@ class SqliteSaver(BaseCheckpointSaver[V]):
 
     def delete_thread(self, thread_id: str) -> None:
         self._run(partial(operations.delete_thread, str(thread_id)), writes=True)
+        self._lineage.values.forget(str(thread_id))
 
     async def adelete_thread(self, thread_id: str) -> None:
         await self._arun(partial(operations.delete_thread, str(thread_id)), writes=True)
+        self._lineage.values.forget(str(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         self._run(partial(operations.delete_for_runs, run_ids), writes=True)
