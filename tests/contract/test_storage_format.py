@@ -63,6 +63,8 @@ class _Reader:
     def write(self, ns: int, write: list[Any]) -> tuple[str, Any]:
         if len(write) == 4:
             return write[1], _decoded(*write[2:])
+        if len(write) == 5:
+            return write[1], self.value(ns, write[2:])
         _, channel, kind, first, number, offset, length = write
         is_script, _, content = _frame(self.piece(ns, number))
         text = ormsgpack.unpackb(content)[3] if is_script else content
@@ -78,10 +80,14 @@ def test_the_format_is_as_written(tmp_path: Path) -> None:
         for n in range(80):
             items.append({"role": "user", "content": rng.randbytes(150).hex()})
             made = checkpoint({"items": items, "n": n}, {"items": n, "n": n}, after=parent)
-            writes = [TaskWrites("task", "", [("items", [items[-1]])])] if parent else []
-            saver.commit([saver.prepare(Commit("t", "", parent, writes, made, {"step": n}, {"items": n, "n": n}))])
+            text = "".join(item["content"] for item in items[-3:])
+            made["channel_values"]["text"] = text
+            made["channel_versions"]["text"] = n
+            writes = [TaskWrites("task", "", [("items", [items[-1]]), ("n", n), ("text", text)])] if parent else []
+            new = {"items": n, "n": n, "text": n}
+            saver.commit([saver.prepare(Commit("t", "", parent, writes, made, {"step": n}, new))])
             parent = made["id"]
-            wanted[parent] = ({"items": list(items), "n": n}, n)
+            wanted[parent] = ({"items": list(items), "n": n, "text": text}, n)
     reader = _Reader(str(tmp_path / "x.db"))
     found = {}
     for ns, checkpoint_id, record in reader.sql.execute("SELECT ns, checkpoint_id, record FROM perdure_checkpoints"):
@@ -93,10 +99,14 @@ def test_the_format_is_as_written(tmp_path: Path) -> None:
         found[checkpoint_id] = ({c: reader.value(ns, ref) for c, ref in refs.items()}, metadata["step"])
     assert found == wanted
     ids = list(wanted)
+    lengths: set[int] = set()
     for ns, checkpoint_id, data in reader.sql.execute("SELECT ns, checkpoint_id, data FROM perdure_writes"):
-        [write] = ormsgpack.unpackb(_frame(data)[2])
+        writes = ormsgpack.unpackb(_frame(data)[2])
         after = wanted[ids[ids.index(checkpoint_id) + 1]][0]
-        assert reader.write(ns, write) == ("items", after["items"][-1:])
+        written = [("items", after["items"][-1:]), ("n", after["n"]), ("text", after["text"])]
+        assert [reader.write(ns, write) for write in writes] == written
+        lengths.update(len(write) for write in writes)
+    assert lengths == {4, 5, 7}  # each form was read
     reader.sql.close()
 
 

@@ -10,7 +10,6 @@ Pieces are never changed: older checkpoints, and branches, go on using those tha
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from xxhash import xxh3_64_digest
@@ -61,12 +60,22 @@ class Chain(NamedTuple):
         place: What the numbers count in: those of another place are others.
         check: Checksum of the encoded value and of the pieces' checksums, in stores that have such: it tells a chain
             from every other, even if a number is used again.
+        weight: Of all links together.
+        checksums: Those of the links, one after the other.
     """
 
     kind: str
     links: tuple[Link, ...]
     place: Any
-    check: bytes = b""
+    check: bytes
+    weight: int
+    checksums: bytes
+
+
+def chain_of(kind: str, links: tuple[Link, ...], place: Any, check: bytes = b"") -> Chain:
+    """Make a chain of links."""
+    checksums = b"".join([link.checksum for link in links])
+    return Chain(kind, links, place, check, sum([link.weight for link in links]), checksums)
 
 
 class Value:
@@ -92,7 +101,7 @@ class Value:
 
 
 class Change(NamedTuple):
-    """A value to store.
+    """A long value to store.
 
     Attributes:
         value: The value.
@@ -105,19 +114,20 @@ class Change(NamedTuple):
     script: Script | None = None
 
 
+def is_long(data: bytes) -> bool:
+    """Tell whether a script can cost less than the value itself."""
+    return len(data) > _LEAST_SIZE
+
+
 def change(value: Value, base: Value | None) -> Change:
     """Compare a value with what the parent is thought to have."""
     if base is None or base.kind != value.kind:
         return Change(value)
     if base.data == value.data:
         return Change(value, base, Script(len(value.data), [], b""))
-    if not _is_long(value) or not _is_long(base):
+    if not is_long(value.data) or not is_long(base.data):
         return Change(value)
     return Change(value, base, diff(base.data, value.data))
-
-
-def _is_long(value: Value) -> bool:
-    return len(value.data) > _LEAST_SIZE
 
 
 def extend(chain: Chain | None, new: Change, number: int, place: Any) -> Chain:
@@ -132,21 +142,23 @@ def extend(chain: Chain | None, new: Change, number: int, place: Any) -> Chain:
     value = new.value
     size = len(value.data)
     if chain is not None and new.script is not None and new.script.weight() < size:
-        links = _counted(chain.links, new.script, number)
-        if sum([link.weight for link in links]) <= 2 * size + MOST_WASTE:
-            return Chain(value.kind, links, place)
-    whole = Link(number, WHOLE, size, value.data)
-    return Chain(value.kind, (whole,), place)
+        longer = _counted(chain, new.script, number, place)
+        if longer.weight <= 2 * size + MOST_WASTE:
+            return longer
+    return chain_of(value.kind, (Link(number, WHOLE, size, value.data),), place)
 
 
-def _counted(links: tuple[Link, ...], script: Script, number: int) -> tuple[Link, ...]:
+def _counted(chain: Chain, script: Script, number: int, place: Any) -> Chain:
     """Add a script, composed with those of its level where there are enough."""
-    level = 0
+    links, level = chain.links, 0
     while len(links) >= BASE and links[1 - BASE].level == level:
         links, run = links[: 1 - BASE], links[1 - BASE :]
         script = compose(*[link.content for link in run], script)  # type: ignore[arg-type]
         level += 1
-    return (*links, Link(number, level, script.weight(), script))
+    link = Link(number, level, script.weight(), script)
+    if level:
+        return chain_of(chain.kind, (*links, link), place)
+    return Chain(chain.kind, (*links, link), place, b"", chain.weight + link.weight, chain.checksums)
 
 
 def put_together(chain: Chain) -> bytes:
@@ -168,7 +180,7 @@ def checked(chain: Chain) -> bytes:
         CorruptCheckpointError: They don't follow each other, or it isn't what was stored.
     """
     data = put_together(chain)
-    if _check(data, chain.links) != chain.check:
+    if _check(data, chain.checksums) != chain.check:
         raise CorruptCheckpointError(
             "the pieces of a value don't fit together",
             hint="the file was damaged; go on from an earlier checkpoint",
@@ -178,13 +190,15 @@ def checked(chain: Chain) -> bytes:
 
 def sealed(chain: Chain, data: bytes, checksum: bytes) -> Chain:
     """Add the last piece's checksum, and the chain's."""
-    *links, last = chain.links
-    links.append(last._replace(checksum=checksum))
-    return chain._replace(links=tuple(links), check=_check(data, links))
+    kind, links, place, _, weight, checksums = chain
+    number, level, its_weight, content, _ = links[-1]
+    checksums += checksum
+    links = (*links[:-1], Link(number, level, its_weight, content, checksum))
+    return Chain(kind, links, place, _check(data, checksums), weight, checksums)
 
 
-def _check(data: bytes, links: Sequence[Link]) -> bytes:
-    return xxh3_64_digest(b"".join([xxh3_64_digest(data), *[link.checksum for link in links]]))
+def _check(data: bytes, checksums: bytes) -> bytes:
+    return xxh3_64_digest(xxh3_64_digest(data) + checksums)
 
 
 def without_whole(chain: Chain) -> Chain:
@@ -214,21 +228,12 @@ class Recent:
         found = self._values.get((thread_id, checkpoint_ns, channel))
         return found if found is not None and found.version == version else None
 
-    @staticmethod
-    def is_small(value: Value) -> bool:
-        """Tell whether a value is too small to be remembered: to store it whole costs no more than what changed."""
-        return len(value.data) <= _LEAST_SIZE
-
-    def holds(self, thread_id: str, checkpoint_ns: str, channel: str) -> bool:
-        """Tell whether a value of the channel is remembered."""
-        return (thread_id, checkpoint_ns, channel) in self._values
-
     def note(self, thread_id: str, checkpoint_ns: str, channel: str, value: Value) -> None:
-        """Remember a value."""
+        """Remember a value, if it is long: to store a short one whole costs no more than what changed."""
         key = (thread_id, checkpoint_ns, channel)
         with self._lock:
             self._drop(key)
-            if len(value.data) > _LEAST_SIZE:
+            if is_long(value.data):
                 self._values[key] = value
                 self._held += _cost(value)
                 while self._held > self._most:

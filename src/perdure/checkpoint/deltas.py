@@ -26,6 +26,7 @@ _LONGEST_SLICE = 64 * 1024  # longer ones would be mapped and unmapped by malloc
 _MOST_HUNKS = 24
 _ANCHOR = 24
 _LEAST_MATCH = 40
+_COUNT = 5  # msgpack's longest header of a list, a dict or a text: a marker and four bytes that count
 _OFFSETS = (1, 4, 16, 64, 256, 1024, 4096, 16384)
 
 
@@ -175,6 +176,8 @@ def _as_script(rope: _Rope, size: int) -> Script:
 
 def diff(old: bytes, new: bytes) -> Script:
     """Find a script from one text to another; without hunks if they are equal."""
+    if (grown := _growth(old, new)) is not None:
+        return grown
     shorter = min(len(old), len(new))
     i = j = keep = _common_prefix(old, new, 0, 0, shorter)
     if keep == len(old) == len(new):
@@ -195,6 +198,30 @@ def diff(old: bytes, new: bytes) -> Script:
         hunks += keep, old_end - i, new_end - j
         parts.append(new[j:new_end])
     return Script(len(old), hunks, b"".join(parts))
+
+
+def _growth(old: bytes, new: bytes) -> Script | None:
+    """Find the script of a list, a text or a dict that only grew at its end: its first bytes count its items.
+
+    By far the most frequent change, so it is looked for first, at the cost of a comparison.
+    """
+    size = len(old)
+    if not _COUNT + _ANCHOR < size < len(new) or not new.startswith(old[-_ANCHOR:], size - _ANCHOR):
+        return None
+    if size > _LONGEST_SLICE:
+        if _common_prefix(old, new, _COUNT, _COUNT, size - _COUNT) < size - _COUNT:
+            return None
+    elif not new.startswith(old[_COUNT:], _COUNT):
+        return None
+    low, high = 0, _COUNT
+    while low < high and old[low] == new[low]:
+        low += 1
+    while low < high and old[high - 1] == new[high - 1]:
+        high -= 1
+    if low == high:
+        return Script(size, [size, 0, len(new) - size], new[size:])
+    counts = [low, high - low, high - low]
+    return Script(size, [*counts, size - high, 0, len(new) - size], new[low:high] + new[size:])
 
 
 def _resync(old: bytes, new: bytes, i: int, j: int, old_end: int, new_end: int) -> tuple[int, int, int] | None:

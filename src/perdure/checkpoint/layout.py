@@ -2,7 +2,8 @@
 
 1. A checkpoint's record refers to each value: the value itself if it is short, else the numbers of its chain's pieces.
 2. A piece is a frame: a whole value, or a script. Pieces are never changed; checkpoints of a namespace share them.
-3. A task's writes that a new piece contains anyway aren't stored twice: they say where in the piece they are.
+3. A task's writes that its checkpoint's values contain anyway aren't stored twice: they refer to a chain, or say where
+   in a new piece they are.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from ormsgpack import packb, unpackb
 
 from perdure.checkpoint import chains, deltas
-from perdure.checkpoint.chains import Chain, Link, Value
+from perdure.checkpoint.chains import Chain, Link, Value, chain_of
 from perdure.checkpoint.frames import CHECKSUM, seal, unseal
 from perdure.checkpoint.records import Blob, TaskRecord, Write
 from perdure.errors import CorruptCheckpointError
@@ -24,8 +25,11 @@ Ref = list[Any]
 _CHAINED: Final = 3  # the length of a reference to a chain
 
 StoredWrite = tuple[Any, ...]
-"""A `Write`; or index, channel, type, first bytes, and where the others are: piece, offset, length."""
+"""A `Write`; or index, channel, and a reference to a chain, if the value is one that a checkpoint has; or index,
+channel, type, first bytes, and where the others are: piece, offset, length."""
 
+_PLAIN: Final = 4
+_REFERRED: Final = 5
 _SHARED: Final = 7
 _LEAST_SHARED: Final = 96
 _HEADERS: Final = (1, 3, 0)  # of lists and dicts whose items a piece has, and of nothing
@@ -92,6 +96,14 @@ def ref_of(chain: Chain) -> Ref:
     return [chain.kind, chain.check, _steps(chain.links)]
 
 
+def ref_after(before: Ref | None, chain: Chain) -> Ref:
+    """Make the reference to a chain that mostly is one link longer than another, whose reference is known."""
+    links = chain.links
+    if before is not None and len(before[2]) == len(links) - 1:
+        return [chain.kind, chain.check, [*before[2], links[-1].number - links[-2].number]]
+    return ref_of(chain)
+
+
 def _steps(links: Sequence[Link]) -> list[int]:
     """Return the first number and the differences of the others: one byte each, mostly."""
     steps: list[int] = []
@@ -132,15 +144,27 @@ def numbers_of_all(refs: Mapping[str, Ref], tasks: Iterable[TaskRecord]) -> set[
     """Return the numbers of all pieces that a checkpoint and its writes need."""
     numbers = {number for ref in refs.values() for number in numbers_of(ref)}
     for task in tasks:
-        stored: list[Any] = task.writes
-        numbers.update([w[4] for w in stored if len(w) == _SHARED])
+        for write in task.writes:
+            numbers.update(_numbers_of_write(write))
     return numbers
+
+
+def _numbers_of_write(write: StoredWrite) -> Sequence[int]:
+    if len(write) == _REFERRED:
+        return numbers_of(write[2:])  # type: ignore[arg-type]  # a reference, as a tuple
+    return write[4:5] if len(write) == _SHARED else ()
 
 
 def shifted(record: Record, shift: int) -> Record:
     """Return a record whose pieces have got other numbers."""
-    refs = {c: [*r[:2], [r[2][0] + shift, *r[2][1:]]] if len(r) == _CHAINED else r for c, r in record.refs.items()}
-    return record._replace(refs=refs)
+    return record._replace(refs={channel: _shifted_ref(ref, shift) for channel, ref in record.refs.items()})
+
+
+def _shifted_ref(ref: Ref, shift: int) -> Ref:
+    if len(ref) != _CHAINED:
+        return ref
+    kind, check, (first, *steps) = ref
+    return [kind, check, [first + shift, *steps]]
 
 
 # -- pieces
@@ -178,7 +202,7 @@ class Pieces:
             return Value(ref[0], ref[1], version)
         kind, check, _ = ref
         links = tuple([self._link(number, kind) for number in numbers_of(ref)])
-        chain = Chain(kind, links, self._place, check)
+        chain = chain_of(kind, links, self._place, check)
         return Value(kind, chains.checked(chain), version, chains.without_whole(chain))
 
     def task(self, task: TaskRecord) -> TaskRecord:
@@ -187,13 +211,16 @@ class Pieces:
         Raises:
             CorruptCheckpointError: A piece is missing, damaged, or too short.
         """
-        if all(len(write) != _SHARED for write in task.writes):
+        if all(len(write) == _PLAIN for write in task.writes):
             return task
         return task._replace(writes=[self._write(write) for write in task.writes])
 
     def _write(self, write: StoredWrite) -> Write:
-        if len(write) != _SHARED:
+        if len(write) == _PLAIN:
             return write
+        if len(write) == _REFERRED:
+            index, channel, *ref = write
+            return index, channel, ref[0], self.value(ref).data
         index, channel, kind, first, number, at, length = write
         text = _text(self._link(number, None))
         if not 0 <= at <= at + length <= len(text):
@@ -242,35 +269,49 @@ def open_task(task_id: str, task_path: str, frame: bytes) -> TaskRecord:
         writes = [tuple(write) for write in unpackb(_content("writes", frame))]
     except (TypeError, ValueError) as e:
         raise CorruptCheckpointError("a row of writes holds none") from e
-    if not all(len(write) in (4, _SHARED) for write in writes):
+    if not all(len(write) in (_PLAIN, _REFERRED, _SHARED) for write in writes):
         raise CorruptCheckpointError("a row of writes holds something else")
     return TaskRecord(task_id, task_path, writes)
 
 
-def share(task: TaskRecord, fresh: Mapping[str, Link]) -> TaskRecord:
-    """Leave out of a task's writes what new pieces contain.
+def share(task: TaskRecord, fresh: Mapping[str, Value]) -> TaskRecord:
+    """Leave out of a task's writes what the values of its checkpoint contain.
 
     Args:
         task: The writes.
-        fresh: The new pieces, by channel.
+        fresh: The values that the checkpoint stores as chains, by channel.
     """
-    if not any(write[1] in fresh for write in task.writes):
-        return task
-    return task._replace(writes=[_shared(write, fresh.get(write[1])) for write in task.writes])
+    writes: list[Any] = [
+        _shared(write, fresh[write[1]]) if len(write[3]) >= _LEAST_SHARED and write[1] in fresh else write
+        for write in task.writes
+    ]
+    return TaskRecord(task.task_id, task.task_path, writes)
 
 
-def _shared(write: Write, link: Link | None) -> StoredWrite:
-    data = write[3]
-    if link is None or len(data) < _LEAST_SHARED:
+def _shared(write: Write, value: Value) -> StoredWrite:
+    index, channel, kind, data = write
+    if data == value.data and kind == value.kind:
+        return index, channel, *value.ref
+    assert value.chain is not None
+    link = value.chain.links[-1]
+    if link.content is None:
         return write
     text = _text(link)
     for header in _HEADERS:
         if (at := text.find(data[header:])) >= 0:
-            return *write[:3], data[:header], link.number, at, len(data) - header
+            return index, channel, kind, data[:header], link.number, at, len(data) - header
     return write
 
 
 def shifted_task(task: TaskRecord, shift: int) -> TaskRecord:
     """Return writes whose pieces have got other numbers."""
-    stored: list[Any] = task.writes
-    return task._replace(writes=[(*w[:4], w[4] + shift, *w[5:]) if len(w) == _SHARED else w for w in stored])
+    writes: list[Any] = [_shifted_write(write, shift) for write in task.writes]
+    return task._replace(writes=writes)
+
+
+def _shifted_write(write: StoredWrite, shift: int) -> StoredWrite:
+    if len(write) == _REFERRED:
+        return *write[:2], *_shifted_ref(list(write[2:]), shift)
+    if len(write) == _SHARED:
+        return *write[:4], write[4] + shift, *write[5:]
+    return write

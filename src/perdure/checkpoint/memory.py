@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, insort
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from heapq import merge
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from perdure.checkpoint import chains, records
 from perdure.checkpoint.address import Scope, make_config, parse_address, parse_checkpoint, parse_scope
 from perdure.checkpoint.base import (
-    ANY_HEAD,
     BaseCheckpointSaver,
     ChannelVersions,
     Checkpoint,
@@ -25,14 +24,14 @@ from perdure.checkpoint.base import (
     get_serializable_checkpoint_metadata,
 )
 from perdure.checkpoint.chains import Chain, Change, Value
-from perdure.checkpoint.records import Blob, Prepared, TaskRecord, Write
+from perdure.checkpoint.records import Blob, Piece, Prepared, TaskRecord, Write
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.types import RunnableConfig
 
 __all__ = ["InMemorySaver", "MemorySaver"]
 
 
-_Ref = Value | Chain
+_Ref = Blob | Chain
 """A short value, or the pieces of a long one, which checkpoints share."""
 
 
@@ -99,11 +98,15 @@ class _Space:
         return [TaskRecord(task_id, path, writes) for task_id, (path, writes) in found.items()]
 
 
-def _stored(new: Change, held: _Ref | None) -> _Ref:
+_EMPTY: Final = _Space()
+"""Stands for a namespace that isn't there yet; never changed."""
+
+
+def _stored(new: Piece, held: _Ref | None) -> _Ref:
     """Make the reference of a value that follows the parent's."""
+    if not isinstance(new, Change):
+        return new
     value = new.value
-    if len(value.data) <= chains.INLINE:
-        return value
     before: Chain | None = None
     if isinstance(held, Chain) and held.kind == value.kind:
         before = held
@@ -116,13 +119,53 @@ def _stored(new: Change, held: _Ref | None) -> _Ref:
 
 
 def _value(ref: _Ref, version: Any = None) -> Value:
-    if isinstance(ref, Value):
-        return ref
-    return Value(ref.kind, chains.put_together(ref), version, ref)
+    if isinstance(ref, Chain):
+        return Value(ref.kind, chains.put_together(ref), version, ref)
+    return Value(*ref, version)
 
 
 def _values(record: _Record) -> dict[str, Value]:
     return {channel: _value(ref, record.versions.get(channel)) for channel, ref in record.refs.items()}
+
+
+def _is_retry(one: Prepared, space: _Space) -> bool:
+    """Tell whether a commit is stored already, as its caller couldn't know."""
+    if one.replaces or one.checkpoint_id is None:
+        return False
+    stored = space.records.get(one.checkpoint_id)
+    return stored is not None and stored.parent_id == one.parent_id
+
+
+def _record(one: Prepared, parent: _Record | None, space: _Space) -> _Record:
+    """Make the record of a commit's checkpoint."""
+    parent_refs: Mapping[str, _Ref] = parent.refs if parent is not None else {}
+    found = records.inherit(one, parent.versions if parent is not None else None, parent_refs)
+    refs = found.refs
+    for channel, version in found.missing.items():
+        if (earlier := space.find(channel, version)) is not None:
+            refs[channel] = earlier
+    for channel, piece in found.stored.items():
+        refs[channel] = _stored(piece, parent_refs.get(channel))
+    assert one.header is not None
+    return _Record(one.parent_id, one.header, one.run_id, one.versions, refs)
+
+
+def _sharing(task: TaskRecord, pieces: Mapping[str, Piece | None]) -> TaskRecord:
+    """Let a task's writes that are long values of its checkpoint refer to these values' chains."""
+    values = {channel: piece.value for channel, piece in pieces.items() if isinstance(piece, Change)}
+    writes: list[Any] = [
+        (*write[:3], values[write[1]].chain) if write[1] in values and write[3] is values[write[1]].data else write
+        for write in task.writes
+    ]
+    return task._replace(writes=writes)
+
+
+def _plain(task: TaskRecord) -> TaskRecord:
+    """Undo `_sharing`."""
+    writes: list[Any] = [
+        (*write[:3], chains.put_together(write[3])) if isinstance(write[3], Chain) else write for write in task.writes
+    ]
+    return task._replace(writes=writes)
 
 
 class InMemorySaver(BaseCheckpointSaver[V]):
@@ -191,6 +234,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         values: dict[str, Value],
         tasks: list[TaskRecord],
     ) -> CheckpointTuple:
+        tasks = [_plain(task) for task in tasks]
         header = records.decode_header(self.serde, record.header)
         blobs = {channel: (value.kind, value.data) for channel, value in values.items()}
         return records.decode_tuple(self.serde, place, record.parent_id, header, record.versions, blobs, tasks)
@@ -307,24 +351,28 @@ class InMemorySaver(BaseCheckpointSaver[V]):
             for one in prepared:
                 self._stage(one, staged, heads)
             for one in prepared:
-                if one.tasks and one.parent_id is not None:
-                    space = self._space_made(one.thread_id, one.checkpoint_ns)
-                    for task in one.tasks:
-                        space.add_writes(one.parent_id, task)
-            for (thread_id, ns, checkpoint_id), record in staged.items():
-                self._space_made(thread_id, ns).add(checkpoint_id, record)
+                self._add(one, staged.get((one.thread_id, one.checkpoint_ns, one.checkpoint_id or "")))
         return False
 
     def _commit_one(self, one: Prepared) -> None:
         """Do at once what needs no stage: nothing that comes after it can fail."""
-        staged: dict[tuple[str, str, str], _Record] = {}
-        self._stage(one, staged, {})
+        space = self._space(one.thread_id, one.checkpoint_ns) or _EMPTY
+        record = None
+        if one.checkpoint_id is not None and not _is_retry(one, space):
+            records.check_head(one, space.head())
+            record = _record(one, space.records.get(one.parent_id or ""), space)
+        elif one.checkpoint_id is None:
+            records.check_head(one, space.head())
+        self._add(one, record)
+
+    def _add(self, one: Prepared, record: _Record | None) -> None:
+        """Add what was checked."""
         space = self._space_made(one.thread_id, one.checkpoint_ns)
         if one.parent_id is not None:
             for task in one.tasks:
-                space.add_writes(one.parent_id, task)
-        for (_, _, checkpoint_id), record in staged.items():
-            space.add(checkpoint_id, record)
+                space.add_writes(one.parent_id, _sharing(task, one.pieces) if record is not None else task)
+        if record is not None and one.checkpoint_id is not None:
+            space.add(one.checkpoint_id, record)
 
     def _stage(
         self,
@@ -334,39 +382,16 @@ class InMemorySaver(BaseCheckpointSaver[V]):
     ) -> None:
         """Check a commit and make its record, beside the store."""
         thread_id, ns, checkpoint_id = one.thread_id, one.checkpoint_ns, one.checkpoint_id
-        space = self._space(thread_id, ns)
-        known = space.records if space else {}
-        if checkpoint_id is not None and not one.replaces:
-            stored = known.get(checkpoint_id)
-            if stored is not None and stored.parent_id == one.parent_id:
-                return  # a retry
-        if one.expected_head is not ANY_HEAD:
-            head = heads.get((thread_id, ns)) or (space.head() if space else None)
-            records.check_head(one, head)
-        if checkpoint_id is None or one.header is None:
+        space = self._space(thread_id, ns) or _EMPTY
+        if _is_retry(one, space):
             return
-        parent = None
-        if one.parent_id is not None:
-            parent = staged.get((thread_id, ns, one.parent_id)) or known.get(one.parent_id)
-        staged[thread_id, ns, checkpoint_id] = self._record(one, parent, space)
+        records.check_head(one, heads.get((thread_id, ns)) or space.head())
+        if checkpoint_id is None:
+            return
+        parent_id = one.parent_id or ""
+        parent = staged.get((thread_id, ns, parent_id)) or space.records.get(parent_id)
+        staged[thread_id, ns, checkpoint_id] = _record(one, parent, space)
         heads[thread_id, ns] = max(checkpoint_id, heads.get((thread_id, ns), ""))
-
-    @staticmethod
-    def _record(one: Prepared, parent: _Record | None, space: _Space | None) -> _Record:
-        found = records.inherit(
-            one,
-            None if parent is None else parent.versions,
-            {} if parent is None else parent.refs,
-        )
-        refs = found.refs
-        for channel, version in found.missing.items():
-            earlier = space and space.find(channel, version)
-            if earlier:
-                refs[channel] = earlier
-        for channel, change in found.stored.items():
-            refs[channel] = _stored(change, parent.refs.get(channel) if parent else None)
-        assert one.header is not None
-        return _Record(one.parent_id, one.header, one.run_id, one.versions, refs)
 
     def delete_thread(self, thread_id: str) -> None:
         with self._lock:

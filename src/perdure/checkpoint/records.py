@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from perdure.checkpoint import chains
@@ -33,6 +34,9 @@ Blob = tuple[str, bytes]
 Write = tuple[int, str, str, bytes]
 """An encoded write: index, channel, the serializer's type, bytes."""
 
+Piece = Blob | Change
+"""A channel's value to store: itself if it is short, else how it changed."""
+
 R = TypeVar("R")
 
 
@@ -50,7 +54,7 @@ class Prepared(NamedTuple):
     Attributes:
         header: The checkpoint without its values, and its metadata; None: writes only.
         versions: The checkpoint's channel versions.
-        pieces: Values of the changed channels; None for one that became empty.
+        pieces: Values of the changed channels: a short one's blob, a long one's change; None for one that became empty.
         offered: Values of other channels, for the case that the parent doesn't have them.
         relies: Whether values were left out because the parent is known to have them.
     """
@@ -63,8 +67,8 @@ class Prepared(NamedTuple):
     header: Blob | None
     run_id: str | None
     versions: dict[str, Any]
-    pieces: dict[str, Change | None]
-    offered: dict[str, Change]
+    pieces: dict[str, Piece | None]
+    offered: dict[str, Piece]
     relies: bool
     expected_head: Any
     lease: Any
@@ -121,14 +125,16 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
         SerializationError: A value can't be stored; names its channel.
     """
     checkpoint = commit.checkpoint
-    tasks = [encode_task(serde, task) for task in commit.writes]
     where = (commit.thread_id, commit.checkpoint_ns, commit.parent_id)
     guards = (commit.expected_head, commit.lease, False)
     if checkpoint is None:
+        tasks = [encode_task(serde, task) for task in commit.writes]
         return Prepared(*where, None, tasks, None, None, {}, {}, {}, False, *guards)
     metadata = commit.metadata or {}
     versions = dict(checkpoint["channel_versions"])
     pieces, offered, relies = _encode_values(serde, lineage, commit, checkpoint)
+    values = checkpoint["channel_values"]
+    tasks = [encode_task(serde, task, values, pieces) for task in commit.writes]
     header = _encode_header(serde, checkpoint, metadata)
     checkpoint_id = checkpoint["id"]
     lineage.note(commit.thread_id, commit.checkpoint_ns, checkpoint_id, versions)
@@ -168,41 +174,44 @@ def _encode_header(serde: SerializerProtocol, checkpoint: Checkpoint, metadata: 
 
 def _encode_values(
     serde: SerializerProtocol, lineage: Lineage, commit: Commit, checkpoint: Checkpoint
-) -> tuple[dict[str, Change | None], dict[str, Change], bool]:
+) -> tuple[dict[str, Piece | None], dict[str, Piece], bool]:
     values = checkpoint["channel_values"]
     versions = checkpoint["channel_versions"]
-    thread_id, ns = commit.thread_id, commit.checkpoint_ns
-    known = lineage.versions(thread_id, ns, commit.parent_id) or {}
-
-    plain, recent = _plain(serde), lineage.values
-    made: list[tuple[str, Value]] = []
-
-    def encoded(channel: str) -> Change:
-        value = Value(*encode_value(plain, channel, values[channel]), versions.get(channel))
-        if recent.is_small(value) and not recent.holds(thread_id, ns, channel):
-            return Change(value)  # whole, and no base for the next
-        before = known.get(channel)
-        base = None if before is None else recent.get(thread_id, ns, channel, before)
-        made.append((channel, value))
-        return chains.change(value, base)
-
-    pieces = {c: encoded(c) if c in values else None for c in commit.new_versions}
-    offered: dict[str, Change] = {}
+    known = lineage.versions(commit.thread_id, commit.checkpoint_ns, commit.parent_id) or {}
+    plain = _plain(serde)
+    pieces: dict[str, Any] = {}
+    offered: dict[str, Any] = {}
     relies = False
+    for channel in commit.new_versions:
+        pieces[channel] = encode_value(plain, channel, values[channel]) if channel in values else None
     if len(values) > len(pieces) or not values.keys() <= pieces.keys():
         for channel in values:
             if channel in pieces:
                 continue
             version = versions.get(channel)
             if version is None:
-                pieces[channel] = encoded(channel)
+                pieces[channel] = encode_value(plain, channel, values[channel])
             elif version == known.get(channel):
                 relies = True
             else:
-                offered[channel] = encoded(channel)
-    for channel, value in made:
-        recent.note(thread_id, ns, channel, value)
+                offered[channel] = encode_value(plain, channel, values[channel])
+    for made in (pieces, offered) if offered else (pieces,):
+        for channel, blob in made.items():
+            if blob is not None and chains.is_long(blob[1]):
+                made[channel] = _change(lineage.values, commit, channel, blob, versions.get(channel), known)
     return pieces, offered, relies
+
+
+def _change(
+    recent: chains.Recent, commit: Commit, channel: str, blob: Blob, version: Any, known: Mapping[str, Any]
+) -> Change:
+    """Compare a long value with the one that the parent is thought to have, and remember it for its child."""
+    where = (commit.thread_id, commit.checkpoint_ns, channel)
+    value = Value(*blob, version)
+    before = known.get(channel)
+    change = chains.change(value, None if before is None else recent.get(*where, before))
+    recent.note(*where, value)
+    return change
 
 
 def _plain(serde: SerializerProtocol) -> Callable[[Any], Blob]:
@@ -228,8 +237,22 @@ def _of_channel(error: SerializationError, channel: str) -> SerializationError:
     return type(error)(f"channel {channel!r}: {error.args[0]}", hint=error.hint, **details)
 
 
-def encode_task(serde: SerializerProtocol, task: TaskWrites) -> TaskRecord:
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def encode_task(
+    serde: SerializerProtocol,
+    task: TaskWrites,
+    values: Mapping[str, Any] = _NOTHING,
+    pieces: Mapping[str, Piece | None] = _NOTHING,
+) -> TaskRecord:
     """Encode a task's writes.
+
+    Args:
+        serde: The serializer.
+        task: The writes.
+        values: The values of the checkpoint that the writes led to: one that is written isn't encoded twice.
+        pieces: Those of them that are encoded.
 
     Raises:
         SerializationError: A value can't be stored; names the channel.
@@ -238,16 +261,22 @@ def encode_task(serde: SerializerProtocol, task: TaskWrites) -> TaskRecord:
     encoded: list[Write] = []
     special = False
     for place, (channel, value) in enumerate(task.writes):
-        try:
-            kind, data = plain(value)
-        except SerializationError as e:
-            raise _of_channel(e, channel) from e
+        if value is not None and values.get(channel) is value and (piece := pieces.get(channel)) is not None:
+            kind, data = _blob(piece)
+        else:
+            kind, data = encode_value(plain, channel, value)
         if channel in WRITES_IDX_MAP:
             special = True
             encoded.append((WRITES_IDX_MAP[channel], channel, kind, data))
         else:
             encoded.append((place, channel, kind, data))
     return TaskRecord(task.task_id, task.task_path, merge_writes([], encoded) if special else encoded)
+
+
+def _blob(piece: Piece) -> Blob:
+    if isinstance(piece, Change):
+        return piece.value.kind, piece.value.data
+    return piece
 
 
 def merge_writes(old: Iterable[Write], new: Iterable[Write]) -> list[Write]:
@@ -271,7 +300,7 @@ class Inheritance(NamedTuple, Generic[R]):
     """
 
     refs: dict[str, R]
-    stored: dict[str, Change]
+    stored: dict[str, Piece]
     missing: dict[str, Any]
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from perdure.checkpoint import chains, layout, records
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.base import ANY_HEAD, Lease
-from perdure.checkpoint.chains import INLINE, Chain, Change, Link, Value
+from perdure.checkpoint.chains import INLINE, Chain, Change, Value
 from perdure.checkpoint.frames import CHECKSUM
 from perdure.checkpoint.layout import Pieces, Record, Ref
 from perdure.checkpoint.operation import Op, Rows, Statement
@@ -79,13 +79,13 @@ def _commit_one(one: Prepared) -> Op[bool]:
     if ns is None:
         [[(ns,)]] = yield [(SQL["add_namespace"], where)]
     batch: list[Statement] = []
-    fresh: dict[str, Link] = {}
+    fresh: dict[str, Value] = {}
     if one.checkpoint_id is not None and one.header is not None:
         number = 0 if last_piece is None else last_piece % _PIECES + 1
         record, fresh = yield from _stored(ns, one, parent, number, batch)
         row = (ns, one.checkpoint_id, one.parent_id, one.run_id, layout.seal_record(record))
         batch.append((SQL["add_checkpoint"], row))
-    batch += [_adding(ns, one.parent_id, layout.share(task, fresh)) for task in one.tasks]
+    batch += [_adding(ns, one.parent_id, layout.share(task, fresh) if fresh else task) for task in one.tasks]
     replies = yield batch
     for task, reply in zip(reversed(one.tasks), reversed(replies), strict=False):
         if not reply:
@@ -95,28 +95,33 @@ def _commit_one(one: Prepared) -> Op[bool]:
 
 def _stored(
     ns: int, one: Prepared, parent: bytes | None, number: int, batch: list[Statement]
-) -> Op[tuple[Record, dict[str, Link]]]:
-    """Make a checkpoint's record and add its new pieces, numbered from `number`, to the batch."""
+) -> Op[tuple[Record, dict[str, Value]]]:
+    """Make a checkpoint's record, and add its new pieces, numbered from `number`, to the batch.
+
+    Return the record, and the values that have chains.
+    """
     parent_versions, parent_refs = _versions_and_refs(parent)
     found = records.inherit(one, parent_versions, parent_refs)
     if found.missing:
         yield from _find_earlier(ns, one.checkpoint_id or "", found)
-    fresh: dict[str, Link] = {}
-    for channel, change in found.stored.items():
-        if len(change.value.data) <= INLINE:
-            found.refs[channel] = [change.value.kind, change.value.data]
-            continue
-        ref, frame, link = yield from _extended(ns, change, parent_refs.get(channel), number)
+    fresh: dict[str, Value] = {}
+    for channel, piece in found.stored.items():
+        if not isinstance(piece, Change):
+            if len(piece[1]) <= INLINE:
+                found.refs[channel] = list(piece)
+                continue
+            piece = Change(Value(*piece))  # noqa: PLW2901
+        ref, frame = yield from _extended(ns, piece, parent_refs.get(channel), number)
         found.refs[channel] = ref
-        if frame is not None and link is not None:
+        fresh[channel] = piece.value
+        if frame is not None:
             batch.append((SQL["add_piece"], (ns * _PIECES + number, frame)))
-            fresh[channel] = link
             number += 1
     assert one.header is not None
     return Record(one.versions, found.refs, *one.header), fresh
 
 
-def _extended(ns: int, new: Change, held: Ref | None, number: int) -> Op[tuple[Ref, bytes | None, Link | None]]:
+def _extended(ns: int, new: Change, held: Ref | None, number: int) -> Op[tuple[Ref, bytes | None]]:
     """Make the reference of a value that follows the parent's, and its new piece; None: it is the parent's."""
     value = new.value
     before: Chain | None = None
@@ -130,12 +135,12 @@ def _extended(ns: int, new: Change, held: Ref | None, number: int) -> Op[tuple[R
             new = chains.change(value, base)
         if new.script is not None and not new.script.hunks:
             value.chain, value.ref = before, held
-            return held, None, None
+            return held, None
     chain = chains.extend(before, new, number, ns)
     frame = layout.seal_piece(chain)
     chain = chains.sealed(chain, value.data, frame[:CHECKSUM])
-    value.chain, value.ref = chains.without_whole(chain), layout.ref_of(chain)
-    return value.ref, frame, chain.links[-1]
+    value.chain, value.ref = chains.without_whole(chain), layout.ref_after(held if before else None, chain)
+    return value.ref, frame
 
 
 def _read_base(ns: int, ref: Ref) -> Op[Value | None]:
