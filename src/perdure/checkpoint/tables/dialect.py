@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.chains import Value
 from perdure.checkpoint.layout import Record
-from perdure.checkpoint.operation import Batch, Statement
+from perdure.checkpoint.operation import Batch, Replies, Rows, Statement
 from perdure.checkpoint.records import Prepared, TaskRecord
 
 
@@ -46,6 +46,18 @@ class Dialect:
         whether the checkpoint is stored already with this parent. No row: there is no such namespace.
         """
         return [(self.sql["guard"], (one.thread_id, one.checkpoint_ns, one.parent_id, one.checkpoint_id))]
+
+    def asking_checkpoint(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Batch:
+        """Return what reads a checkpoint, or the head, and its writes, of one moment."""
+        where = (thread_id, checkpoint_ns, checkpoint_id)
+        if checkpoint_id is None:
+            return [(self.sql["latest_checkpoint"], where[:2]), (self.sql["writes_at"], where)]
+        return [(self.sql["one_checkpoint"], where), (self.sql["writes_at"], where)]
+
+    def checkpoint_and_writes(self, replies: Replies) -> tuple[Sequence[Any] | None, Rows]:
+        """Return what was read: the row (namespace number, id, parent, frame), and the rows of the writes."""
+        rows, writes = replies
+        return (rows[0] if rows else None), writes
 
     def adding_checkpoint(self, ns: int, one: Prepared, frame: bytes) -> Statement:
         """Return what stores a checkpoint's row."""

@@ -33,13 +33,11 @@ def get_head(dialect: Dialect, thread_id: str, checkpoint_ns: str) -> Op[str | N
 
 def get(dialect: Dialect, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Op[Found | None]:
     """Read a checkpoint, or the head."""
-    where = (thread_id, checkpoint_ns, checkpoint_id)
-    name = "latest_checkpoint" if checkpoint_id is None else "one_checkpoint"
-    asked = where[:2] if checkpoint_id is None else where
-    rows, writes = yield [(dialect.sql[name], asked), (dialect.sql["writes_at"], where)]
-    if not rows:
+    replies = yield dialect.asking_checkpoint(thread_id, checkpoint_ns, checkpoint_id)
+    row, writes = dialect.checkpoint_and_writes(replies)
+    if row is None:
         return None
-    ns, found_id, parent_id, frame = rows[0]
+    ns, found_id, parent_id, frame = row
     place = (thread_id, checkpoint_ns, found_id)
     [found] = yield from _complete(dialect, [Row(ns, place, parent_id, _record(frame, place))], [writes])
     return found
