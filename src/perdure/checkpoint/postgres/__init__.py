@@ -166,6 +166,11 @@ class PostgresSaver(TableSaver[V]):
         """Async twin of `close`."""
         await asyncio.to_thread(self.close)
 
+    def __del__(self) -> None:
+        if self._owns and not self._closed:
+            super().__del__()
+            self._driver.abandon()
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._driver.where}>"
 

@@ -117,6 +117,12 @@ class Driver:
                     thread.join()
         self._source.close()
 
+    def abandon(self) -> None:
+        """Let the threads end, without waiting: the saver was forgotten."""
+        with self._room:
+            self._closed = True
+            self._room.notify_all()
+
     def _check_usable(self) -> None:
         if self._closed:
             raise UsageError("the saver is closed", hint="use it inside of its `with` block")

@@ -157,6 +157,9 @@ class Pool:
         if self._closed:
             self.close()
 
+    def __del__(self) -> None:
+        self.close()  # whoever forgot has been warned by the saver
+
     def close(self) -> None:
         """Close the kept connections; a lent one is closed when it comes back."""
         self._closed = True
