@@ -68,6 +68,7 @@ class Thread:
         self.thread_id = thread_id
         self.head: str | None = None
         self.items: list[str] = []
+        self.lease: Any = None
 
     def prepared(self) -> Any:
         self.items = [*self.items, os.urandom(200).hex()]
@@ -75,7 +76,7 @@ class Thread:
         made = checkpoint({"items": self.items, "n": n}, {"items": n, "n": n}, after=self.head)
         writes = [TaskWrites(f"task {n}", "", [("items", self.items[-1:]), ("n", n)])] if self.head else []
         commit = Commit(
-            self.thread_id, "", self.head, writes, made, {"step": n}, {"items": n, "n": n}, expected_head=self.head
+            self.thread_id, "", self.head, writes, made, {"step": n}, {"items": n, "n": n}, self.head, self.lease
         )
         self.head = made["id"]
         return self.saver.prepare(commit)
@@ -166,7 +167,7 @@ async def test_tasks_of_one_tick_share_a_transaction(saver: Saver, trips: list[l
         thread.step()
     trips.clear()
     await asyncio.gather(*(saver.acommit([thread.prepared()]) for thread in threads))
-    assert [len(batch) for batch in trips] == [20]
+    assert [len(batch) for batch in trips] == [1]
     for thread in threads:
         thread.check()
 
@@ -183,6 +184,30 @@ async def test_a_conflict_fails_alone(saver: Saver) -> None:
     assert [type(r) for r in results] == [bool] * 6 + [ConflictError]
     for thread in threads:
         thread.check()
+
+
+async def test_each_of_many_at_once_gets_its_own_answer(saver: Saver, trips: list[list[str]]) -> None:
+    threads = [Thread(saver, f"t{n}") for n in range(8)]
+    for thread in threads:
+        thread.lease = saver.acquire(thread.thread_id, "me", 60)
+        thread.step()
+        thread.step()
+    saver.request_stop("t1")
+    threads[2].lease = threads[2].lease._replace(generation=7)  # type: ignore[union-attr]
+    task = TaskWrites(f"task {len(threads[3].items) + 1}", "", [("other", 1)])
+    saver.commit([saver.prepare(Commit("t3", "", threads[3].head, [task]))])
+    heads = [thread.head for thread in threads]
+    trips.clear()
+    results = await asyncio.gather(*(saver.acommit([t.prepared()]) for t in threads), return_exceptions=True)
+    assert [type(r) for r in results] == [bool, bool, ConflictError, *[bool] * 5]
+    assert [r for r in results if isinstance(r, bool)] == [False, True, *[False] * 5]
+    assert len(trips[0]) == 1, "one statement for all"
+    for thread in threads[:2] + threads[3:]:
+        thread.check()
+    assert saver.get_head("t2") == heads[2]
+    found = saver.get_tuple(place("t3", "", heads[3]))
+    assert found is not None
+    assert ("other", 1) in [(channel, value) for _, channel, value in found.pending_writes or ()]
 
 
 async def test_of_two_that_expect_the_same_head_one_wins(saver: Saver) -> None:
@@ -256,24 +281,27 @@ def losing(monkeypatch: pytest.MonkeyPatch, word: str, *, before: bool, times: i
 
 @pytest.mark.parametrize("colour", ["sync", "async"])
 @pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("word", ["guard", "COMMIT", "add_namespace"])
+@pytest.mark.parametrize("word", ["guard AS", "made AS", "DO UPDATE SET head", "advance", "COMMIT"])
 def test_a_commit_whose_connection_is_lost_is_done_once(
     saver: Saver, monkeypatch: pytest.MonkeyPatch, word: str, before: bool, colour: str
 ) -> None:
     thread = Thread(saver)
-    thread.step()
-    if word == "guard":
+    if word != "made AS":  # that makes a namespace, by the first commit
         thread.step()
-    else:
-        thread = Thread(saver, "new")  # its first commit makes the namespace
-    word = "ON CONFLICT (thread_id" if word == "add_namespace" else word
+        thread.step()
+    prepared = [thread.prepared()]
+    if word not in {"guard AS", "made AS"}:
+        # Two that aren't one row of checkpoints: the shared operation, in a transaction.
+        prepared.append(saver.prepare(Commit("other", "", None, (), checkpoint({"x": 1}), {}, {"x": 1})))
+    word = "greatest(head" if word == "advance" else word
     with losing(monkeypatch, word, before=before):
         if colour == "sync":
-            thread.step()
+            saver.commit(prepared)
         else:
-            asyncio.run(saver.acommit([thread.prepared()]))  # type: ignore[arg-type]
+            asyncio.run(saver.acommit(prepared))  # type: ignore[arg-type]
     thread.step()
     thread.check()
+    assert len(prepared) == 1 or len(list(saver.list(place("other")))) == 1
 
 
 def test_every_operation_survives_a_lost_connection(saver: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
