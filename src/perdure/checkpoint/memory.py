@@ -24,7 +24,7 @@ from perdure.checkpoint.base import (
     get_serializable_checkpoint_metadata,
 )
 from perdure.checkpoint.chains import Chain, Change, Value
-from perdure.checkpoint.records import Blob, Piece, Prepared, TaskRecord, Write
+from perdure.checkpoint.records import Blob, Piece, Prepared, TaskRecord
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.types import RunnableConfig
 
@@ -53,7 +53,7 @@ class _Space:
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.records: dict[str, _Record] = {}
-        self.writes: dict[str, dict[str, tuple[str, list[Write]]]] = {}
+        self.writes: dict[str, dict[str, TaskRecord]] = {}
 
     def head(self) -> str | None:
         return self.ids[-1] if self.ids else None
@@ -67,12 +67,15 @@ class _Space:
         self.records[checkpoint_id] = record
 
     def add_writes(self, checkpoint_id: str, task: TaskRecord) -> None:
-        tasks = self.writes.setdefault(checkpoint_id, {})
+        tasks = self.writes.get(checkpoint_id)
+        if tasks is None:
+            self.writes[checkpoint_id] = {task.task_id: task}
+            return
         old = tasks.get(task.task_id)
         if old is None:
-            tasks[task.task_id] = (task.task_path, task.writes)
+            tasks[task.task_id] = task
         else:
-            tasks[task.task_id] = (old[0], records.merge_writes(old[1], task.writes))
+            tasks[task.task_id] = old._replace(writes=records.merge_writes(old.writes, task.writes))
 
     def find(self, channel: str, version: Any) -> _Ref | None:
         """Find the value that a channel had when it was of this version."""
@@ -94,18 +97,15 @@ class _Space:
         self.remove(gone)
 
     def tasks(self, checkpoint_id: str) -> list[TaskRecord]:
-        found = self.writes.get(checkpoint_id, {})
-        return [TaskRecord(task_id, path, writes) for task_id, (path, writes) in found.items()]
+        return list(self.writes.get(checkpoint_id, {}).values())
 
 
 _EMPTY: Final = _Space()
 """Stands for a namespace that isn't there yet; never changed."""
 
 
-def _stored(new: Piece, held: _Ref | None) -> _Ref:
-    """Make the reference of a value that follows the parent's."""
-    if not isinstance(new, Change):
-        return new
+def _stored(new: Change, held: _Ref | None) -> Chain:
+    """Make the chain of a value that follows the parent's."""
     value = new.value
     before: Chain | None = None
     if isinstance(held, Chain) and held.kind == value.kind:
@@ -130,10 +130,9 @@ def _values(record: _Record) -> dict[str, Value]:
 
 def _is_retry(one: Prepared, space: _Space) -> bool:
     """Tell whether a commit is stored already, as its caller couldn't know."""
-    if one.replaces or one.checkpoint_id is None:
+    if one.checkpoint_id not in space.records or one.replaces:
         return False
-    stored = space.records.get(one.checkpoint_id)
-    return stored is not None and stored.parent_id == one.parent_id
+    return space.records[one.checkpoint_id].parent_id == one.parent_id
 
 
 def _record(one: Prepared, parent: _Record | None, space: _Space) -> _Record:
@@ -145,19 +144,20 @@ def _record(one: Prepared, parent: _Record | None, space: _Space) -> _Record:
         if (earlier := space.find(channel, version)) is not None:
             refs[channel] = earlier
     for channel, piece in found.stored.items():
-        refs[channel] = _stored(piece, parent_refs.get(channel))
+        refs[channel] = _stored(piece, parent_refs.get(channel)) if isinstance(piece, Change) else piece
     assert one.header is not None
     return _Record(one.parent_id, one.header, one.run_id, one.versions, refs)
 
 
 def _sharing(task: TaskRecord, pieces: Mapping[str, Piece | None]) -> TaskRecord:
     """Let a task's writes that are long values of its checkpoint refer to these values' chains."""
-    values = {channel: piece.value for channel, piece in pieces.items() if isinstance(piece, Change)}
-    writes: list[Any] = [
-        (*write[:3], values[write[1]].chain) if write[1] in values and write[3] is values[write[1]].data else write
-        for write in task.writes
-    ]
-    return task._replace(writes=writes)
+    writes: list[Any] = task.writes
+    for at, (index, channel, kind, data) in enumerate(writes):
+        if chains.is_long(data):
+            piece = pieces.get(channel)
+            if isinstance(piece, Change) and piece.value.data is data:
+                writes[at] = (index, channel, kind, piece.value.chain)
+    return task
 
 
 def _plain(task: TaskRecord) -> TaskRecord:
@@ -334,7 +334,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         task_path: str = "",
     ) -> None:
         thread_id, checkpoint_ns, checkpoint_id = parse_checkpoint(config)
-        task = records.encode_task(self.serde, TaskWrites(task_id, task_path, writes))
+        task = records.encode_task(records.plain_of(self.serde), TaskWrites(task_id, task_path, writes))
         with self._lock:
             self._space_made(thread_id, checkpoint_ns).add_writes(checkpoint_id, task)
 
@@ -358,11 +358,10 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         """Do at once what needs no stage: nothing that comes after it can fail."""
         space = self._space(one.thread_id, one.checkpoint_ns) or _EMPTY
         record = None
-        if one.checkpoint_id is not None and not _is_retry(one, space):
+        if not _is_retry(one, space):
             records.check_head(one, space.head())
-            record = _record(one, space.records.get(one.parent_id or ""), space)
-        elif one.checkpoint_id is None:
-            records.check_head(one, space.head())
+            if one.checkpoint_id is not None:
+                record = _record(one, space.records.get(one.parent_id or ""), space)
         self._add(one, record)
 
     def _add(self, one: Prepared, record: _Record | None) -> None:

@@ -165,8 +165,8 @@ def checkpoint_payload(run: Run, metadata: dict[str, Any], parent_id: str | None
         "parent_config": config_at(parent_id) if parent_id else None,
         "values": run.machine.read(output),
         "metadata": metadata,
-        "next": [task.name for task in run.tasks.values()],
-        "tasks": [_task_event(run, task) for task in run.tasks.values()],
+        "next": [task.name for task in run.tasks],
+        "tasks": [_task_event(run, task) for task in run.tasks],
     }
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from perdure.pregel.driver import DEFAULT_CONCURRENCY, MAX_LAG, before_config, failure_of
-from perdure.pregel.effects import Effect, Execute, Load, LoadBefore, LoadHead, Store
+from perdure.pregel.effects import Execute, Load, LoadBefore, LoadHead, Store
 from perdure.pregel.execute import run_task
 from perdure.pregel.run import Run
 
@@ -36,16 +36,17 @@ def drive(run: Run, loop: Loop) -> Iterator[Event]:
             if sink.events and run.owns_sink:
                 yield from sink.drain()
             try:
-                if type(effect) is Execute:
+                if isinstance(effect, Store):
+                    commits.put(effect.prepared)
+                elif isinstance(effect, Execute):
                     tasks = effect.tasks
                     if len(tasks) == 1 and not run.listens:
                         run_task(run, tasks[0])
                         run.ended(tasks)
                     else:
                         yield from _execute(run, tasks, commits)
-                    reply = failure_of(tasks)
                 else:
-                    reply = commits.do(effect)
+                    reply = commits.read(effect)
             except GeneratorExit:
                 raise
             except BaseException as e:  # noqa: BLE001 - the loop decides
@@ -158,22 +159,18 @@ class _Commits:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
-    def do(self, effect: Effect) -> Any:
-        if isinstance(effect, Store):
-            return self.put(effect.prepared)
+    def read(self, effect: Load | LoadBefore | LoadHead) -> Any:
         self.settle()
         if isinstance(effect, Load):
             return self.saver.get_tuple(effect.config)
         if isinstance(effect, LoadBefore):
             return next(iter(self.saver.list(effect.config, before=before_config(effect), limit=1)), None)
-        if isinstance(effect, LoadHead):
-            return self.saver.get_head(self.run.thread_id, self.run.machine.ns)
-        msg = f"unknown effect {effect!r}"
-        raise TypeError(msg)
+        return self.saver.get_head(self.run.thread_id, self.run.machine.ns)
 
     def put(self, prepared: Sequence[Any]) -> None:
         if not self.is_behind:
-            self._commit(prepared)
+            if self.saver.commit(prepared) and self.run.turn is not None:
+                self.run.turn.is_asked_to_stop = True
             return
         if self._error is not None:
             self.settle()

@@ -29,8 +29,10 @@ def interrupt_id(ns: str, nth: int) -> str:
 class Task:
     """One run of a node in a superstep.
 
+    Args:
+        id: Its id, or what determines it: the superstep, and the task in it. The id is made when it is asked for.
+
     Attributes:
-        id: The same whenever the same superstep of the same thread is planned.
         path: Where it came from: a trigger (with the node's name) or a `Send` (with its position); the order of
             paths is the order in which writes are applied.
         input: The node's input.
@@ -43,10 +45,10 @@ class Task:
 
     __slots__ = (
         "_around",
+        "_id",
         "attempt",
         "error",
         "failure",
-        "id",
         "input",
         "interrupts",
         "name",
@@ -62,7 +64,7 @@ class Task:
 
     def __init__(
         self,
-        id: str,
+        id: str | tuple[str, str],
         name: str,
         path: TaskPath,
         node: Node,
@@ -70,7 +72,7 @@ class Task:
         triggers: tuple[str, ...],
         ns: str,
     ) -> None:
-        self.id = id
+        self._id = id
         self.name = name
         self.path = path
         self.node = node
@@ -86,6 +88,14 @@ class Task:
         self.error: BaseException | None = None
         self.failure: BaseException | None = None
         self.interrupts: tuple[Interrupt, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Its name: the same whenever the same superstep of the same thread is planned."""
+        id_ = self._id
+        if not isinstance(id_, str):
+            id_ = self._id = task_id("".join(id_))
+        return id_
 
     @property
     def ns(self) -> str:

@@ -321,7 +321,7 @@ class SqliteSaver(BaseCheckpointSaver[V]):
     def _putting_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
     ) -> Callable[[], Op[None]]:
-        task = records.encode_task(self.serde, TaskWrites(task_id, task_path, writes))
+        task = records.encode_task(records.plain_of(self.serde), TaskWrites(task_id, task_path, writes))
         return partial(operations.put_writes, *parse_checkpoint(config), task)
 
     def prepare(self, commit: Commit) -> Prepared:
