@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -81,10 +82,7 @@ def _execute(run: Run, tasks: Sequence[Task], commits: _Commits) -> Iterator[Eve
     """
     sink = run.sink
     ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    todo: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    stop = threading.Event()
-    for task in tasks:
-        todo.put(task)
+    todo = deque(tasks)
     if run.listens:
         sink.notify = lambda: ended.put(None)
     limit = min(run.config.get("max_concurrency") or DEFAULT_CONCURRENCY, len(tasks))
@@ -94,9 +92,9 @@ def _execute(run: Run, tasks: Sequence[Task], commits: _Commits) -> Iterator[Eve
     try:
         while working or not started:
             for _ in range(started, wanted):
-                pool.submit(contextvars.copy_context().run, _work, run, todo, ended, stop)
+                pool.submit(contextvars.copy_context().run, _work, run, todo, ended)
             working, started = working + wanted - started, wanted
-            batch = _take(ended, None if started == limit or todo.empty() else PATIENCE)
+            batch = _take(ended, None if started == limit or not todo else PATIENCE)
             if not batch:
                 wanted = min(limit, 2 * started)
                 continue
@@ -106,25 +104,25 @@ def _execute(run: Run, tasks: Sequence[Task], commits: _Commits) -> Iterator[Eve
                 left -= len(done)
                 run.ended(done)
                 if failure_of(done) is not None:
-                    stop.set()
+                    todo.clear()
                 if left and (unsaved := run.take_unsaved()):
                     commits.put(unsaved)
             if run.listens:
                 yield from sink.drain()
     finally:
-        stop.set()
+        todo.clear()
         if run.listens:
             sink.notify = None
         pool.shutdown(wait=True)
 
 
-def _work(run: Run, todo: queue.SimpleQueue[Task], ended: queue.SimpleQueue[Any], stop: threading.Event) -> None:
+def _work(run: Run, todo: deque[Task], ended: queue.SimpleQueue[Any]) -> None:
     """Run tasks in one thread until none is left."""
     try:
-        while not stop.is_set():
+        while True:
             try:
-                task = todo.get_nowait()
-            except queue.Empty:
+                task = todo.popleft()
+            except IndexError:  # the last was taken, by this thread or another
                 return
             try:
                 run_task(run, task)

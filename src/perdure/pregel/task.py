@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from xxhash import xxh3_128_hexdigest
 
-from perdure.constants import CONTROL_WRITES, NS_END, NS_SEP
+from perdure.constants import CONTROL_WRITES, NS_END, NS_SEP, PUSH
 
 if TYPE_CHECKING:
     from perdure.pregel.plan import Node
@@ -106,8 +106,11 @@ class Task:
     @property
     def path_text(self) -> str:
         """The path as text whose order is the path's order."""
-        if self.path is self.node.path:
+        path = self.path
+        if path is self.node.path:
             return self.node.path_text
+        if len(path) == 3 and path[0] == PUSH:  # noqa: PLR2004 - by far the most
+            return f"~{PUSH}, {path[1]:010d}, {path[2]}"
         return "~" + ", ".join(
             f"{p:010d}" if isinstance(p, int) and not isinstance(p, bool) else str(p) for p in self.path
         )
