@@ -59,5 +59,5 @@ $(VENV)/.run: pyproject.toml | $(BIN)/uv
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/uv
-	@$(UV) pip install --quiet --editable '.[cli,langchain]' --group dev
+	@$(UV) pip install --quiet --editable '.[cli,langchain,postgres]' --group dev
 	touch $@ $(VENV)/.run

@@ -1,4 +1,4 @@
-"""What all tiers share: hypothesis's profile, and no skips in CI."""
+"""What all tiers share: hypothesis's profile, servers, and no skips in CI."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import os
 
 import pytest
 from hypothesis import settings
+from tests.servers.fixtures import database, own_postgres, postgres
+
+__all__ = ["database", "own_postgres", "postgres"]
 
 IS_CI = bool(os.environ.get("PERDURE_CI"))
 

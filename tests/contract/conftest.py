@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import psycopg
 import pytest
+from psycopg.rows import dict_row
+from psycopg_pool import ConnectionPool
 
 from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.memory import InMemorySaver
+from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.sqlite import SqliteSaver
 
 Saver = BaseCheckpointSaver[Any]
@@ -44,11 +48,38 @@ OPENERS: dict[str, Open] = {
 }
 
 
-@pytest.fixture(params=OPENERS)
+@contextmanager
+def _on_connection(url: str) -> Iterator[Saver]:
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+        with PostgresSaver(connection) as saver:
+            yield saver
+        connection.execute("SELECT 1")  # the saver leaves it open
+
+
+@contextmanager
+def _on_pool(url: str) -> Iterator[Saver]:
+    settings = {"autocommit": True, "row_factory": dict_row, "prepare_threshold": 0}
+    with ConnectionPool(url, min_size=0, max_size=3, kwargs=settings, open=True) as pool, PostgresSaver(pool) as saver:
+        yield saver
+
+
+SERVED: dict[str, Callable[[str], AbstractContextManager[Saver]]] = {
+    "postgres": PostgresSaver.from_conn_string,
+    "postgres-schema": lambda url: PostgresSaver.from_conn_string(url, schema='a "schema"', prepare_threshold=None),
+    "postgres-connection": _on_connection,
+    "postgres-pool": _on_pool,
+}
+
+
+@pytest.fixture(params=[*OPENERS, *SERVED])
 def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Saver]:
     """An empty saver of each kind; afterwards nothing of it may be left."""
     before = set(threading.enumerate())
-    with OPENERS[request.param](tmp_path) as opened:
+    if request.param in SERVED:
+        opening = SERVED[request.param](request.getfixturevalue("database"))
+    else:
+        opening = OPENERS[request.param](tmp_path)
+    with opening as opened:
         yield opened
     left = [t for t in threading.enumerate() if t not in before and t.name.startswith("perdure")]
     assert left == []

@@ -1,4 +1,4 @@
-"""Both savers pass LangGraph's own conformance suite, all eight capabilities."""
+"""All savers pass LangGraph's own conformance suite, all eight capabilities."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 
 from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.memory import InMemorySaver
+from perdure.checkpoint.postgres import PostgresSaver
+from perdure.checkpoint.postgres.aio import AsyncPostgresSaver
 from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.checkpoint.sqlite.aio import AsyncSqliteSaver
 
@@ -27,8 +29,9 @@ CAPABILITIES = {
 }
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite", "aio"])
-async def test_all_capabilities_pass(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "aio", "postgres", "postgres-aio"])
+async def test_all_capabilities_pass(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue("database") if "postgres" in kind else ""
     opened = 0
 
     async def make() -> AsyncIterator[BaseCheckpointSaver[Any]]:
@@ -39,6 +42,12 @@ async def test_all_capabilities_pass(kind: str, tmp_path: Path) -> None:
             yield InMemorySaver()
         elif kind == "sqlite":
             with SqliteSaver.from_conn_string(path, synchronous="NORMAL") as saver:
+                yield saver
+        elif kind == "postgres":
+            with PostgresSaver.from_conn_string(url, schema=f"s{opened}") as saver:
+                yield saver
+        elif kind == "postgres-aio":
+            async with AsyncPostgresSaver.from_conn_string(url, schema=f"s{opened}") as saver:
                 yield saver
         else:
             async with AsyncSqliteSaver.from_conn_string(path, synchronous="NORMAL") as saver:

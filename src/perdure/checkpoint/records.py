@@ -57,6 +57,7 @@ class Prepared(NamedTuple):
         pieces: Values of the changed channels: a short one's blob, a long one's change; None for one that became empty.
         offered: Values of other channels, for the case that the parent doesn't have them.
         relies: Whether values were left out because the parent is known to have them.
+        searched: What of the metadata the backend searches by, in its own form.
     """
 
     thread_id: str
@@ -73,6 +74,7 @@ class Prepared(NamedTuple):
     expected_head: Any
     lease: Any
     replaces: bool
+    searched: str | None = None
 
 
 class Header(NamedTuple):

@@ -109,7 +109,7 @@ class Task:
         path = self.path
         if path is self.node.path:
             return self.node.path_text
-        if len(path) == 3 and path[0] == PUSH:  # noqa: PLR2004 - by far the most
+        if len(path) == 3 and path[0] == PUSH:
             return f"~{PUSH}, {path[1]:010d}, {path[2]}"
         return "~" + ", ".join(
             f"{p:010d}" if isinstance(p, int) and not isinstance(p, bool) else str(p) for p in self.path

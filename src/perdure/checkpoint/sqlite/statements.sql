@@ -3,7 +3,8 @@
 SELECT
     n.ns,
     (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = n.ns) AS head,
-    (SELECT max(piece) FROM perdure_pieces WHERE piece BETWEEN n.ns << 32 AND (n.ns << 32) + 4294967295) AS last_piece,
+    ifnull((SELECT max(piece) FROM perdure_pieces WHERE piece BETWEEN n.ns << 32 AND (n.ns << 32) + 4294967295) + 1, 0)
+        & 4294967295 AS next_piece,
     (SELECT record FROM perdure_checkpoints WHERE ns = n.ns AND checkpoint_id = ?3) AS parent,
     EXISTS (SELECT 1 FROM perdure_checkpoints WHERE ns = n.ns AND checkpoint_id = ?4 AND parent_id IS ?3) AS done
 FROM perdure_namespaces AS n WHERE n.thread_id = ?1 AND n.checkpoint_ns = ?2;
@@ -53,7 +54,7 @@ FROM perdure_namespaces AS n JOIN perdure_checkpoints AS c ON c.ns = n.ns
 WHERE n.thread_id = ? AND n.checkpoint_ns = ? AND c.checkpoint_id = ?;
 
 -- name: pieces
-SELECT piece, data FROM perdure_pieces WHERE piece IN (SELECT value FROM json_each(?));
+SELECT piece >> 32, piece & 4294967295, data FROM perdure_pieces WHERE piece IN (SELECT value FROM json_each(?));
 
 -- name: writes_at
 -- Those of a checkpoint, or of the head if its id is NULL.
@@ -120,13 +121,14 @@ SELECT checkpoint_id, parent_id, run_id, record FROM perdure_checkpoints WHERE n
 SELECT checkpoint_id, task_id, task_path, data FROM perdure_writes WHERE ns = ?;
 
 -- name: pieces_of_namespace
-SELECT piece FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295;
+SELECT piece & 4294967295 FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295;
 
--- name: last_piece_of_namespace
-SELECT max(piece) FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295;
+-- name: next_piece_of_namespace
+SELECT ifnull(max(piece) + 1, 0) & 4294967295
+FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295;
 
 -- name: delete_piece
-DELETE FROM perdure_pieces WHERE piece = ?;
+DELETE FROM perdure_pieces WHERE piece = (?1 << 32) + ?2;
 
 -- name: delete_namespace_checkpoints
 DELETE FROM perdure_checkpoints WHERE ns = ?;

@@ -1,0 +1,268 @@
+"""A saver on Postgres: one database, any number of threads, tasks, event loops, processes and machines."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Self
+
+import psycopg
+
+from perdure.checkpoint import records
+from perdure.checkpoint.base import Commit, Lease, V
+from perdure.checkpoint.operation import Op
+from perdure.checkpoint.postgres import operations, schema
+from perdure.checkpoint.postgres.connecting import parameters_of
+from perdure.checkpoint.postgres.dialect import PostgresDialect, dialect_of
+from perdure.checkpoint.postgres.driver import Driver
+from perdure.checkpoint.postgres.exchange import Mode
+from perdure.checkpoint.postgres.loopdriver import LoopDriver
+from perdure.checkpoint.postgres.searching import searched_of
+from perdure.checkpoint.postgres.sources import Brought, Pool, Single, Source
+from perdure.checkpoint.records import Prepared
+from perdure.checkpoint.serde.base import SerializerProtocol
+from perdure.checkpoint.tables.saver import Kind, TableSaver
+from perdure.errors import CorruptCheckpointError, InvalidConfigError, StorageError, UsageError
+
+__all__ = ["PostgresSaver", "open_url"]
+
+_MODES: dict[Kind, Mode] = {"read": "plain", "write": "write", "lease": "plain", "release": "plain"}
+_MOST_THREADS = 4
+_RACES = ("23505", "42P06", "42P07", "42710")  # another process made the same thing
+
+
+class PostgresSaver(TableSaver[V]):
+    """Stores checkpoints in a Postgres database.
+
+    One object serves sync and async callers, any number of threads and event loops. A superstep is committed in one
+    round trip. Async callers that commit at the same time share a transaction and its fsync. Lost connections and
+    restarts of the server cost a delay: every operation may be repeated, so it is.
+
+    Nothing is kept in a session, so a pooler in transaction mode (PgBouncer) may stand between; if it is older than
+    1.21, with `prepare_threshold=None`.
+
+    Args:
+        connection: A `psycopg.Connection` or `psycopg_pool.ConnectionPool` with `autocommit=True`; or an
+            `AsyncConnection` or `AsyncConnectionPool` with it, which serves async callers of its event loop only. The
+            caller closes it. `from_conn_string` is the usual way instead.
+        serde: Turns values into bytes.
+        schema: Where the tables are; wherever the connection's `search_path` leads if None.
+        retry_for: Seconds to go on trying when the server is away, or in the way of others.
+    """
+
+    def __init__(
+        self,
+        connection: Any,
+        *,
+        serde: SerializerProtocol | None = None,
+        schema: str | None = None,
+        retry_for: float = 30.0,
+    ) -> None:
+        super().__init__(dialect_of(schema), serde=serde)
+        self._dialect: PostgresDialect
+        self._schema = schema
+        self._owns = isinstance(connection, Pool)
+        self._driver = _driver_for(connection, retry_for)
+        self._sights = operations.Sights()
+        self._ready = False
+        self._setup_lock = threading.Lock()
+
+    @classmethod
+    @contextmanager
+    def from_conn_string(cls, conn_string: str, **options: Any) -> Iterator[Self]:
+        """Connect to a database for the length of a `with` block; see `open`."""
+        saver = cls.open(conn_string, **options)
+        try:
+            yield saver
+        finally:
+            saver.close()
+
+    @classmethod
+    def open(
+        cls,
+        conn_string: str,
+        *,
+        serde: SerializerProtocol | None = None,
+        schema: str | None = None,
+        pool_size: int = 10,
+        prepare_threshold: int | None = 3,
+        retry_for: float = 30.0,
+    ) -> Self:
+        """Connect to a database, when it is first used; the caller closes the saver, by `close()` or a `with` block.
+
+        Args:
+            conn_string: A URL, or `key=value` pairs, as libpq takes them.
+            serde: Turns values into bytes.
+            schema: Where the tables are.
+            pool_size: At most so many connections.
+            prepare_threshold: After how many uses on a connection a statement is prepared there; None: never.
+            retry_for: Seconds to go on trying when the server is away, or in the way of others.
+
+        Raises:
+            InvalidConfigError: It is no connection string.
+        """
+        if pool_size < 1:
+            raise InvalidConfigError(f"pool_size must be at least 1, not {pool_size}")
+        pool = Pool(parameters_of(conn_string), pool_size, prepare_threshold)
+        return cls(pool, serde=serde, schema=schema, retry_for=retry_for)
+
+    # -- tables
+
+    def setup(self, *, partitions: int = 1) -> None:
+        """Create or migrate the tables. Optional: the first use does it. Safe for many processes at once.
+
+        If the tables are current, no right is needed but to use them.
+
+        Args:
+            partitions: New tables are split into so many parts by a hash of the namespace.
+
+        Raises:
+            SchemaVersionError: The database was made by a newer perdure.
+        """
+        if self._ready:
+            return
+        with self._setup_lock:
+            where = self._driver.where
+            if not self._ready and not self._driver.run(partial(schema.is_current, self._schema, where), "plain"):
+                schema.check_partitions(partitions)
+                has_locks = bool(self._driver.run(schema.has_advisory_locks, "plain"))
+                for migrating in self._migrating(partitions, has_locks=has_locks):
+                    with _forgiving_races(last=has_locks):
+                        self._driver.run(migrating, "write")
+                        break
+            self._ready = True
+
+    async def asetup(self, *, partitions: int = 1) -> None:
+        """Async twin of `setup`."""
+        if self._ready:
+            return
+        where = self._driver.where
+        if not await self._driver.arun(partial(schema.is_current, self._schema, where), "plain"):
+            schema.check_partitions(partitions)
+            has_locks = await self._driver.arun(schema.has_advisory_locks, "plain")
+            for migrating in self._migrating(partitions, has_locks=has_locks):
+                with _forgiving_races(last=has_locks):
+                    await self._driver.arun(migrating, "write")
+                    break
+        self._ready = True
+
+    def _migrating(self, partitions: int, *, has_locks: bool) -> Iterator[Callable[[], Op[None]]]:
+        """Yield attempts to migrate: without locks, the first makers of one thing get in each other's way."""
+        for _ in range(20):
+            yield partial(schema.migrate, self._schema, self._driver.where, partitions, has_locks=has_locks)
+
+    # -- life
+
+    def close(self) -> None:
+        """Close the connections, after what is under way; those that the caller brought stay open."""
+        if not self._closed:
+            self._closed = True
+            self._driver.close()
+
+    async def aclose(self) -> None:
+        """Async twin of `close`."""
+        await asyncio.to_thread(self.close)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._driver.where}>"
+
+    # -- running
+
+    def _run(self, make: Callable[[], Op[Any]], kind: Kind) -> Any:
+        if not self._ready:
+            self.setup()
+        try:
+            return self._driver.run(make, _MODES[kind], later=kind == "release")
+        except CorruptCheckpointError:
+            if kind != "read":
+                raise
+            # A piece that was deleted between two statements looks like a lost one: look again, at one moment.
+            return self._driver.run(make, "snapshot")
+
+    async def _arun(self, make: Callable[[], Op[Any]], kind: Kind) -> Any:
+        if not self._ready:
+            await self.asetup()
+        try:
+            return await self._driver.arun(make, _MODES[kind])
+        except CorruptCheckpointError:
+            if kind != "read":
+                raise
+            return await self._driver.arun(make, "snapshot")
+
+    # -- commits
+
+    def prepare(self, commit: Commit) -> Prepared:
+        one = records.prepare(self.serde, self._lineage, commit)
+        if commit.checkpoint is None:
+            return one
+        return one._replace(searched=searched_of(commit.metadata or {}))
+
+    def commit(self, prepared: Sequence[Prepared]) -> bool:
+        if operations.may_append(prepared):
+            if not self._ready:
+                self.setup()
+            stop = self._driver.run(partial(operations.append, self._dialect, self._sights, prepared), "plain")
+            if stop is not None:
+                return stop
+        return super().commit(prepared)
+
+    async def acommit(self, prepared: Sequence[Prepared]) -> bool:
+        if operations.may_append(prepared):
+            if not self._ready:
+                await self.asetup()
+            appending = partial(operations.append, self._dialect, self._sights, prepared)
+            stop = await self._driver.arun(appending, "plain", prepared[0].thread_id)
+            if stop is not None:
+                return stop
+        return await super().acommit(prepared)
+
+    def _acquiring(self, thread_id: str, holder: str, ttl: float) -> Op[Lease | None]:
+        return operations.acquire(self._dialect, thread_id, holder, ttl)
+
+
+def _driver_for(connection: Any, retry_for: float) -> Driver | LoopDriver:
+    """Find out what a caller brought.
+
+    Raises:
+        UsageError: It isn't of psycopg.
+    """
+    if isinstance(connection, (Pool, psycopg.Connection)) or _is_pool(connection, "ConnectionPool"):
+        source: Source = (
+            connection
+            if isinstance(connection, Pool)
+            else Single(connection)
+            if isinstance(connection, psycopg.Connection)
+            else Brought(connection)
+        )
+        return Driver(source, retry_for, _MOST_THREADS)
+    if isinstance(connection, psycopg.AsyncConnection) or _is_pool(connection, "AsyncConnectionPool"):
+        return LoopDriver(connection, retry_for)
+    kind = type(connection)
+    raise UsageError(
+        f"a {kind.__module__}.{kind.__qualname__} is not a connection that PostgresSaver can use",
+        hint="use `PostgresSaver.from_conn_string(url)`, or pass a connection or pool of psycopg 3",
+    )
+
+
+def _is_pool(connection: Any, name: str) -> bool:
+    """Tell whether something is one of psycopg_pool's classes, which need not be installed."""
+    bases = [(base.__module__.partition(".")[0], base.__name__) for base in type(connection).__mro__]
+    names = (name, name.replace("ConnectionPool", "NullConnectionPool"))
+    return any(("psycopg_pool", found) in bases for found in names)
+
+
+@contextmanager
+def _forgiving_races(*, last: bool) -> Iterator[None]:
+    try:
+        yield
+    except StorageError as e:
+        if last or getattr(e, "sqlstate", None) not in _RACES:
+            raise
+
+
+def open_url(url: str, **options: Any) -> Any:
+    """Open the saver that a URL names; for `perdure.checkpoint.registry.open_saver`."""
+    return PostgresSaver.from_conn_string(url, **options)

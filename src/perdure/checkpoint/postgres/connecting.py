@@ -1,0 +1,172 @@
+"""Connections: opened, looked at before they are used, and run batches on."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
+from psycopg.adapt import Loader
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Format, TransactionStatus
+from psycopg.rows import tuple_row
+from psycopg.types.numeric import Int8BinaryDumper
+from psycopg.types.string import StrBinaryDumper
+
+from perdure.checkpoint.operation import Batch, Rows
+from perdure.errors import InvalidConfigError, UsageError
+
+DEFAULTS: Final[dict[str, Any]] = {
+    "application_name": "perdure",
+    "client_encoding": "utf8",
+    "connect_timeout": 10,
+    # A server that is gone without a word is noticed within a minute, not after the two hours of the system's default.
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+
+
+def parameters_of(conninfo: str) -> dict[str, Any]:
+    """Read a URL or a `key=value` string, and add the defaults.
+
+    Raises:
+        InvalidConfigError: It is neither.
+    """
+    try:
+        return DEFAULTS | conninfo_to_dict(conninfo)
+    except psycopg.ProgrammingError as e:
+        raise InvalidConfigError(
+            f"not a Postgres connection string: {str(e).strip()}",
+            hint="postgresql://user:password@host:5432/database",
+        ) from e
+
+
+def place_of(parameters: dict[str, Any]) -> str:
+    """Name a database for messages, without its password."""
+    host = parameters.get("host") or parameters.get("hostaddr") or "local socket"
+    return f"{host}:{parameters.get('port') or 5432}/{parameters.get('dbname') or parameters.get('user') or ''}"
+
+
+def check_settings(connection: Any) -> None:
+    """Check a connection that the caller brought.
+
+    Raises:
+        InvalidConfigError: It isn't in autocommit mode.
+        UsageError: The caller is in the middle of a transaction on it.
+    """
+    if not connection.autocommit:
+        raise InvalidConfigError(
+            "the connection is not in autocommit mode: its first statement would open a transaction that nobody ends",
+            hint="psycopg.connect(..., autocommit=True), or kwargs={'autocommit': True} for a pool",
+        )
+    if connection.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+        raise UsageError(
+            "the connection is in a transaction of its own",
+            hint="end it first, or give the saver a connection of its own: the saver begins and commits by itself",
+        )
+
+
+class Link:
+    """A sync connection; nobody else uses it meanwhile.
+
+    Args:
+        connection: The connection.
+    """
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self.connection = connection
+        self._cursors: list[Any] = []  # their `execute` takes no text that comes from a file
+        self._poll: Any = None
+        if hasattr(select, "poll"):  # not on Windows
+            self._poll = select.poll()
+            self._poll.register(connection.pgconn.socket, select.POLLIN)
+
+    def execute(self, batch: Batch) -> list[Rows]:
+        """Run a batch as one pipeline and return its rows."""
+        if len(batch) == 1:
+            cursor = self._cursor(0)
+            cursor.execute(*batch[0], binary=True)
+            return [_rows(cursor)]
+        used = [self._cursor(place) for place in range(len(batch))]
+        with self.connection.pipeline():
+            for cursor, statement in zip(used, batch, strict=True):
+                cursor.execute(*statement, binary=True)
+        return [_rows(cursor) for cursor in used]
+
+    def _cursor(self, place: int) -> Any:
+        while place >= len(self._cursors):
+            self._cursors.append(_fitted(RawCursor(self.connection, row_factory=tuple_row)))
+        return self._cursors[place]
+
+    def is_alive(self) -> bool:
+        """Tell whether the server has not hung up since the last use, without asking it."""
+        pgconn = self.connection.pgconn
+        try:
+            # What an idle server sends is a notice, or its farewell with the end of the stream behind it.
+            while not self.connection.closed and self._has_input():
+                pgconn.consume_input()
+        except psycopg.OperationalError:
+            return False
+        return not self.connection.closed and pgconn.transaction_status == TransactionStatus.IDLE
+
+    def _has_input(self) -> bool:
+        if self._poll is not None:
+            return bool(self._poll.poll(0))
+        return bool(select.select([self.connection.pgconn.socket], [], [], 0)[0])
+
+    def restore(self) -> bool:
+        """End what an error has left open; tell whether the connection can be used again."""
+        status = self.connection.pgconn.transaction_status
+        if status == TransactionStatus.IDLE:
+            return True
+        if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            try:
+                self.connection.rollback()
+            except psycopg.Error:
+                return False
+            return True
+        return False
+
+
+def _rows(cursor: Any) -> Rows:
+    return cursor.fetchall() if cursor.description is not None else ()
+
+
+class _TextDumper(StrBinaryDumper):
+    """Ids may have NULs, Postgres' texts can't: 0 becomes 1 1, and 1 becomes 1 2. That keeps their order."""
+
+    def dump(self, obj: str) -> Any:
+        if "\x00" in obj or "\x01" in obj:
+            obj = obj.replace("\x01", "\x01\x02").replace("\x00", "\x01\x01")
+        return super().dump(obj)
+
+
+class _TextLoader(Loader):
+    format = Format.BINARY
+
+    def load(self, data: Any) -> str:
+        text = str(data, "utf-8")
+        return text.replace("\x01\x01", "\x00").replace("\x01\x02", "\x01") if "\x01" in text else text
+
+
+def _fitted(cursor: Any) -> Any:
+    """Bind every int as a bigint: a statement would else be prepared anew for each size of its numbers."""
+    cursor.adapters.register_dumper(int, Int8BinaryDumper)
+    cursor.adapters.register_dumper(str, _TextDumper)
+    cursor.adapters.register_loader("text", _TextLoader)
+    return cursor
+
+
+async def aexecute(connection: AsyncConnection[Any], batch: Batch) -> Sequence[Rows]:
+    """Run a batch as one pipeline on an async connection and return its rows."""
+    used = [_fitted(AsyncRawCursor(connection, row_factory=tuple_row)) for _ in batch]
+    if len(batch) == 1:
+        await used[0].execute(*batch[0], binary=True)
+    else:
+        async with connection.pipeline():
+            for cursor, statement in zip(used, batch, strict=True):
+                await cursor.execute(*statement, binary=True)
+    return [await cursor.fetchall() if cursor.description is not None else () for cursor in used]

@@ -1,0 +1,89 @@
+"""Postgres' statements and their values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from perdure.checkpoint.address import Scope
+from perdure.checkpoint.operation import Batch, Replies, Rows, Statement
+from perdure.checkpoint.postgres.searching import search_for
+from perdure.checkpoint.records import Prepared
+from perdure.checkpoint.sqltext import load_statements
+from perdure.checkpoint.tables.dialect import Cursor, Dialect
+from perdure.errors import InvalidConfigError
+
+_NOTES = re.compile(r"^ *--.*\n", re.MULTILINE)
+
+
+def prefix_of(schema: str | None) -> str:
+    """Return what stands before a table's name: the only text that is ever put into a statement.
+
+    Raises:
+        InvalidConfigError: Postgres can't have a schema of that name.
+    """
+    if schema is None:
+        return ""
+    if not schema or "\x00" in schema or len(schema.encode()) > 63:
+        raise InvalidConfigError(f"not the name of a Postgres schema: {schema!r}", hint="1 to 63 bytes")
+    quoted = schema.replace('"', '""')
+    return f'"{quoted}".'
+
+
+@cache
+def dialect_of(schema: str | None) -> PostgresDialect:
+    """Return the statements for tables in a schema; None: wherever the connection's search_path leads."""
+    prefix = prefix_of(schema)
+    texts = load_statements(Path(__file__).with_name("statements.sql"))
+    return PostgresDialect({name: _NOTES.sub("", text).replace("@schema.", prefix) for name, text in texts.items()})
+
+
+class PostgresDialect(Dialect):
+    """A namespace's row holds its head and the next piece's number, and is what writers lock."""
+
+    def asking_guard(self, one: Prepared) -> list[Statement]:
+        making = (self.sql["add_namespace"], (one.thread_id, one.checkpoint_ns))
+        return [making, *super().asking_guard(one)]
+
+    def adding_checkpoint(self, ns: int, one: Prepared, frame: bytes) -> Statement:
+        return self.sql["add_checkpoint"], (ns, one.checkpoint_id, one.parent_id, one.run_id, frame, one.searched)
+
+    def adding_piece(self, ns: int, number: int, frame: bytes) -> Statement:
+        return self.sql["add_piece"], (ns, number, frame)
+
+    def advancing(self, ns: int, one: Prepared, number: int) -> Batch:
+        # One more: the checkpoint may replace one, and then the head alone wouldn't tell that something has changed.
+        return () if one.checkpoint_id is None else [(self.sql["advance"], (ns, one.checkpoint_id, number + 1))]
+
+    def settling(self, ns: int) -> Batch:
+        return [(self.sql["settle"], (ns,))]
+
+    def asking_checkpoint(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Batch:
+        return [(self.sql["one_checkpoint"], (thread_id, checkpoint_ns, checkpoint_id))]
+
+    def checkpoint_and_writes(self, replies: Replies) -> tuple[Sequence[Any] | None, Rows]:
+        [rows] = replies
+        # A UNION ALL may give its parts in any order.
+        found = [row for row in rows if row[0] is not None]
+        return (found[0] if found else None), [row[1:] for row in rows if row[0] is None]
+
+    def asking_pieces(self, keys: Iterable[tuple[int, int]]) -> Statement:
+        spaces, numbers = zip(*keys, strict=True)
+        if min(spaces) == max(spaces):
+            return self.sql["pieces"], (spaces[0], list(numbers))
+        return self.sql["pieces_of_several"], (list(spaces), list(numbers))
+
+    def asking_page(self, scope: Scope, cursor: Cursor, size: int, wanted: Mapping[str, Any] | None) -> Statement:
+        searched = search_for(wanted)
+        if scope.thread_id is not None and scope.checkpoint_ns is not None:
+            values = (scope.thread_id, scope.checkpoint_ns, scope.checkpoint_id, cursor.checkpoint_id, size, searched)
+            return self.sql["page_of_namespace"], values
+        rest = (scope.checkpoint_id, *cursor, size)
+        if scope.thread_id is not None:
+            return self.sql["page_of_thread"], (scope.thread_id, *rest, searched)
+        if searched is not None:
+            return self.sql["page_of_all_filtered"], (scope.checkpoint_ns, *rest, searched)
+        return self.sql["page_of_all"], (scope.checkpoint_ns, *rest)

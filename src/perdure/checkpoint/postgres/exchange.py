@@ -1,0 +1,141 @@
+"""How operations become statements on a connection: transactions and sharing, without I/O, for both colours.
+
+An exchange is a generator that yields batches for one connection and is sent their rows. A shell that can wait, in one
+colour or the other, carries each batch to the server as one pipeline: one round trip.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, Final, Literal
+
+from perdure.checkpoint.operation import Batch, Op, Replies
+
+Mode = Literal["plain", "snapshot", "write"]
+"""`plain`: each batch is a transaction of its own. `snapshot`: all batches see one state. `write`: one transaction."""
+
+Exchange = Generator[Batch, Replies, None]
+
+_BEGIN: Final = {
+    "snapshot": ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ()),
+    "write": ("BEGIN ISOLATION LEVEL READ COMMITTED", ()),
+}
+_COMMIT: Final = [("COMMIT", ())]
+_ROLLBACK: Final = [("ROLLBACK", ())]
+
+
+class Job:
+    """An operation to run, and how it went.
+
+    Attributes:
+        make: Makes the operation; anew for each attempt.
+        mode: Its transaction.
+        key: Jobs of one transaction run in the order of their keys, so that they can't wait for each other in a circle.
+    """
+
+    __slots__ = ("done", "error", "future", "key", "make", "mode", "result")
+
+    def __init__(self, make: Callable[[], Op[Any]], mode: Mode, key: str = "") -> None:
+        self.make = make
+        self.mode = mode
+        self.key = key
+        self.reset()
+        self.future: Any = None
+
+    def reset(self) -> None:
+        """Forget an attempt."""
+        self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def answer(self, op: Op[Any], replies: Replies | None) -> Batch | None:
+        """Let the operation go on; None if that ended it."""
+        try:
+            return op.send(replies)  # type: ignore[arg-type]
+        except StopIteration as end:
+            self.result = end.value
+        except Exception as e:  # noqa: BLE001 - the caller gets it
+            self.error = e
+        self.done = True
+        return None
+
+
+def alone(job: Job) -> Exchange:
+    """Run one job in its transaction."""
+    op = job.make()
+    begin = _BEGIN.get(job.mode)
+    begun = False
+    try:
+        batch = job.answer(op, None)
+        while batch is not None:
+            if begin is None or begun:
+                replies = yield batch
+            else:
+                replies = (yield [begin, *batch])[1:]
+                begun = True
+            batch = job.answer(op, replies)
+        if begun:
+            yield _COMMIT if job.error is None else _ROLLBACK
+    finally:
+        op.close()
+
+
+def together(jobs: Sequence[Job]) -> Exchange:
+    """Run plain jobs side by side: the batches of all are one pipeline, and so one transaction with one fsync."""
+    live = [(job, job.make()) for job in sorted(jobs, key=lambda job: job.key)]
+    try:
+        asking = [(job, op, batch) for job, op in live if (batch := job.answer(op, None)) is not None]
+        while asking:
+            replies = yield [statement for _, _, batch in asking for statement in batch]
+            following = []
+            at = 0
+            for job, op, asked in asking:
+                batch = job.answer(op, replies[at : at + len(asked)])
+                at += len(asked)
+                if batch is not None:
+                    following.append((job, op, batch))
+            asking = following
+    finally:
+        for _, op in live:
+            op.close()
+
+
+def exchanges(jobs: Sequence[Job]) -> Iterator[tuple[Sequence[Job], Exchange]]:
+    """Group jobs: the plain ones together, the others each alone."""
+    plain = [job for job in jobs if job.mode == "plain"]
+    if len(plain) == 1:
+        yield plain, alone(plain[0])
+    elif plain:
+        yield plain, together(plain)
+    for job in jobs:
+        if job.mode != "plain":
+            yield [job], alone(job)
+
+
+class Attempts:
+    """How often and how long to try.
+
+    Args:
+        seconds: Since the first failure; after that the last error is raised.
+    """
+
+    _FIRST = 0.01
+    _LONGEST = 1.0
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: float | None = None
+        self._pause = self._FIRST
+
+    def pause(self) -> float | None:
+        """Return how long to wait before the next attempt, None if there is none."""
+        now = time.monotonic()
+        if self._until is None:
+            self._until = now + self._seconds
+        if now >= self._until:
+            return None
+        pause, self._pause = self._pause, min(self._pause * 2, self._LONGEST)
+        # Many clients lose one server at the same moment; they shouldn't come back at the same moment.
+        return min(pause * random.uniform(0.5, 1.0), self._until - now)  # noqa: S311 - no secret

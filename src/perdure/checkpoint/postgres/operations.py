@@ -1,0 +1,169 @@
+"""Operations that only Postgres has: commits in one round trip, and leases by the server's clock.
+
+A commit of the engine is made from what this process last saw of its namespace: the head, its record, and the number of
+the next piece. So it can be sent as one statement that first compares those, and stores nothing if they differ. Then,
+and for all other commits, the shared operation asks first and tells what is wrong, or does what had to be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from perdure.checkpoint import layout
+from perdure.checkpoint.base import ANY_HEAD, Lease
+from perdure.checkpoint.layout import Record
+from perdure.checkpoint.liveness import is_dead
+from perdure.checkpoint.operation import Op, Statement
+from perdure.checkpoint.records import Prepared
+from perdure.checkpoint.tables import writing
+from perdure.checkpoint.tables.dialect import Dialect
+
+
+class Known(NamedTuple):
+    """A namespace as it was last seen.
+
+    Attributes:
+        ns: Its number.
+        head: Its head.
+        number: The next piece's.
+        record: The head's.
+    """
+
+    ns: int
+    head: str | None
+    number: int
+    record: Record | None
+
+
+class Sights:
+    """What was last seen of namespaces, bounded. Guesses: each append compares them with the store."""
+
+    _MOST = 4096
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], Known] = {}
+
+    def get(self, key: tuple[str, str]) -> Known | None:
+        """Return a namespace as it was last seen."""
+        return self._seen.get(key)
+
+    def note(self, key: tuple[str, str], known: Known) -> None:
+        """Remember a namespace."""
+        seen = self._seen
+        seen.pop(key, None)
+        seen[key] = known
+        if len(seen) > self._MOST:
+            for old in list(seen)[: self._MOST // 2]:
+                seen.pop(old, None)
+
+    def forget(self, key: tuple[str, str]) -> None:
+        """Forget a namespace."""
+        self._seen.pop(key, None)
+
+
+def may_append(prepared: Sequence[Prepared]) -> bool:
+    """Tell whether commits have the form of an append: they go on from one another in one namespace."""
+    first = prepared[0] if prepared else None
+    if first is None:
+        return False
+    parent_id = first.parent_id
+    for one in prepared:
+        same = one.thread_id == first.thread_id and one.checkpoint_ns == first.checkpoint_ns
+        if not same or one.parent_id != parent_id or one.lease != first.lease:
+            return False
+        if one.checkpoint_id is not None:
+            parent_id = one.checkpoint_id
+        elif one.expected_head is not ANY_HEAD:
+            return False
+    return True
+
+
+class _Rows:
+    """The rows of an append, by column."""
+
+    def __init__(self) -> None:
+        self.checkpoints: tuple[list[Any], ...] = ([], [], [], [], [])
+        self.pieces: tuple[list[Any], ...] = ([], [])
+        self.writes: tuple[list[Any], ...] = ([], [], [], [])
+
+    @staticmethod
+    def add(table: tuple[list[Any], ...], *values: Any) -> None:
+        for column, value in zip(table, values, strict=True):
+            column.append(value)
+
+
+def append(dialect: Dialect, sights: Sights, prepared: Sequence[Prepared]) -> Op[bool | None]:
+    """Store commits whose namespace is as it was last seen; tell whether a holder shall stop.
+
+    Returns:
+        None if nothing was stored, for whatever reason: the shared operation finds out.
+    """
+    first = prepared[0]
+    key = (first.thread_id, first.checkpoint_ns)
+    known = sights.get(key)
+    if known is None:
+        known = yield from _look(dialect, key)
+        if known is None:
+            return None
+    ns, head, number, record = known
+    rows = _Rows()
+    for one in prepared:
+        fresh: Any = None
+        if one.checkpoint_id is not None:
+            if not _follows(one, head):
+                return None
+            record, fresh, pieces = yield from writing.made(dialect, ns, one, record, number)
+            for frame in pieces:
+                rows.add(rows.pieces, number, frame)
+                number += 1
+            head = one.checkpoint_id
+            sealed = layout.seal_record(record)
+            rows.add(rows.checkpoints, head, one.parent_id, one.run_id, one.searched, sealed)
+        for task in one.tasks:
+            frame = layout.seal_task(layout.share(task, fresh) if fresh else task)
+            rows.add(rows.writes, one.parent_id, task.task_id, task.task_path, frame)
+    if len(set(zip(*rows.writes[:2], strict=True))) < len(rows.writes[0]):
+        return None  # a task's writes in two parts
+    replies = yield [_appending(dialect, first.lease, known, Known(ns, head, number, record), rows)]
+    if not replies[0]:
+        sights.forget(key)
+        return None
+    sights.note(key, Known(ns, head, number, record))
+    return bool(replies[0][0][0])
+
+
+def _look(dialect: Dialect, key: tuple[str, str]) -> Op[Known | None]:
+    [rows] = yield [(dialect.sql["known"], key)]
+    if not rows:
+        return None
+    ns, head, number, frame = rows[0]
+    return Known(ns, head, number, None if frame is None else layout.open_record(frame))
+
+
+def _follows(one: Prepared, head: str | None) -> bool:
+    """Tell whether a commit's checkpoint goes on from the head."""
+    expected = head if one.expected_head is ANY_HEAD else one.expected_head
+    return one.parent_id == head == expected and (head is None or (one.checkpoint_id or "") > head)
+
+
+def _appending(dialect: Dialect, lease: Lease | None, known: Known, following: Known, rows: _Rows) -> Statement:
+    held = lease or (None, None, None)
+    if following.head == known.head:
+        return dialect.sql["append_writes"], (*held, known.ns, *rows.writes)
+    guard = (known.ns, known.head, known.number, following.head, following.number)
+    return dialect.sql["append"], (*held, *guard, *rows.checkpoints, *rows.pieces, *rows.writes)
+
+
+# -- leases
+
+
+def acquire(dialect: Dialect, thread_id: str, holder: str, ttl: float) -> Op[Lease | None]:
+    """Take a lease that is free, expired, held by a dead process of this machine, or held by this holder."""
+    sql = dialect.sql
+    [rows] = yield [(sql["acquire_lease"], (thread_id, holder, ttl))]
+    if not rows:
+        [found] = yield [(sql["lease_holder"], (thread_id,))]
+        if found and is_dead(found[0][0]):
+            [rows] = yield [(sql["inherit_lease"], (thread_id, holder, ttl, *found[0]))]
+    return Lease(thread_id, holder, rows[0][0]) if rows else None

@@ -1,0 +1,135 @@
+"""The tables: made and migrated by numbered, checksummed steps, as operations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from perdure.checkpoint.operation import Op
+from perdure.checkpoint.postgres.dialect import prefix_of
+from perdure.checkpoint.sqltext import Migration, load_migrations
+from perdure.errors import InvalidConfigError, SchemaVersionError, StorageError
+
+_LOCK: Final = 0x7065726475726501
+"""The key of the advisory lock that migrations are done under: "perdure" and a number."""
+
+_SPLIT = ("checkpoints", "pieces", "writes")
+"""Tables that can be partitioned by namespace."""
+
+_TABLE: Final = """CREATE TABLE IF NOT EXISTS {prefix}perdure_migrations (
+    version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL
+)"""
+_LOCK_TABLE: Final = "CREATE TABLE IF NOT EXISTS {prefix}perdure_migration_lock (id integer PRIMARY KEY)"
+_LOCK_ROW: Final = (
+    "INSERT INTO {prefix}perdure_migration_lock (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET id = excluded.id"
+)
+
+
+@cache
+def migrations() -> list[Migration]:
+    """Return all migrations of this version of perdure."""
+    return load_migrations(Path(__file__).with_name("migrations"))
+
+
+def is_current(schema: str | None, where: str) -> Op[bool]:
+    """Tell whether the tables are there and up to date. Needs no rights but to read.
+
+    Raises:
+        SchemaVersionError: The database was made by a newer perdure.
+        StorageError: A migration that was applied isn't the one of this version.
+    """
+    applied = yield from _applied(schema)
+    return applied is not None and not _missing(applied, where)
+
+
+def migrate(schema: str | None, where: str, partitions: int, *, has_locks: bool) -> Op[None]:
+    """Bring the tables up to date, in one transaction; any number of processes may do so at once.
+
+    Args:
+        schema: Where the tables are; made if it isn't there.
+        where: The database, for messages.
+        partitions: How many parts each large table is split into, by a hash of the namespace; 1: none.
+        has_locks: Whether the server has advisory locks. A row is locked if not.
+    """
+    prefix = prefix_of(schema)
+    if has_locks:
+        # Others wait here until this transaction ends, and then find the tables.
+        yield [("SELECT pg_advisory_xact_lock($1::bigint)", (_LOCK,))]
+    if schema is not None:
+        # Asked first: IF NOT EXISTS needs the right to create one even if there is nothing to do.
+        [[(found,)]] = yield [("SELECT to_regnamespace($1::text) IS NOT NULL", (prefix[:-1],))]
+        if not found:
+            yield [(f"CREATE SCHEMA IF NOT EXISTS {prefix[:-1]}", ())]
+    yield [(_TABLE.format(prefix=prefix), ())]
+    if not has_locks:
+        yield [(_LOCK_TABLE.format(prefix=prefix), ())]
+        yield [(_LOCK_ROW.format(prefix=prefix), ())]
+    applied = yield from _applied(schema)
+    for step in _missing(applied or (), where):
+        for statement in step.statements:
+            yield [(text, ()) for text in _fitted(statement, prefix, partitions)]
+        recording = f"INSERT INTO {prefix}perdure_migrations (version, name, checksum) VALUES ($1, $2, $3)"  # noqa: S608 - a quoted name
+        yield [(recording, (step.version, step.name, step.checksum))]
+
+
+def has_advisory_locks() -> Op[bool]:
+    """Tell whether the server has advisory locks that do what they say."""
+    [[(text,)]] = yield [("SELECT version()", ())]
+    return not any(name in text for name in ("CockroachDB", "YugabyteDB", "-YB-"))
+
+
+def _applied(schema: str | None) -> Op[Sequence[Any] | None]:
+    """Read what was applied; None if there is no table of that."""
+    prefix = prefix_of(schema)
+    [[(found,)]] = yield [("SELECT to_regclass($1::text) IS NOT NULL", (f"{prefix}perdure_migrations",))]
+    if not found:
+        return None
+    [rows] = yield [
+        (f"SELECT version, name, checksum FROM {prefix}perdure_migrations ORDER BY version", ())  # noqa: S608 - a quoted name
+    ]
+    return rows
+
+
+def _fitted(statement: str, prefix: str, partitions: int) -> list[str]:
+    """Put schema and partitions into a migration's statement."""
+    hashed = "PARTITION BY HASH (ns)" if partitions > 1 else ""
+    texts = [statement.replace("@schema.", prefix).replace("@hashed", hashed)]
+    made = re.search(r"CREATE TABLE @schema\.perdure_(\w+) [^@]*@hashed", statement)
+    if made and partitions > 1:
+        table = f"{prefix}perdure_{made[1]}"
+        texts += [
+            f"CREATE TABLE {table}_{part} PARTITION OF {table} FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part})"
+            for part in range(partitions)
+        ]
+    return texts
+
+
+def check_partitions(partitions: int) -> None:
+    """Check a number of partitions.
+
+    Raises:
+        InvalidConfigError: It isn't from 1 to 256.
+    """
+    if not 1 <= partitions <= 256:
+        raise InvalidConfigError(f"partitions must be from 1 to 256, not {partitions!r}")
+
+
+def _missing(applied: Sequence[Any], where: str) -> list[Migration]:
+    """Return the migrations to do."""
+    known = {step.version: step for step in migrations()}
+    for version, name, checksum in applied:
+        if version not in known:
+            raise SchemaVersionError(
+                f"{where} has version {version} of the tables ({name}), this perdure knows up to {max(known)}",
+                hint="upgrade: pip install -U perdure",
+            )
+        if checksum != known[version].checksum:
+            raise StorageError(
+                f"{where}: migration {version} ({name}) is not the one that this perdure has",
+                hint="were the tables made by a changed copy of perdure?",
+            )
+    done = {row[0] for row in applied}
+    return [step for step in known.values() if step.version not in done]

@@ -1,0 +1,274 @@
+-- Each statement stands alone: nothing is kept in the session, so that a pooler may give it to any connection.
+
+-- name: append
+-- Commit to a namespace that is as this process last saw it: new checkpoints from the head on, their pieces, and writes.
+-- Without a row nothing was stored: the namespace has changed, the lease is lost, or a task has writes already.
+WITH lease AS (
+    SELECT stop FROM @schema.perdure_leases WHERE thread_id = $1 AND holder = $2 AND generation = $3 FOR SHARE
+), guard AS (
+    UPDATE @schema.perdure_namespaces SET head = $7, next_piece = $8
+    WHERE ns = $4 AND head IS NOT DISTINCT FROM $5::text AND next_piece = $6
+        AND ($1::text IS NULL OR EXISTS (SELECT 1 FROM lease))
+        AND NOT EXISTS (
+            SELECT 1 FROM @schema.perdure_writes
+            WHERE ns = $4 AND checkpoint_id = ANY ($16::text[]) AND task_id = ANY ($17::text[])
+        )
+    RETURNING ns
+), checkpoints AS (
+    INSERT INTO @schema.perdure_checkpoints (ns, checkpoint_id, parent_id, run_id, metadata, record)
+    SELECT guard.ns, c.checkpoint_id, c.parent_id, c.run_id, c.metadata, c.record
+    FROM guard, unnest($9::text[], $10::text[], $11::text[], $12::jsonb[], $13::bytea[])
+        AS c (checkpoint_id, parent_id, run_id, metadata, record)
+), pieces AS (
+    INSERT INTO @schema.perdure_pieces (ns, piece, data)
+    SELECT guard.ns, p.piece, p.data FROM guard, unnest($14::bigint[], $15::bytea[]) AS p (piece, data)
+), writes AS (
+    INSERT INTO @schema.perdure_writes (ns, checkpoint_id, task_id, task_path, data)
+    SELECT guard.ns, w.checkpoint_id, w.task_id, w.task_path, w.data
+    FROM guard, unnest($16::text[], $17::text[], $18::text[], $19::bytea[])
+        AS w (checkpoint_id, task_id, task_path, data)
+)
+SELECT coalesce((SELECT stop FROM lease), false) FROM guard;
+
+-- name: append_writes
+-- Store writes of tasks that have none yet, in a namespace that is there.
+WITH lease AS (
+    SELECT stop FROM @schema.perdure_leases WHERE thread_id = $1 AND holder = $2 AND generation = $3 FOR SHARE
+), guard AS (
+    SELECT ns FROM @schema.perdure_namespaces
+    WHERE ns = $4
+        AND ($1::text IS NULL OR EXISTS (SELECT 1 FROM lease))
+        AND NOT EXISTS (
+            SELECT 1 FROM @schema.perdure_writes
+            WHERE ns = $4 AND checkpoint_id = ANY ($5::text[]) AND task_id = ANY ($6::text[])
+        )
+    FOR KEY SHARE
+), writes AS (
+    INSERT INTO @schema.perdure_writes (ns, checkpoint_id, task_id, task_path, data)
+    SELECT guard.ns, w.checkpoint_id, w.task_id, w.task_path, w.data
+    FROM guard, unnest($5::text[], $6::text[], $7::text[], $8::bytea[])
+        AS w (checkpoint_id, task_id, task_path, data)
+)
+SELECT coalesce((SELECT stop FROM lease), false) FROM guard;
+
+-- name: known
+-- What an append must know.
+SELECT n.ns, n.head, n.next_piece, c.record
+FROM @schema.perdure_namespaces AS n
+LEFT JOIN @schema.perdure_checkpoints AS c ON c.ns = n.ns AND c.checkpoint_id = n.head
+WHERE n.thread_id = $1 AND n.checkpoint_ns = $2;
+
+-- name: guard
+-- The namespace is locked by then, by `add_namespace`. A statement of its own, so that it sees what came before the lock.
+SELECT
+    n.ns, n.head, n.next_piece,
+    (SELECT record FROM @schema.perdure_checkpoints WHERE ns = n.ns AND checkpoint_id = $3::text),
+    EXISTS (
+        SELECT 1 FROM @schema.perdure_checkpoints
+        WHERE ns = n.ns AND checkpoint_id = $4::text AND parent_id IS NOT DISTINCT FROM $3::text
+    )
+FROM @schema.perdure_namespaces AS n WHERE n.thread_id = $1 AND n.checkpoint_ns = $2;
+
+-- name: add_namespace
+-- Make the namespace or find it, and lock it in any case.
+INSERT INTO @schema.perdure_namespaces AS n (thread_id, checkpoint_ns) VALUES ($1, $2)
+ON CONFLICT (thread_id, checkpoint_ns) DO UPDATE SET head = n.head RETURNING ns;
+
+-- name: find_namespace
+SELECT ns FROM @schema.perdure_namespaces WHERE thread_id = $1 AND checkpoint_ns = $2 FOR UPDATE;
+
+-- name: namespaces_of_thread
+SELECT ns, checkpoint_ns FROM @schema.perdure_namespaces WHERE thread_id = $1 ORDER BY ns FOR UPDATE;
+
+-- name: advance
+UPDATE @schema.perdure_namespaces SET head = greatest(head, $2::text), next_piece = $3 WHERE ns = $1;
+
+-- name: settle
+UPDATE @schema.perdure_namespaces AS n SET
+    head = (SELECT max(checkpoint_id) FROM @schema.perdure_checkpoints WHERE ns = $1),
+    next_piece = 1 + greatest(
+        next_piece, (SELECT coalesce(max(piece) + 1, 0) FROM @schema.perdure_pieces WHERE ns = $1)
+    )
+WHERE ns = $1;
+
+-- name: add_checkpoint
+INSERT INTO @schema.perdure_checkpoints (ns, checkpoint_id, parent_id, run_id, record, metadata)
+VALUES ($1, $2, $3, $4, $5, $6::jsonb)
+ON CONFLICT (ns, checkpoint_id) DO UPDATE SET
+    parent_id = excluded.parent_id, run_id = excluded.run_id, metadata = excluded.metadata, record = excluded.record;
+
+-- name: add_piece
+INSERT INTO @schema.perdure_pieces (ns, piece, data) VALUES ($1, $2, $3);
+
+-- name: add_writes
+INSERT INTO @schema.perdure_writes (ns, checkpoint_id, task_id, task_path, data) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (ns, checkpoint_id, task_id) DO NOTHING
+RETURNING 1;
+
+-- name: find_writes
+SELECT data FROM @schema.perdure_writes WHERE ns = $1 AND checkpoint_id = $2 AND task_id = $3;
+
+-- name: change_writes
+UPDATE @schema.perdure_writes SET data = $1 WHERE ns = $2 AND checkpoint_id = $3 AND task_id = $4;
+
+-- name: head
+SELECT head FROM @schema.perdure_namespaces WHERE thread_id = $1 AND checkpoint_ns = $2;
+
+-- name: one_checkpoint
+-- A checkpoint, or the head if the id is NULL, and then its writes: in one statement, so that they belong together.
+WITH c AS (
+    SELECT c.ns, c.checkpoint_id, c.parent_id, c.record
+    FROM @schema.perdure_namespaces AS n
+    JOIN @schema.perdure_checkpoints AS c ON c.ns = n.ns AND c.checkpoint_id = coalesce($3::text, n.head)
+    WHERE n.thread_id = $1 AND n.checkpoint_ns = $2
+)
+SELECT c.ns, c.checkpoint_id, c.parent_id, c.record FROM c
+UNION ALL
+SELECT NULL, w.task_id, w.task_path, w.data
+FROM c JOIN @schema.perdure_writes AS w ON w.ns = c.ns AND w.checkpoint_id = c.checkpoint_id;
+
+-- name: pieces
+SELECT ns, piece, data FROM @schema.perdure_pieces WHERE ns = $1 AND piece = ANY ($2::bigint[]);
+
+-- name: pieces_of_several
+SELECT p.ns, p.piece, p.data
+FROM unnest($1::bigint[], $2::bigint[]) AS k (ns, piece) JOIN @schema.perdure_pieces AS p USING (ns, piece);
+
+-- name: writes_of_checkpoint
+SELECT task_id, task_path, data FROM @schema.perdure_writes WHERE ns = $1 AND checkpoint_id = $2;
+
+-- name: older_records
+SELECT checkpoint_id, record FROM @schema.perdure_checkpoints
+WHERE ns = $1 AND checkpoint_id < $2 ORDER BY checkpoint_id DESC LIMIT $3;
+
+-- name: page_of_namespace
+-- The namespace's number by subquery, and a bound in any case: so the index gives the order, and a page begins at once.
+SELECT c.ns, $1::text, $2::text, c.checkpoint_id, c.parent_id, c.record
+FROM @schema.perdure_checkpoints AS c
+WHERE c.ns = (SELECT ns FROM @schema.perdure_namespaces WHERE thread_id = $1 AND checkpoint_ns = $2)
+    AND c.checkpoint_id < coalesce(
+        $4::text, (SELECT head || '!' FROM @schema.perdure_namespaces WHERE thread_id = $1 AND checkpoint_ns = $2)
+    )
+    AND c.checkpoint_id >= coalesce($3::text, '') AND ($3::text IS NULL OR c.checkpoint_id = $3)
+    AND ($6::jsonb IS NULL OR c.metadata @> $6::jsonb OR c.metadata @> '{"": 0}')
+ORDER BY c.checkpoint_id DESC LIMIT $5::bigint;
+
+-- name: page_of_thread
+SELECT c.ns, n.thread_id, n.checkpoint_ns, c.checkpoint_id, c.parent_id, c.record
+FROM @schema.perdure_namespaces AS n JOIN @schema.perdure_checkpoints AS c ON c.ns = n.ns
+WHERE n.thread_id = $1 AND ($2::text IS NULL OR c.checkpoint_id = $2)
+    AND ($3::text IS NULL OR (c.checkpoint_id, c.ns) < ($3, $4::bigint))
+    AND ($6::jsonb IS NULL OR c.metadata @> $6::jsonb OR c.metadata @> '{"": 0}')
+ORDER BY c.checkpoint_id DESC, c.ns DESC LIMIT $5::bigint;
+
+-- name: page_of_all
+SELECT c.ns, n.thread_id, n.checkpoint_ns, c.checkpoint_id, c.parent_id, c.record
+FROM @schema.perdure_namespaces AS n JOIN @schema.perdure_checkpoints AS c ON c.ns = n.ns
+WHERE ($1::text IS NULL OR n.checkpoint_ns = $1) AND ($2::text IS NULL OR c.checkpoint_id = $2)
+    AND ($3::text IS NULL OR (c.checkpoint_id, c.ns) < ($3, $4::bigint))
+ORDER BY c.checkpoint_id DESC, c.ns DESC LIMIT $5::bigint;
+
+-- name: page_of_all_filtered
+SELECT c.ns, n.thread_id, n.checkpoint_ns, c.checkpoint_id, c.parent_id, c.record
+FROM @schema.perdure_namespaces AS n JOIN @schema.perdure_checkpoints AS c ON c.ns = n.ns
+WHERE ($1::text IS NULL OR n.checkpoint_ns = $1) AND ($2::text IS NULL OR c.checkpoint_id = $2)
+    AND ($3::text IS NULL OR (c.checkpoint_id, c.ns) < ($3, $4::bigint))
+    AND (c.metadata @> $6::jsonb OR c.metadata @> '{"": 0}')
+ORDER BY c.checkpoint_id DESC, c.ns DESC LIMIT $5::bigint;
+
+-- name: threads
+SELECT DISTINCT thread_id FROM @schema.perdure_namespaces
+WHERE head IS NOT NULL AND thread_id >= coalesce($1::text, '') AND ($1::text IS NULL OR thread_id > $1)
+ORDER BY thread_id LIMIT $2::bigint;
+
+-- name: checkpoints_of_run
+SELECT c.ns, c.checkpoint_id
+FROM @schema.perdure_checkpoints AS c JOIN @schema.perdure_namespaces AS n ON n.ns = c.ns
+WHERE c.run_id = $1 ORDER BY n.ns FOR UPDATE OF n;
+
+-- name: delete_checkpoint
+DELETE FROM @schema.perdure_checkpoints WHERE ns = $1 AND checkpoint_id = $2;
+
+-- name: delete_writes_of_checkpoint
+DELETE FROM @schema.perdure_writes WHERE ns = $1 AND checkpoint_id = $2;
+
+-- name: delete_all_but_head
+DELETE FROM @schema.perdure_checkpoints
+WHERE ns = $1 AND checkpoint_id < (SELECT head FROM @schema.perdure_namespaces WHERE ns = $1);
+
+-- name: delete_writes_of_all_but_head
+DELETE FROM @schema.perdure_writes
+WHERE ns = $1 AND checkpoint_id <> (SELECT head FROM @schema.perdure_namespaces WHERE ns = $1);
+
+-- name: records_of_namespace
+SELECT checkpoint_id, parent_id, run_id, record, metadata::text
+FROM @schema.perdure_checkpoints WHERE ns = $1 ORDER BY checkpoint_id;
+
+-- name: writes_of_namespace
+SELECT checkpoint_id, task_id, task_path, data FROM @schema.perdure_writes WHERE ns = $1;
+
+-- name: pieces_of_namespace
+SELECT piece FROM @schema.perdure_pieces WHERE ns = $1;
+
+-- name: next_piece_of_namespace
+SELECT next_piece FROM @schema.perdure_namespaces WHERE ns = $1;
+
+-- name: delete_piece
+DELETE FROM @schema.perdure_pieces WHERE ns = $1 AND piece = $2;
+
+-- name: delete_namespace_checkpoints
+DELETE FROM @schema.perdure_checkpoints WHERE ns = $1;
+
+-- name: delete_namespace_writes
+DELETE FROM @schema.perdure_writes WHERE ns = $1;
+
+-- name: delete_namespace_pieces
+DELETE FROM @schema.perdure_pieces WHERE ns = $1;
+
+-- name: delete_namespace
+DELETE FROM @schema.perdure_namespaces WHERE ns = $1;
+
+-- name: copy_pieces
+INSERT INTO @schema.perdure_pieces (ns, piece, data)
+SELECT $2::bigint, piece + $3::bigint, data FROM @schema.perdure_pieces WHERE ns = $1;
+
+-- name: lease
+-- Locked against a change of hands until the commit that asks for it has ended.
+SELECT holder, generation, expires_at, stop FROM @schema.perdure_leases WHERE thread_id = $1 FOR SHARE;
+
+-- name: acquire_lease
+-- By the server's clock: those of the clients may differ.
+INSERT INTO @schema.perdure_leases AS l (thread_id, holder, generation, expires_at, stop)
+VALUES ($1, $2, 1, clock_timestamp() + $3::float8 * interval '1 second', false)
+ON CONFLICT (thread_id) DO UPDATE SET
+    holder = excluded.holder,
+    generation = l.generation + CASE WHEN l.holder = excluded.holder THEN 0 ELSE 1 END,
+    expires_at = excluded.expires_at,
+    stop = l.stop AND l.holder = excluded.holder
+WHERE l.holder IN ('', excluded.holder) OR l.expires_at <= clock_timestamp()
+RETURNING generation;
+
+-- name: lease_holder
+SELECT holder, generation FROM @schema.perdure_leases WHERE thread_id = $1;
+
+-- name: inherit_lease
+-- Of a holder that is known to be dead.
+UPDATE @schema.perdure_leases SET
+    holder = $2, generation = generation + 1, expires_at = clock_timestamp() + $3::float8 * interval '1 second',
+    stop = false
+WHERE thread_id = $1 AND holder = $4 AND generation = $5
+RETURNING generation;
+
+-- name: renew_lease
+UPDATE @schema.perdure_leases SET expires_at = clock_timestamp() + $1::float8 * interval '1 second'
+WHERE thread_id = $2 AND holder = $3 AND generation = $4 RETURNING stop;
+
+-- name: release_lease
+UPDATE @schema.perdure_leases SET holder = '', expires_at = clock_timestamp(), stop = false
+WHERE thread_id = $1 AND holder = $2 AND generation = $3;
+
+-- name: request_stop
+UPDATE @schema.perdure_leases SET stop = true WHERE thread_id = $1 AND holder <> '';
+
+-- name: delete_lease
+DELETE FROM @schema.perdure_leases WHERE thread_id = $1;

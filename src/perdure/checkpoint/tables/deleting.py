@@ -1,0 +1,99 @@
+"""Operations that delete and copy. Pieces are shared, so each is deleted only when nothing refers to it any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from perdure.checkpoint import layout
+from perdure.checkpoint.operation import Op, Statement
+from perdure.checkpoint.tables.dialect import Dialect
+from perdure.checkpoint.tables.writing import adding, namespace
+
+
+def delete_thread(dialect: Dialect, thread_id: str) -> Op[None]:
+    """Delete a thread's namespaces and its lease."""
+    sql = dialect.sql
+    _, rows = yield [(sql["delete_lease"], (thread_id,)), (sql["namespaces_of_thread"], (thread_id,))]
+    for ns, _ in rows:
+        yield from _delete_namespace(dialect, ns)
+
+
+def delete_threads(dialect: Dialect, thread_ids: Sequence[str]) -> Op[None]:
+    """Delete each thread."""
+    for thread_id in sorted(map(str, thread_ids)):
+        yield from delete_thread(dialect, thread_id)
+
+
+def _delete_namespace(dialect: Dialect, ns: int) -> Op[None]:
+    names = ("delete_namespace_checkpoints", "delete_namespace_writes", "delete_namespace_pieces", "delete_namespace")
+    yield [(dialect.sql[name], (ns,)) for name in names]
+
+
+def delete_for_runs(dialect: Dialect, run_ids: Sequence[str]) -> Op[None]:
+    """Delete the checkpoints of runs, and the pieces that nothing refers to any more."""
+    sql = dialect.sql
+    touched: set[int] = set()
+    for run_id in run_ids:
+        [rows] = yield [(sql["checkpoints_of_run"], (str(run_id),))]
+        touched.update([row[0] for row in rows])
+        yield [(sql[name], key) for key in rows for name in ("delete_checkpoint", "delete_writes_of_checkpoint")]
+    for ns in sorted(touched):
+        yield from _sweep(dialect, ns)
+
+
+def prune(dialect: Dialect, thread_ids: Sequence[str]) -> Op[None]:
+    """Keep each namespace's head only."""
+    sql = dialect.sql
+    for thread_id in sorted(map(str, thread_ids)):
+        [rows] = yield [(sql["namespaces_of_thread"], (thread_id,))]
+        for ns, _ in rows:
+            # The writes first: what the head is, is asked of the checkpoints.
+            yield [(sql["delete_writes_of_all_but_head"], (ns,)), (sql["delete_all_but_head"], (ns,))]
+            yield from _sweep(dialect, ns)
+
+
+def _sweep(dialect: Dialect, ns: int) -> Op[None]:
+    """Delete the pieces of a namespace that nothing refers to, and an empty namespace."""
+    sql = dialect.sql
+    kept, writes, held = yield [(sql[f"{name}_of_namespace"], (ns,)) for name in ("records", "writes", "pieces")]
+    if not kept:
+        yield from _delete_namespace(dialect, ns)
+        return
+    tasks = [layout.open_task(*row[1:]) for row in writes]
+    used = layout.numbers_of_all({}, tasks)
+    for row in kept:
+        used |= layout.numbers_of_all(layout.open_record(row[3]).refs, ())
+    unused = [number for (number,) in held if number not in used]
+    yield [*[(sql["delete_piece"], (ns, number)) for number in unused], *dialect.settling(ns)]
+
+
+def copy_thread(dialect: Dialect, source_id: str, target_id: str) -> Op[None]:
+    """Copy all namespaces of a thread."""
+    sql = dialect.sql
+    [rows] = yield [(sql["namespaces_of_thread"], (source_id,))]
+    for source, checkpoint_ns in rows:
+        target = yield from namespace(dialect, target_id, checkpoint_ns)
+        [[(shift,)]] = yield [(sql["next_piece_of_namespace"], (target,))]
+        _, found, writes = yield [
+            (sql["copy_pieces"], (source, target, shift)),
+            (sql["records_of_namespace"], (source,)),
+            (sql["writes_of_namespace"], (source,)),
+        ]
+        yield [(sql["add_checkpoint"], (target, *_shifted(row, shift))) for row in found]
+        yield [*[_copying(dialect, target, row, shift) for row in writes], *dialect.settling(target)]
+        if shift:
+            yield from _sweep(dialect, target)  # checkpoints that were there already have other pieces now
+
+
+def _shifted(row: Sequence[Any], shift: int) -> Sequence[Any]:
+    """Return a checkpoint's row with a record whose pieces have got other numbers."""
+    if not shift:
+        return row
+    record = layout.shifted(layout.open_record(row[3]), shift)
+    return (*row[:3], layout.seal_record(record), *row[4:])
+
+
+def _copying(dialect: Dialect, ns: int, row: Sequence[Any], shift: int) -> Statement:
+    checkpoint_id, *stored = row
+    return adding(dialect, ns, checkpoint_id, layout.shifted_task(layout.open_task(*stored), shift))

@@ -1,0 +1,96 @@
+"""What a backend adds to the shared operations: its statements by name, and the values that they take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from perdure.checkpoint.address import Scope
+from perdure.checkpoint.chains import Value
+from perdure.checkpoint.layout import Record
+from perdure.checkpoint.operation import Batch, Replies, Rows, Statement
+from perdure.checkpoint.records import Prepared, TaskRecord
+
+
+class Found(NamedTuple):
+    """A stored checkpoint with its values, still encoded."""
+
+    place: tuple[str, str, str]
+    parent_id: str | None
+    record: Record
+    values: dict[str, Value]
+    tasks: list[TaskRecord]
+
+
+class Cursor(NamedTuple):
+    """Where a walk over checkpoints stands: behind this id and namespace number."""
+
+    checkpoint_id: str | None
+    ns: int
+
+
+class Dialect:
+    """The statements of one backend. Its methods make statements and do no I/O.
+
+    Args:
+        sql: The statements by name.
+    """
+
+    def __init__(self, sql: Mapping[str, str]) -> None:
+        self.sql = sql
+
+    def asking_guard(self, one: Prepared) -> list[Statement]:
+        """Return what makes sure that nobody else writes to the namespace, and then asks for all a commit must know.
+
+        The last one's row: the namespace's number, its head, the number of the next piece, the parent's record, and
+        whether the checkpoint is stored already with this parent. No row: there is no such namespace.
+        """
+        return [(self.sql["guard"], (one.thread_id, one.checkpoint_ns, one.parent_id, one.checkpoint_id))]
+
+    def asking_checkpoint(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Batch:
+        """Return what reads a checkpoint, or the head, and its writes, of one moment."""
+        where = (thread_id, checkpoint_ns, checkpoint_id)
+        if checkpoint_id is None:
+            return [(self.sql["latest_checkpoint"], where[:2]), (self.sql["writes_at"], where)]
+        return [(self.sql["one_checkpoint"], where), (self.sql["writes_at"], where)]
+
+    def checkpoint_and_writes(self, replies: Replies) -> tuple[Sequence[Any] | None, Rows]:
+        """Return what was read: the row (namespace number, id, parent, frame), and the rows of the writes."""
+        rows, writes = replies
+        return (rows[0] if rows else None), writes
+
+    def adding_checkpoint(self, ns: int, one: Prepared, frame: bytes) -> Statement:
+        """Return what stores a checkpoint's row."""
+        return self.sql["add_checkpoint"], (ns, one.checkpoint_id, one.parent_id, one.run_id, frame)
+
+    def adding_piece(self, ns: int, number: int, frame: bytes) -> Statement:
+        """Return what stores a piece."""
+        raise NotImplementedError
+
+    def asking_pieces(self, keys: Iterable[tuple[int, int]]) -> Statement:
+        """Return what reads pieces, by namespace's number and their own; the rows are both and the frame."""
+        raise NotImplementedError
+
+    def advancing(self, ns: int, one: Prepared, number: int) -> Batch:
+        """Return what notes the head and the next piece's number after a commit, where those are stored."""
+        return ()
+
+    def settling(self, ns: int) -> Batch:
+        """Return what notes both anew after rows were deleted or copied, where those are stored."""
+        return ()
+
+    def asking_page(self, scope: Scope, cursor: Cursor, size: int, wanted: Mapping[str, Any] | None) -> Statement:
+        """Return what reads a walk's next rows. Those whose metadata can't have what is `wanted` may be left out."""
+        name = "page_of_all"
+        if scope.thread_id is not None:
+            name = "page_of_thread" if scope.checkpoint_ns is None else "page_of_namespace"
+        values = (scope.thread_id, scope.checkpoint_ns, scope.checkpoint_id, *cursor, size)
+        return self.sql[name], values
+
+    def limited(self, limit: int | None) -> int | None:
+        """Return what a statement's LIMIT takes."""
+        return limit
+
+    def lease_end(self, ttl: float) -> float:
+        """Return what statements take for the end of a lease that lasts so many seconds."""
+        return ttl

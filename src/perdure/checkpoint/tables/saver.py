@@ -1,0 +1,345 @@
+"""A saver over tables: the contract's methods in both colours, over operations that a backend's driver runs."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from perdure.checkpoint import records
+from perdure.checkpoint.address import make_config, parse_address, parse_checkpoint, parse_scope
+from perdure.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    Commit,
+    Lease,
+    LeaseState,
+    TaskWrites,
+    V,
+    check_strategy,
+    get_serializable_checkpoint_metadata,
+)
+from perdure.checkpoint.layout import Record
+from perdure.checkpoint.operation import Op
+from perdure.checkpoint.records import Prepared
+from perdure.checkpoint.serde.base import SerializerProtocol
+from perdure.checkpoint.tables import deleting, reading, writing
+from perdure.checkpoint.tables import leases as leasing
+from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
+from perdure.types import RunnableConfig
+
+Kind = Literal["read", "write", "lease", "release"]
+"""What an operation does, so that the driver can choose its transaction. A `release` may come from a finalizer."""
+
+_AHEAD = 8  # checkpoints that a walk reads at once
+
+
+class TableSaver(BaseCheckpointSaver[V]):
+    """The part that all backends share. A backend opens, sets up and closes; and runs operations by `_run` and `_arun`.
+
+    Args:
+        dialect: The backend's statements.
+        serde: Turns values into bytes.
+    """
+
+    leases = True
+    _closed = False
+    _owns = False
+
+    def __init__(self, dialect: Dialect, *, serde: SerializerProtocol | None) -> None:
+        super().__init__(serde=serde)
+        self._dialect = dialect
+        self._lineage = records.Lineage()
+
+    @abstractmethod
+    def _run(self, make: Callable[[], Op[Any]], kind: Kind) -> Any:
+        """Run an operation, once the tables are ready."""
+
+    @abstractmethod
+    async def _arun(self, make: Callable[[], Op[Any]], kind: Kind) -> Any:
+        """Async twin of `_run`."""
+
+    def _do(self, kind: Kind, operation: Callable[..., Op[Any]], *args: Any) -> Any:
+        return self._run(partial(operation, self._dialect, *args), kind)
+
+    async def _ado(self, kind: Kind, operation: Callable[..., Op[Any]], *args: Any) -> Any:
+        return await self._arun(partial(operation, self._dialect, *args), kind)
+
+    @abstractmethod
+    def _acquiring(self, thread_id: str, holder: str, ttl: float) -> Op[Lease | None]:
+        """Take a lease, see `acquire`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close what the saver has opened."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Async twin of `close`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if self._owns and not self._closed:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=1)
+            self._closed = True
+
+    # -- reading
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return self._noted(self._do("read", reading.get, *parse_address(config)))
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return self._noted(await self._ado("read", reading.get, *parse_address(config)))
+
+    def _noted(self, found: Found | None) -> CheckpointTuple | None:
+        """Decode a checkpoint, and remember its values: a run may go on from it."""
+        if found is None:
+            return None
+        thread_id, checkpoint_ns, _ = found.place
+        for channel, value in found.values.items():
+            self._lineage.values.note(thread_id, checkpoint_ns, channel, value)
+        self._lineage.note(*found.place, found.record.versions)
+        return self._decode(found)
+
+    def _decode(self, found: Found) -> CheckpointTuple:
+        place, parent_id, record, read, tasks = found
+        header = records.decode_header(self.serde, record.blob())
+        values = {channel: (value.kind, value.data) for channel, value in read.items()}
+        return records.decode_tuple(self.serde, place, parent_id, header, record.versions, values, tasks)
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        walk = _Walk(self.serde, config, before, filter, limit)
+        while walk.goes_on():
+            for found in walk.advance(self._do("read", reading.page, *walk.next_page())):
+                yield self._decode(found)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        walk = _Walk(self.serde, config, before, filter, limit)
+        while walk.goes_on():
+            for found in walk.advance(await self._ado("read", reading.page, *walk.next_page())):
+                yield self._decode(found)
+
+    def get_head(self, thread_id: str, checkpoint_ns: str = "") -> str | None:
+        return self._do("read", reading.get_head, thread_id, checkpoint_ns)  # type: ignore[no-any-return]
+
+    async def aget_head(self, thread_id: str, checkpoint_ns: str = "") -> str | None:
+        return await self._ado("read", reading.get_head, thread_id, checkpoint_ns)  # type: ignore[no-any-return]
+
+    def threads(self, *, limit: int | None = None, after: str | None = None) -> Iterator[str]:
+        return iter(self._do("read", reading.threads, after, limit))
+
+    async def athreads(self, *, limit: int | None = None, after: str | None = None) -> AsyncIterator[str]:
+        for thread_id in await self._ado("read", reading.threads, after, limit):
+            yield thread_id
+
+    # -- writing
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        one = self._prepare_put(config, checkpoint, metadata, new_versions)
+        self.commit([one])
+        return make_config(one.thread_id, one.checkpoint_ns, checkpoint["id"])
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        one = self._prepare_put(config, checkpoint, metadata, new_versions)
+        await self.acommit([one])
+        return make_config(one.thread_id, one.checkpoint_ns, checkpoint["id"])
+
+    def _prepare_put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> Prepared:
+        joined = get_serializable_checkpoint_metadata(config, metadata)
+        address = parse_address(config)
+        commit = Commit(*address, (), checkpoint, joined, new_versions)
+        return self.prepare(commit)._replace(replaces=True)
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        task = records.encode_task(records.plain_of(self.serde), TaskWrites(task_id, task_path, writes))
+        self._do("write", writing.put_writes, *parse_checkpoint(config), task)
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        task = records.encode_task(records.plain_of(self.serde), TaskWrites(task_id, task_path, writes))
+        await self._ado("write", writing.put_writes, *parse_checkpoint(config), task)
+
+    def prepare(self, commit: Commit) -> Prepared:
+        return records.prepare(self.serde, self._lineage, commit)
+
+    def commit(self, prepared: Sequence[Prepared]) -> bool:
+        return self._do("write", writing.commit, prepared)  # type: ignore[no-any-return]
+
+    async def acommit(self, prepared: Sequence[Prepared]) -> bool:
+        return await self._ado("write", writing.commit, prepared)  # type: ignore[no-any-return]
+
+    def delete_thread(self, thread_id: str) -> None:
+        self._do("write", deleting.delete_thread, str(thread_id))
+        self._lineage.values.forget(str(thread_id))
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        await self._ado("write", deleting.delete_thread, str(thread_id))
+        self._lineage.values.forget(str(thread_id))
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        self._do("write", deleting.delete_for_runs, run_ids)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        await self._ado("write", deleting.delete_for_runs, run_ids)
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        if source_thread_id != target_thread_id:
+            self._do("write", deleting.copy_thread, source_thread_id, target_thread_id)
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        if source_thread_id != target_thread_id:
+            await self._ado("write", deleting.copy_thread, source_thread_id, target_thread_id)
+
+    def prune(
+        self,
+        thread_ids: Sequence[str],
+        *,
+        strategy: Literal["keep_latest", "delete"] = "keep_latest",
+    ) -> None:
+        self._do("write", _pruning(strategy), thread_ids)
+
+    async def aprune(
+        self,
+        thread_ids: Sequence[str],
+        *,
+        strategy: Literal["keep_latest", "delete"] = "keep_latest",
+    ) -> None:
+        await self._ado("write", _pruning(strategy), thread_ids)
+
+    # -- leases
+
+    def acquire(self, thread_id: str, holder: str, ttl: float) -> Lease | None:
+        return self._run(partial(self._acquiring, thread_id, holder, ttl), "lease")  # type: ignore[no-any-return]
+
+    async def aacquire(self, thread_id: str, holder: str, ttl: float) -> Lease | None:
+        return await self._arun(partial(self._acquiring, thread_id, holder, ttl), "lease")  # type: ignore[no-any-return]
+
+    def renew(self, leases: Sequence[Lease], ttl: float) -> Sequence[LeaseState]:
+        return self._do("lease", leasing.renew, leases, ttl)  # type: ignore[no-any-return]
+
+    async def arenew(self, leases: Sequence[Lease], ttl: float) -> Sequence[LeaseState]:
+        return await self._ado("lease", leasing.renew, leases, ttl)  # type: ignore[no-any-return]
+
+    def release(self, lease: Lease) -> None:
+        # An abandoned stream is released by a finalizer, which may run in the middle of a commit.
+        self._do("release", leasing.release, lease)
+
+    async def arelease(self, lease: Lease) -> None:
+        await self._ado("lease", leasing.release, lease)
+
+    def request_stop(self, thread_id: str) -> None:
+        self._do("lease", leasing.request_stop, thread_id)
+
+    async def arequest_stop(self, thread_id: str) -> None:
+        await self._ado("lease", leasing.request_stop, thread_id)
+
+
+class _Walk:
+    """The state of one `list`, whatever its colour."""
+
+    def __init__(
+        self,
+        serde: SerializerProtocol,
+        config: RunnableConfig | None,
+        before: RunnableConfig | None,
+        wanted: dict[str, Any] | None,
+        limit: int | None,
+    ) -> None:
+        self._scope = parse_scope(config, before)
+        # Behind no id at all, or behind the one of `before` in the lowest of namespaces.
+        self._cursor: Cursor | None = Cursor(self._scope.before, 0)
+        self._left = limit
+        self._serde = serde
+        self._wanted = wanted
+
+    def _accepts(self, record: Record) -> bool:
+        return records.matches(records.decode_header(self._serde, record.blob()).metadata, self._wanted)
+
+    def goes_on(self) -> bool:
+        return self._cursor is not None and (self._left is None or self._left > 0)
+
+    def next_page(self) -> tuple[Any, ...]:
+        """Return the arguments of `reading.page`."""
+        size = _AHEAD if self._left is None else min(self._left, _AHEAD)
+        return self._scope, self._cursor, size, self._wanted, self._accepts
+
+    def advance(self, reply: tuple[Any, Cursor | None]) -> Sequence[Found]:
+        found, self._cursor = reply
+        if self._left is not None:
+            self._left -= len(found)
+        return found  # type: ignore[no-any-return]
+
+
+def _pruning(strategy: str) -> Callable[[Dialect, Sequence[str]], Op[None]]:
+    check_strategy(strategy)
+    return deleting.prune if strategy == "keep_latest" else deleting.delete_threads

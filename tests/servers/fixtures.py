@@ -1,0 +1,53 @@
+"""Fixtures of real servers. A missing one is a failure in CI and a skip on a person's machine."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.servers.postgres import Server, ServerMissing, binaries
+from tests.servers.shared import Lodger
+
+_numbers = itertools.count()
+
+
+def _require_postgres() -> None:
+    try:
+        binaries()
+    except ServerMissing as missing:
+        if os.environ.get("PERDURE_CI"):
+            raise
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server that all tests share."""
+    _require_postgres()
+    own: Path = tmp_path_factory.getbasetemp()
+    lodger = Lodger(own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own)
+    yield lodger.url
+    lodger.close()
+
+
+@pytest.fixture
+def database(postgres: str) -> Iterator[str]:
+    """The URL of an empty database on the shared server."""
+    import psycopg
+
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
+        yield f"{postgres.rpartition('/')[0]}/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Server]:
+    """A server that the test may kill."""
+    _require_postgres()
+    with Server() as server:
+        yield server
