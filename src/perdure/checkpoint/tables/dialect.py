@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from perdure.checkpoint import layout
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.chains import Value
 from perdure.checkpoint.layout import Record
@@ -46,6 +47,17 @@ class Dialect:
         whether the checkpoint is stored already with this parent. No row: there is no such namespace.
         """
         return [(self.sql["guard"], (one.thread_id, one.checkpoint_ns, one.parent_id, one.checkpoint_id))]
+
+    def adding_writes(self, ns: int, one: Prepared, task: TaskRecord) -> Statement:
+        """Return what stores a task's writes with their commit.
+
+        It answers with a row, or with none if it stored nothing: then the writes are stored by themselves.
+        """
+        return self.adding_task(ns, one.parent_id, task)
+
+    def adding_task(self, ns: int, checkpoint_id: str | None, task: TaskRecord) -> Statement:
+        """Return what stores a task's writes, unless it has some; it answers with a row if it did."""
+        return self.sql["add_writes"], (ns, checkpoint_id, task.task_id, task.task_path, layout.seal_task(task))
 
     def asking_checkpoint(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Batch:
         """Return what reads a checkpoint, or the head, and its writes, of one moment."""

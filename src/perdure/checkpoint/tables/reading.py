@@ -85,7 +85,7 @@ def _found(row: Row, tasks: list[TaskRecord], pieces: Pieces) -> Found:
 
 def _tasks(place: tuple[str, str, str], rows: Any) -> list[TaskRecord]:
     try:
-        return [layout.open_task(*row) for row in rows]
+        return layout.open_tasks(rows)
     except CorruptCheckpointError as e:
         raise records.located(e, place, "(pending writes)") from e
 
