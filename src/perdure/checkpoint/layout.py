@@ -191,6 +191,7 @@ class Pieces:
         self._frames = frames
         self._place = place
         self._opened: dict[int, tuple[str, Link]] = {}
+        self._last: Value | None = None
 
     def value(self, ref: Ref, version: Any = None) -> Value:
         """Put a value together.
@@ -201,9 +202,14 @@ class Pieces:
         if len(ref) != _CHAINED:
             return Value(ref[0], ref[1], version)
         kind, check, _ = ref
+        last = self._last
+        if last is not None and last.ref == ref:
+            return Value(kind, last.data, version, last.chain)  # a write that is the next checkpoint's value
         links = tuple([self._link(number, kind) for number in numbers_of(ref)])
         chain = chain_of(kind, links, self._place, check)
-        return Value(kind, chains.checked(chain), version, chains.without_whole(chain))
+        value = self._last = Value(kind, chains.checked(chain), version, chains.without_whole(chain))
+        value.ref = ref
+        return Value(kind, value.data, version, value.chain)
 
     def task(self, task: TaskRecord) -> TaskRecord:
         """Fill in the writes that lie in pieces.

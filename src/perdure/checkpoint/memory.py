@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
 from heapq import merge
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
@@ -18,6 +19,7 @@ from perdure.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
     Commit,
+    StoredCheckpoint,
     TaskWrites,
     V,
     check_strategy,
@@ -227,6 +229,9 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         self._lineage.note(*place, record.versions)
         return self._decode(place, record, values, tasks)
 
+    def _open(self, place: tuple[str, str, str], record: _Record, tasks: list[TaskRecord]) -> CheckpointTuple:
+        return self._decode(place, record, _values(record), tasks)
+
     def _decode(
         self,
         place: tuple[str, str, str],
@@ -247,6 +252,16 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
+        return (found.open() for found in self.browse(config, filter=filter, before=before, limit=limit))
+
+    def browse(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[StoredCheckpoint]:
         left = limit
         for place in self._places(parse_scope(config, before)):
             if left is not None and left <= 0:
@@ -257,11 +272,16 @@ class InMemorySaver(BaseCheckpointSaver[V]):
                 tasks = space.tasks(place[2]) if space else []
             if record is None:
                 continue  # deleted meanwhile
-            if filter:
-                header = records.decode_header(self.serde, record.header)
-                if not records.matches(header.metadata, filter):
-                    continue
-            yield self._decode(place, record, _values(record), tasks)
+            header = records.decode_header(self.serde, record.header)
+            if not records.matches(header.metadata, filter):
+                continue
+            yield StoredCheckpoint(
+                make_config(*place),
+                None if record.parent_id is None else make_config(*place[:2], record.parent_id),
+                header.metadata,
+                header.ts,
+                partial(self._open, place, record, tasks),
+            )
             left = None if left is None else left - 1
 
     def _places(self, scope: Scope) -> Iterator[tuple[str, str, str]]:
@@ -445,6 +465,17 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         for item in self.list(config, filter=filter, before=before, limit=limit):
+            yield item
+
+    async def abrowse(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[StoredCheckpoint]:
+        for item in self.browse(config, filter=filter, before=before, limit=limit):
             yield item
 
     async def aget_head(self, thread_id: str, checkpoint_ns: str = "") -> str | None:

@@ -8,19 +8,45 @@ from typing import Any, NamedTuple
 from perdure.checkpoint import layout
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.chains import Value
-from perdure.checkpoint.layout import Record
+from perdure.checkpoint.layout import Pieces, Record
 from perdure.checkpoint.operation import Batch, Replies, Rows, Statement
-from perdure.checkpoint.records import Prepared, TaskRecord
+from perdure.checkpoint.records import Prepared, TaskRecord, located
+from perdure.errors import CorruptCheckpointError
 
 
 class Found(NamedTuple):
-    """A stored checkpoint with its values, still encoded."""
+    """A stored checkpoint, with the pieces that its values and writes are to be put together of."""
 
     place: tuple[str, str, str]
     parent_id: str | None
     record: Record
-    values: dict[str, Value]
-    tasks: list[TaskRecord]
+    rows: list[TaskRecord]
+    pieces: Pieces
+
+    def values(self) -> dict[str, Value]:
+        """Put the values together.
+
+        Raises:
+            CorruptCheckpointError: Pieces are missing, damaged, or don't fit together.
+        """
+        values: dict[str, Value] = {}
+        for channel, ref in self.record.refs.items():
+            try:
+                values[channel] = self.pieces.value(ref, self.record.versions.get(channel))
+            except CorruptCheckpointError as e:
+                raise located(e, self.place, channel) from e
+        return values
+
+    def tasks(self) -> list[TaskRecord]:
+        """Put the writes together.
+
+        Raises:
+            CorruptCheckpointError: As `values`.
+        """
+        try:
+            return [self.pieces.task(task) for task in self.rows]
+        except CorruptCheckpointError as e:
+            raise located(e, self.place, "(pending writes)") from e
 
 
 class Cursor(NamedTuple):
