@@ -84,6 +84,8 @@ def test_the_format_is_as_written(tmp_path: Path) -> None:
             made["channel_values"]["text"] = text
             made["channel_versions"]["text"] = n
             writes = [TaskWrites("task", "", [("items", [items[-1]]), ("n", n), ("text", text)])] if parent else []
+            if n % 2:
+                writes.append(TaskWrites("another", "", [("n", n)]))
             new = {"items": n, "n": n, "text": n}
             saver.commit([saver.prepare(Commit("t", "", parent, writes, made, {"step": n}, new))])
             parent = made["id"]
@@ -100,8 +102,19 @@ def test_the_format_is_as_written(tmp_path: Path) -> None:
     assert found == wanted
     ids = list(wanted)
     lengths: set[int] = set()
-    for ns, checkpoint_id, data in reader.sql.execute("SELECT ns, checkpoint_id, data FROM perdure_writes"):
-        writes = ormsgpack.unpackb(_frame(data)[2])
+    rows = list(reader.sql.execute("SELECT ns, checkpoint_id, task_id, data FROM perdure_writes"))
+    rows += reader.sql.execute(
+        "SELECT ns, checkpoint_id, NULL, writes FROM perdure_checkpoints WHERE writes IS NOT NULL"
+    )
+    assert len(rows) == 39 + 2 * 40
+    for ns, checkpoint_id, task_id, data in rows:
+        _, kind, content = _frame(data)
+        writes = ormsgpack.unpackb(content)
+        if task_id is None:
+            assert kind == "task"
+            task_id, _, writes = writes  # noqa: PLW2901
+        if task_id == "another":
+            continue
         after = wanted[ids[ids.index(checkpoint_id) + 1]][0]
         written = [("items", after["items"][-1:]), ("n", after["n"]), ("text", after["text"])]
         assert [reader.write(ns, write) for write in writes] == written

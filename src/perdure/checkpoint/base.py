@@ -27,7 +27,7 @@ atomicity nor a comparison free of races; a saver that overrides them does.
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
 from perdure.checkpoint import bridge, derived
@@ -139,6 +139,23 @@ class CheckpointTuple(NamedTuple):
     metadata: CheckpointMetadata
     parent_config: RunnableConfig | None = None
     pending_writes: list[PendingWrite] | None = None
+
+
+class StoredCheckpoint(NamedTuple):
+    """A checkpoint of which only this is decoded so far; `open` decodes its values and writes.
+
+    Everything was read from the store already: `open` does no I/O, and what is deleted meanwhile is still there.
+    """
+
+    config: RunnableConfig
+    parent_config: RunnableConfig | None
+    metadata: CheckpointMetadata
+    ts: str
+    open: Callable[[], CheckpointTuple]
+
+
+def _stored(found: CheckpointTuple) -> StoredCheckpoint:
+    return StoredCheckpoint(found.config, found.parent_config, found.metadata, found.checkpoint["ts"], lambda: found)
 
 
 class _AnyHead(enum.Enum):
@@ -503,6 +520,29 @@ class BaseCheckpointSaver(Generic[V]):
         return found
 
     # -- the engine's door
+
+    def browse(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[StoredCheckpoint]:
+        """Iterate as `list` does, and decode no value before it is asked for; derived from `list` by default."""
+        return map(_stored, self.list(config, filter=filter, before=before, limit=limit))
+
+    async def abrowse(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[StoredCheckpoint]:
+        """Async twin of `browse`."""
+        async for found in self.alist(config, filter=filter, before=before, limit=limit):
+            yield _stored(found)
 
     def prepare(self, commit: Commit) -> Any:
         """Turn a commit into what `commit` takes: encode its values now, without I/O.

@@ -16,7 +16,7 @@ from ormsgpack import packb, unpackb
 from perdure.checkpoint import chains, deltas
 from perdure.checkpoint.chains import Chain, Link, Value, chain_of
 from perdure.checkpoint.frames import CHECKSUM, seal, unseal
-from perdure.checkpoint.records import Blob, TaskRecord, Write
+from perdure.checkpoint.records import Blob, TaskRecord, Write, merge_writes
 from perdure.errors import CorruptCheckpointError
 
 Ref = list[Any]
@@ -191,6 +191,7 @@ class Pieces:
         self._frames = frames
         self._place = place
         self._opened: dict[int, tuple[str, Link]] = {}
+        self._last: Value | None = None
 
     def value(self, ref: Ref, version: Any = None) -> Value:
         """Put a value together.
@@ -201,9 +202,14 @@ class Pieces:
         if len(ref) != _CHAINED:
             return Value(ref[0], ref[1], version)
         kind, check, _ = ref
+        last = self._last
+        if last is not None and last.ref == ref:
+            return Value(kind, last.data, version, last.chain)  # a write that is the next checkpoint's value
         links = tuple([self._link(number, kind) for number in numbers_of(ref)])
         chain = chain_of(kind, links, self._place, check)
-        return Value(kind, chains.checked(chain), version, chains.without_whole(chain))
+        value = self._last = Value(kind, chains.checked(chain), version, chains.without_whole(chain))
+        value.ref = ref
+        return Value(kind, value.data, version, value.chain)
 
     def task(self, task: TaskRecord) -> TaskRecord:
         """Fill in the writes that lie in pieces.
@@ -259,19 +265,46 @@ def seal_task(task: TaskRecord) -> bytes:
     return seal("writes", packb([list(write) for write in task.writes]))
 
 
-def open_task(task_id: str, task_path: str, frame: bytes) -> TaskRecord:
+def seal_named_task(task: TaskRecord) -> bytes:
+    """Make the frame of a task's writes that also says whose they are."""
+    return seal("task", packb([task.task_id, task.task_path, [list(write) for write in task.writes]]))
+
+
+def open_task(task_id: str | None, task_path: str | None, frame: bytes) -> TaskRecord:
     """Read the frame of a task's writes; `Pieces.task` fills in what lies in pieces.
+
+    Args:
+        task_id: Whose they are; None if the frame says it.
+        task_path: The task's.
+        frame: The frame.
 
     Raises:
         CorruptCheckpointError: It isn't one.
     """
     try:
-        writes = [tuple(write) for write in unpackb(_content("writes", frame))]
+        if task_id is None or task_path is None:
+            task_id, task_path, stored = unpackb(_content("task", frame))
+        else:
+            stored = unpackb(_content("writes", frame))
+        writes = [tuple(write) for write in stored]
     except (TypeError, ValueError) as e:
         raise CorruptCheckpointError("a row of writes holds none") from e
+    if not (isinstance(task_id, str) and isinstance(task_path, str)):
+        raise CorruptCheckpointError("a row of writes names no task")
     if not all(len(write) in (_PLAIN, _REFERRED, _SHARED) for write in writes):
         raise CorruptCheckpointError("a row of writes holds something else")
     return TaskRecord(task_id, task_path, writes)
+
+
+def open_tasks(rows: Iterable[Sequence[Any]]) -> list[TaskRecord]:
+    """Read the rows of a checkpoint's writes, the oldest first; see `open_task`."""
+    tasks: dict[str, TaskRecord] = {}
+    for row in rows:
+        task = open_task(*row)
+        if (old := tasks.get(task.task_id)) is not None:
+            task = old._replace(writes=merge_writes(old.writes, task.writes))
+        tasks[task.task_id] = task
+    return list(tasks.values())
 
 
 def share(task: TaskRecord, fresh: Mapping[str, Value]) -> TaskRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
 from heapq import merge
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
@@ -18,13 +19,14 @@ from perdure.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
     Commit,
+    StoredCheckpoint,
     TaskWrites,
     V,
     check_strategy,
     get_serializable_checkpoint_metadata,
 )
 from perdure.checkpoint.chains import Chain, Change, Value
-from perdure.checkpoint.records import Blob, Piece, Prepared, TaskRecord, Write
+from perdure.checkpoint.records import Blob, Piece, Prepared, TaskRecord
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.types import RunnableConfig
 
@@ -53,7 +55,7 @@ class _Space:
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.records: dict[str, _Record] = {}
-        self.writes: dict[str, dict[str, tuple[str, list[Write]]]] = {}
+        self.writes: dict[str, dict[str, TaskRecord]] = {}
 
     def head(self) -> str | None:
         return self.ids[-1] if self.ids else None
@@ -67,12 +69,15 @@ class _Space:
         self.records[checkpoint_id] = record
 
     def add_writes(self, checkpoint_id: str, task: TaskRecord) -> None:
-        tasks = self.writes.setdefault(checkpoint_id, {})
+        tasks = self.writes.get(checkpoint_id)
+        if tasks is None:
+            self.writes[checkpoint_id] = {task.task_id: task}
+            return
         old = tasks.get(task.task_id)
         if old is None:
-            tasks[task.task_id] = (task.task_path, task.writes)
+            tasks[task.task_id] = task
         else:
-            tasks[task.task_id] = (old[0], records.merge_writes(old[1], task.writes))
+            tasks[task.task_id] = old._replace(writes=records.merge_writes(old.writes, task.writes))
 
     def find(self, channel: str, version: Any) -> _Ref | None:
         """Find the value that a channel had when it was of this version."""
@@ -94,18 +99,15 @@ class _Space:
         self.remove(gone)
 
     def tasks(self, checkpoint_id: str) -> list[TaskRecord]:
-        found = self.writes.get(checkpoint_id, {})
-        return [TaskRecord(task_id, path, writes) for task_id, (path, writes) in found.items()]
+        return list(self.writes.get(checkpoint_id, {}).values())
 
 
 _EMPTY: Final = _Space()
 """Stands for a namespace that isn't there yet; never changed."""
 
 
-def _stored(new: Piece, held: _Ref | None) -> _Ref:
-    """Make the reference of a value that follows the parent's."""
-    if not isinstance(new, Change):
-        return new
+def _stored(new: Change, held: _Ref | None) -> Chain:
+    """Make the chain of a value that follows the parent's."""
     value = new.value
     before: Chain | None = None
     if isinstance(held, Chain) and held.kind == value.kind:
@@ -130,10 +132,9 @@ def _values(record: _Record) -> dict[str, Value]:
 
 def _is_retry(one: Prepared, space: _Space) -> bool:
     """Tell whether a commit is stored already, as its caller couldn't know."""
-    if one.replaces or one.checkpoint_id is None:
+    if one.checkpoint_id not in space.records or one.replaces:
         return False
-    stored = space.records.get(one.checkpoint_id)
-    return stored is not None and stored.parent_id == one.parent_id
+    return space.records[one.checkpoint_id].parent_id == one.parent_id
 
 
 def _record(one: Prepared, parent: _Record | None, space: _Space) -> _Record:
@@ -145,19 +146,20 @@ def _record(one: Prepared, parent: _Record | None, space: _Space) -> _Record:
         if (earlier := space.find(channel, version)) is not None:
             refs[channel] = earlier
     for channel, piece in found.stored.items():
-        refs[channel] = _stored(piece, parent_refs.get(channel))
+        refs[channel] = _stored(piece, parent_refs.get(channel)) if isinstance(piece, Change) else piece
     assert one.header is not None
     return _Record(one.parent_id, one.header, one.run_id, one.versions, refs)
 
 
 def _sharing(task: TaskRecord, pieces: Mapping[str, Piece | None]) -> TaskRecord:
     """Let a task's writes that are long values of its checkpoint refer to these values' chains."""
-    values = {channel: piece.value for channel, piece in pieces.items() if isinstance(piece, Change)}
-    writes: list[Any] = [
-        (*write[:3], values[write[1]].chain) if write[1] in values and write[3] is values[write[1]].data else write
-        for write in task.writes
-    ]
-    return task._replace(writes=writes)
+    writes: list[Any] = task.writes
+    for at, (index, channel, kind, data) in enumerate(writes):
+        if chains.is_long(data):
+            piece = pieces.get(channel)
+            if isinstance(piece, Change) and piece.value.data is data:
+                writes[at] = (index, channel, kind, piece.value.chain)
+    return task
 
 
 def _plain(task: TaskRecord) -> TaskRecord:
@@ -227,6 +229,9 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         self._lineage.note(*place, record.versions)
         return self._decode(place, record, values, tasks)
 
+    def _open(self, place: tuple[str, str, str], record: _Record, tasks: list[TaskRecord]) -> CheckpointTuple:
+        return self._decode(place, record, _values(record), tasks)
+
     def _decode(
         self,
         place: tuple[str, str, str],
@@ -247,6 +252,16 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
+        return (found.open() for found in self.browse(config, filter=filter, before=before, limit=limit))
+
+    def browse(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[StoredCheckpoint]:
         left = limit
         for place in self._places(parse_scope(config, before)):
             if left is not None and left <= 0:
@@ -257,11 +272,16 @@ class InMemorySaver(BaseCheckpointSaver[V]):
                 tasks = space.tasks(place[2]) if space else []
             if record is None:
                 continue  # deleted meanwhile
-            if filter:
-                header = records.decode_header(self.serde, record.header)
-                if not records.matches(header.metadata, filter):
-                    continue
-            yield self._decode(place, record, _values(record), tasks)
+            header = records.decode_header(self.serde, record.header)
+            if not records.matches(header.metadata, filter):
+                continue
+            yield StoredCheckpoint(
+                make_config(*place),
+                None if record.parent_id is None else make_config(*place[:2], record.parent_id),
+                header.metadata,
+                header.ts,
+                partial(self._open, place, record, tasks),
+            )
             left = None if left is None else left - 1
 
     def _places(self, scope: Scope) -> Iterator[tuple[str, str, str]]:
@@ -334,7 +354,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         task_path: str = "",
     ) -> None:
         thread_id, checkpoint_ns, checkpoint_id = parse_checkpoint(config)
-        task = records.encode_task(self.serde, TaskWrites(task_id, task_path, writes))
+        task = records.encode_task(records.plain_of(self.serde), TaskWrites(task_id, task_path, writes))
         with self._lock:
             self._space_made(thread_id, checkpoint_ns).add_writes(checkpoint_id, task)
 
@@ -358,11 +378,10 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         """Do at once what needs no stage: nothing that comes after it can fail."""
         space = self._space(one.thread_id, one.checkpoint_ns) or _EMPTY
         record = None
-        if one.checkpoint_id is not None and not _is_retry(one, space):
+        if not _is_retry(one, space):
             records.check_head(one, space.head())
-            record = _record(one, space.records.get(one.parent_id or ""), space)
-        elif one.checkpoint_id is None:
-            records.check_head(one, space.head())
+            if one.checkpoint_id is not None:
+                record = _record(one, space.records.get(one.parent_id or ""), space)
         self._add(one, record)
 
     def _add(self, one: Prepared, record: _Record | None) -> None:
@@ -446,6 +465,17 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         for item in self.list(config, filter=filter, before=before, limit=limit):
+            yield item
+
+    async def abrowse(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[StoredCheckpoint]:
+        for item in self.browse(config, filter=filter, before=before, limit=limit):
             yield item
 
     async def aget_head(self, thread_id: str, checkpoint_ns: str = "") -> str | None:

@@ -117,6 +117,8 @@ class Lineage:
         return found[1] if found is not None and found[0] == checkpoint_id else None
 
 
+Plain = Callable[[Any], Blob]
+
 _STANDARD = frozenset(Checkpoint.__annotations__)
 
 
@@ -126,23 +128,24 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
     Raises:
         SerializationError: A value can't be stored; names its channel.
     """
-    checkpoint = commit.checkpoint
-    where = (commit.thread_id, commit.checkpoint_ns, commit.parent_id)
-    guards = (commit.expected_head, commit.lease, False)
+    thread_id, checkpoint_ns, parent_id, writes, checkpoint, metadata, _, expected_head, lease = commit
+    plain = plain_of(serde)
     if checkpoint is None:
-        tasks = [encode_task(serde, task) for task in commit.writes]
-        return Prepared(*where, None, tasks, None, None, {}, {}, {}, False, *guards)
-    metadata = commit.metadata or {}
-    versions = dict(checkpoint["channel_versions"])
-    pieces, offered, relies = _encode_values(serde, lineage, commit, checkpoint)
+        tasks = [encode_task(plain, task) for task in writes]
+        where = (thread_id, checkpoint_ns, parent_id, None)
+        return Prepared(*where, tasks, None, None, {}, {}, {}, False, expected_head, lease, False)
+    versions = checkpoint["channel_versions"].copy()
+    pieces, offered, relies = _encode_values(plain, lineage, commit, checkpoint)
     values = checkpoint["channel_values"]
-    tasks = [encode_task(serde, task, values, pieces) for task in commit.writes]
-    header = _encode_header(serde, checkpoint, metadata)
+    tasks = [encode_task(plain, task, values, pieces) for task in writes]
+    header = _encode_header(serde, checkpoint, metadata or {})
     checkpoint_id = checkpoint["id"]
-    lineage.note(commit.thread_id, commit.checkpoint_ns, checkpoint_id, versions)
-    run_id = metadata.get("run_id")
+    lineage.note(thread_id, checkpoint_ns, checkpoint_id, versions)
+    run_id = metadata.get("run_id") if metadata else None
     return Prepared(
-        *where,
+        thread_id,
+        checkpoint_ns,
+        parent_id,
         checkpoint_id,
         tasks,
         header,
@@ -151,7 +154,9 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
         pieces,
         offered,
         relies,
-        *guards,
+        expected_head,
+        lease,
+        False,
     )
 
 
@@ -175,12 +180,11 @@ def _encode_header(serde: SerializerProtocol, checkpoint: Checkpoint, metadata: 
 
 
 def _encode_values(
-    serde: SerializerProtocol, lineage: Lineage, commit: Commit, checkpoint: Checkpoint
+    plain: Plain, lineage: Lineage, commit: Commit, checkpoint: Checkpoint
 ) -> tuple[dict[str, Piece | None], dict[str, Piece], bool]:
     values = checkpoint["channel_values"]
     versions = checkpoint["channel_versions"]
     known = lineage.versions(commit.thread_id, commit.checkpoint_ns, commit.parent_id) or {}
-    plain = _plain(serde)
     pieces: dict[str, Any] = {}
     offered: dict[str, Any] = {}
     relies = False
@@ -216,12 +220,15 @@ def _change(
     return change
 
 
-def _plain(serde: SerializerProtocol) -> Callable[[Any], Blob]:
+def plain_of(serde: SerializerProtocol) -> Plain:
     """Return what encodes plainly, if the serializer can: values are compared first, and compressed after that."""
-    return getattr(serde, "dumps_plain", None) or serde.dumps_typed
+    try:
+        return serde.dumps_plain  # type: ignore[attr-defined,no-any-return]  # not part of the protocol
+    except AttributeError:
+        return serde.dumps_typed
 
 
-def encode_value(plain: Callable[[Any], Blob], channel: str, value: Any) -> Blob:
+def encode_value(plain: Plain, channel: str, value: Any) -> Blob:
     """Encode a channel's value.
 
     Raises:
@@ -243,7 +250,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def encode_task(
-    serde: SerializerProtocol,
+    plain: Plain,
     task: TaskWrites,
     values: Mapping[str, Any] = _NOTHING,
     pieces: Mapping[str, Piece | None] = _NOTHING,
@@ -251,7 +258,7 @@ def encode_task(
     """Encode a task's writes.
 
     Args:
-        serde: The serializer.
+        plain: Encodes a value.
         task: The writes.
         values: The values of the checkpoint that the writes led to: one that is written isn't encoded twice.
         pieces: Those of them that are encoded.
@@ -259,10 +266,10 @@ def encode_task(
     Raises:
         SerializationError: A value can't be stored; names the channel.
     """
-    plain = _plain(serde)
+    task_id, task_path, writes = task
     encoded: list[Write] = []
     special = False
-    for place, (channel, value) in enumerate(task.writes):
+    for place, (channel, value) in enumerate(writes):
         if value is not None and values.get(channel) is value and (piece := pieces.get(channel)) is not None:
             kind, data = _blob(piece)
         else:
@@ -272,7 +279,7 @@ def encode_task(
             encoded.append((WRITES_IDX_MAP[channel], channel, kind, data))
         else:
             encoded.append((place, channel, kind, data))
-    return TaskRecord(task.task_id, task.task_path, merge_writes([], encoded) if special else encoded)
+    return TaskRecord(task_id, task_path, merge_writes([], encoded) if special else encoded)
 
 
 def _blob(piece: Piece) -> Blob:
@@ -322,18 +329,20 @@ def inherit(prepared: Prepared, parent_versions: dict[str, Any] | None, parent_r
             raise _orphan(prepared)
         parent_versions = {}
     pieces = prepared.pieces
-    found: Inheritance[R] = Inheritance({}, {channel: blob for channel, blob in pieces.items() if blob is not None}, {})
+    refs: dict[str, R] = {}
+    stored = {channel: piece for channel, piece in pieces.items() if piece is not None}
+    missing: dict[str, Any] = {}
     for channel, version in prepared.versions.items():
         if channel in pieces:
             continue
         if parent_versions.get(channel) == version:
             if channel in parent_refs:
-                found.refs[channel] = parent_refs[channel]
+                refs[channel] = parent_refs[channel]
         elif channel in prepared.offered:
-            found.stored[channel] = prepared.offered[channel]
+            stored[channel] = prepared.offered[channel]
         else:
-            found.missing[channel] = version
-    return found
+            missing[channel] = version
+    return Inheritance(refs, stored, missing)
 
 
 def _orphan(prepared: Prepared) -> ConflictError:

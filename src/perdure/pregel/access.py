@@ -10,7 +10,7 @@ from perdure.errors import InvalidConfigError
 from perdure.pregel.calls import Call, merge_configs, parent_of
 from perdure.pregel.run import Run
 from perdure.pregel.scope import strip_task_ids
-from perdure.pregel.snapshot import take_snapshot
+from perdure.pregel.snapshot import deferred_snapshot, take_snapshot
 from perdure.pregel.updates import Updater
 from perdure.types import RunnableConfig, StateSnapshot, StateUpdate
 
@@ -114,12 +114,8 @@ class ThreadAccess:
         saver = self._saver_for(config)
         graph, config = self._addressed(config)
         where = _listed(config)
-        for saved in saver.list(where, filter=filter, before=before, limit=limit):
-            op = take_snapshot(graph.plan, saved, saver, config, is_live=False, subgraphs=False)
-            try:
-                op.send(None)
-            except StopIteration as done:
-                yield cast("StateSnapshot", done.value)
+        for stored in saver.browse(where, filter=filter, before=before, limit=limit):
+            yield deferred_snapshot(graph.plan, stored, saver, config)
 
     async def aget_state_history(
         self,
@@ -132,8 +128,8 @@ class ThreadAccess:
         """Do what `get_state_history` does, asynchronously."""
         saver = self._saver_for(config)
         graph, config = self._addressed(config)
-        async for saved in saver.alist(_listed(config), filter=filter, before=before, limit=limit):
-            yield await _asnapshot(graph, saver, saved, config, is_live=False, subgraphs=False)
+        async for stored in saver.abrowse(_listed(config), filter=filter, before=before, limit=limit):
+            yield deferred_snapshot(graph.plan, stored, saver, config)
 
     def update_state(
         self,

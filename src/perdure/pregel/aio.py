@@ -40,7 +40,6 @@ async def adrive(run: Run, loop: Loop) -> AsyncGenerator[Event, None]:
                     async with aclosing(_aexecute(run, effect.tasks, commits)) as events:
                         async for event in events:
                             yield event
-                    reply = failure_of(effect.tasks)
                 else:
                     reply = await commits.do(effect)
             except GeneratorExit:

@@ -3,8 +3,8 @@
 A run is a generator that yields effects and is sent their outcome:
 
 1. `Load`, `LoadBefore`: the stored checkpoint, or None. `LoadHead`: the id of the namespace's newest one, or None.
-2. `Execute`: the first failure or None, once every task has ended. While the tasks run, the driver hands those that
-   ended to `Run.ended`, and stores what `Run.take_unsaved` returns before anything counts it.
+2. `Execute`: None, once every task has ended. While the tasks run, the driver hands those that ended to `Run.ended`,
+   and stores what `Run.take_unsaved` returns before anything counts it.
 3. `Store`: None, when the commits are durable (with durability `async`: when they are queued, in order).
 
 An effect that fails is thrown into the generator.
@@ -38,16 +38,22 @@ class LoadHead(NamedTuple):
     """Ask for the id of the newest checkpoint of the namespace."""
 
 
-class Store(NamedTuple):
+class Store:
     """Ask for prepared commits to be made durable, all or nothing."""
 
-    prepared: Sequence[Any]
+    __slots__ = ("prepared",)
+
+    def __init__(self, prepared: Sequence[Any]) -> None:
+        self.prepared = prepared
 
 
-class Execute(NamedTuple):
+class Execute:
     """Ask for tasks to be run."""
 
-    tasks: Sequence[Task]
+    __slots__ = ("tasks",)
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.tasks = tasks
 
 
 Effect = Load | LoadBefore | LoadHead | Store | Execute

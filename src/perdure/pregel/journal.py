@@ -32,13 +32,16 @@ Prepared = list[Any]
 
 def make_checkpoint(machine: Machine, id_: str) -> Checkpoint:
     """Return the machine's state as a checkpoint."""
+    seen = machine.seen.copy()
+    for node in seen:
+        seen[node] = seen[node].copy()
     return {
         "v": CHECKPOINT_VERSION,
         "id": id_,
         "ts": now(),
         "channel_values": machine.values(),
         "channel_versions": machine.versions.copy(),
-        "versions_seen": {node: seen.copy() for node, seen in machine.seen.items()},
+        "versions_seen": seen,
         "updated_channels": None if machine.updated is None else sorted(machine.updated),
     }
 
@@ -87,7 +90,7 @@ class Journal:
     def metadata(self, source: str) -> dict[str, Any]:
         """Return the metadata of a checkpoint of this run."""
         run = self.run
-        parents = run.parent.run.checkpoint_map() if run.parent else {}
+        parents = run.parent.run.checkpoint_map() if run.parent is not None else {}
         return {"source": source, "step": run.machine.step, "parents": parents, **run.metadata_extra}
 
     # -- encoding
@@ -122,19 +125,28 @@ class Journal:
         """Note which tasks a superstep is going to run."""
         self._single = todo[0] if len(todo) == 1 else None
 
-    def keep(self, task: Task) -> None:
-        """Keep the writes of a task that ended for the next commit; one whose writes can't be stored has failed."""
-        if self.is_off or task is self._single:
-            return
+    def keep(self, batch: Sequence[Task]) -> bool:
+        """Keep the writes of tasks that ended for the next commit.
+
+        Return False if some of them can't be stored: their task has failed.
+        """
+        if self.is_off or not batch or batch[0] is self._single:
+            return True
         try:
-            self._unsaved.append(self.prepare(self._task_commit(task), [task]))
+            self._unsaved.append(self.prepare(self._commit_of(batch), batch))
         except SerializationError as error:
+            if len(batch) > 1:
+                kept = [self.keep([task]) for task in batch]  # all of them, whatever the first ones say
+                return all(kept)
+            (task,) = batch
             task.failure = error
             task.writes = [(ERROR, error)]
-            self._unsaved.append(self.prepare(self._task_commit(task), [task]))
+            self._unsaved.append(self.prepare(self._commit_of(batch), batch))
+            return False
+        return True
 
-    def _task_commit(self, task: Task) -> Commit:
-        writes = [self.task_writes(task)]
+    def _commit_of(self, batch: Sequence[Task]) -> Commit:
+        writes = [self.task_writes(task) for task in batch]
         if self.run.answers.null_was_taken:
             writes.append(TaskWrites(NULL_TASK_ID, "", [(RESUME, None)]))
         return Commit(**self.place(), writes=writes)
@@ -179,7 +191,7 @@ class Journal:
         """Return the writes of tasks that ended, without a checkpoint: the superstep stopped."""
         task, self._single = self._single, None
         if task is not None:
-            self.keep(task)
+            self.keep([task])
         return self.take_unsaved()
 
     def write(self, writes: Sequence[TaskWrites]) -> Prepared:
@@ -199,8 +211,10 @@ class Journal:
         metadata = self.metadata(source)
         task, self._single = self._single, None
         parent_id = machine.checkpoint_id
-        id_ = new_id(max(parent_id, self.head or ""))
+        head = self.head
+        id_ = new_id(parent_id if parent_id == head else max(parent_id, head or ""))
         turn = run.turn
+        versions = machine.versions
         commit = Commit(
             run.thread_id or "",
             machine.ns,
@@ -208,8 +222,8 @@ class Journal:
             (self.task_writes(task),) if task is not None else (),
             make_checkpoint(machine, id_),
             metadata,  # type: ignore[arg-type]  # the TypedDict plus what the caller's config adds
-            {name: machine.versions[name] for name in machine.changed},
-            self.head,
+            {name: versions[name] for name in machine.changed},
+            head,
             turn.lease if turn is not None else None,
         )
         stored_parent = self._deferred[0] if self._deferred else parent_id or None
@@ -219,13 +233,15 @@ class Journal:
         if self._keeps_back:
             self._deferred = (stored_parent, commit._replace(writes=(), parent_id=stored_parent))
             self._unsaved = []
-            for done in run.tasks.values():
+            for done in run.tasks:
                 for name, _ in done.writes:
                     self._writers.setdefault(name, set()).add(done.name)
             return []
-        prepared = self.prepare(commit, list(run.tasks.values()))
-        machine.changed = set()
+        prepared = self.prepare(commit, run.tasks)
+        machine.changed.clear()
         self.head = id_
+        if not self._unsaved:
+            return [prepared]
         return [*self.take_unsaved(), prepared]
 
     def at_exit(self, *, failed: bool) -> Prepared:
@@ -238,7 +254,7 @@ class Journal:
         prepared = []
         deferred, self._deferred = self._deferred, None
         if deferred is not None:
-            prepared.append(self.prepare(deferred[1], list(run.tasks.values())))
+            prepared.append(self.prepare(deferred[1], run.tasks))
             self.head = run.machine.checkpoint_id
         nulls = [(name, value) for tid, name, value in run.pending if tid == NULL_TASK_ID]
         if failed and nulls and deferred is None:

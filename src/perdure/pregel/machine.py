@@ -18,7 +18,7 @@ from perdure.checkpoint.serde.types import INTERRUPT
 from perdure.constants import INPUT, PUSH, RESERVED_WRITES, TASKS
 from perdure.errors import InvalidUpdateError
 from perdure.pregel.plan import Plan, selects
-from perdure.pregel.task import Task, task_id
+from perdure.pregel.task import Task
 from perdure.types import Send
 
 if TYPE_CHECKING:
@@ -110,8 +110,7 @@ class Machine:
         values = {}
         channels = self.channels
         for name in self.versions:
-            channel = channels.get(name)
-            if channel is not None and (value := channel.checkpoint()) is not MISSING:
+            if name in channels and (value := channels[name].checkpoint()) is not MISSING:
                 values[name] = value
         return values
 
@@ -126,21 +125,26 @@ class Machine:
     # -- plan
 
     def tasks(self) -> dict[str, Task]:
+        """Plan the next superstep; return its tasks by id."""
+        return {task.id: task for task in self.due()}
+
+    def due(self) -> list[Task]:
         """Plan the next superstep: sends first, in their order, then nodes that are due."""
-        tasks: dict[str, Task] = {}
+        tasks: list[Task] = []
+        channels = self.channels
         step = f"{self.checkpoint_id}\0{self.ns}\0{self.step}\0"
-        if (topic := self.channels.get(TASKS)) is not None and topic.is_available():
+        if (topic := channels.get(TASKS)) is not None and topic.is_available():
             self._plan_sends(topic.get(), step, tasks)
         for name in self._candidates():
             node = self.plan.nodes[name]
             if self._is_due(name, node.triggers):
-                value = node.read(self.channels, self.step, self.stop)
+                value = node.read(channels, self.step, self.stop)
                 if value is not MISSING:
-                    id_ = task_id(step + node.key)
-                    tasks[id_] = Task(id_, name, node.path, node, value, node.triggers, self.ns)
+                    tasks.append(Task((step, node.key), name, node.path, node, value, node.triggers, self.ns))
         return tasks
 
-    def _plan_sends(self, sends: Sequence[Send], step: str, tasks: dict[str, Task]) -> None:
+    def _plan_sends(self, sends: Sequence[Send], step: str, tasks: list[Task]) -> None:
+        ns, triggers = self.ns, (PUSH,)
         for at, send in enumerate(sends):
             node = self.plan.nodes.get(send.node)
             if node is None:
@@ -148,18 +152,20 @@ class Machine:
                     f"a Send goes to {send.node!r}, which isn't a node of this graph",
                     hint=f"nodes are: {', '.join(sorted(self.plan.nodes))}",
                 )
-            id_ = task_id(f"{step}{send.node}\0{PUSH}\0{at}")
-            task = tasks[id_] = Task(id_, send.node, (PUSH, at, False), node, send.arg, (PUSH,), self.ns)
+            key = f"{send.node}\0{PUSH}\0{at}"
+            task = Task((step, key), send.node, (PUSH, at, False), node, send.arg, triggers, ns)
             task.timeout = send.timeout
+            tasks.append(task)
 
     def _candidates(self) -> Iterable[str]:
         if self.updated is None:
             return self.plan.nodes
         by = self.plan.triggered_by
-        hit = [names for channel in self.updated if (names := by.get(channel))]
-        if len(hit) == 1 and len(hit[0]) == 1:
-            return hit[0]
-        return sorted({name for names in hit for name in names})
+        hit: tuple[str, ...] = ()
+        for channel in self.updated:
+            if (names := by.get(channel)) is not None:
+                hit += names
+        return hit if len(hit) < 2 else sorted({*hit})
 
     def _is_due(self, name: str, triggers: Sequence[str]) -> bool:
         seen = self.seen.get(name)
@@ -185,12 +191,15 @@ class Machine:
         is_step = False
         version = self._next_version(self._top, None)
         consuming = self.plan.consuming
+        versions = self.versions
         for task in tasks:
-            seen = self.seen.setdefault(task.name, {})
+            seen = self.seen.get(task.name)
+            if seen is None:
+                seen = self.seen[task.name] = {}
             for trigger in task.triggers:
                 is_step = True
-                if trigger in self.versions:
-                    seen[trigger] = self.versions[trigger]
+                if trigger in versions:
+                    seen[trigger] = versions[trigger]
         if consuming:
             self._consume(tasks, version)
         updated = self._update(tasks, version)
@@ -225,14 +234,16 @@ class Machine:
                     pending[name].append(value)
                 elif name not in RESERVED_WRITES:
                     pending[name] = [value]
-        updated = set()
+        updated: set[str] = set()
         channels = self.channels
+        versions, changed = self.versions, self.changed
         for name, values in pending.items():
             channel = channels.get(name)
             if channel is None:
                 raise _unknown_channel(name, tasks)
             if channel.update(values):
-                self._bump(name, version)
+                versions[name] = self._top = version
+                changed.add(name)
                 if channel.is_available():
                     updated.add(name)
                     if channel.volatile:
@@ -241,6 +252,8 @@ class Machine:
 
     def _pass_by(self, updated: set[str], version: Any) -> None:
         """Tell the channels that nobody wrote that a superstep has passed."""
+        if self._live <= updated:
+            return
         for name in self._live - updated:
             channel = self.channels[name]
             if channel.is_available() and channel.update(()):

@@ -22,6 +22,7 @@ from perdure.errors import (
 )
 from perdure.pregel.answers import Answers, addressed
 from perdure.pregel.commands import command_writes
+from perdure.pregel.driver import failure_of
 from perdure.pregel.effects import Effect, Execute, Load, LoadBefore, LoadHead, Loop, Store
 from perdure.pregel.journal import Journal
 from perdure.pregel.machine import Machine, Writes, int_version
@@ -42,7 +43,7 @@ class Run:
 
     Attributes:
         machine: The graph's state.
-        tasks: The tasks of the current superstep, by id.
+        tasks: The tasks of the current superstep.
         pending: The writes stored for the current checkpoint: (task id, channel, value).
         resuming: Whether this superstep goes on where an earlier run stopped.
         interrupts: The questions that the run stopped to ask.
@@ -71,7 +72,8 @@ class Run:
         self.machine = Machine(settings.plan, settings.ns, next_version)
         self.stream_ns = tuple(settings.ns.split(NS_SEP)) if settings.ns else ()
         self.run_id = str(run_id) if (run_id := settings.config.get("run_id")) else None
-        self.tasks: dict[str, Task] = {}
+        self.tasks: list[Task] = []
+        self._has_stopped = False
         self.pending: list[tuple[str, str, Any]] = []
         self.interrupts: tuple[Interrupt, ...] = ()
         self.resuming = False
@@ -242,7 +244,7 @@ class Run:
     def _take_input(self, value: Any) -> Loop:
         """Start anew from an input; tasks that the thread hadn't finished are dropped."""
         machine = self.machine
-        dropped = list(machine.tasks().values()) if machine.versions else []
+        dropped = machine.due() if machine.versions else []
         machine.apply([*dropped, Writes((), INPUT, (), [(self.plan.input_channel, value)])])
         self.pending = []
         yield from _store(self.journal.checkpoint("input"))
@@ -259,55 +261,55 @@ class Run:
                 raise self._too_many_steps()
             if not tasks:
                 return
-            if settings.interrupt_before and machine.stops(settings.interrupt_before, tasks.values()):
+            if settings.interrupt_before and machine.stops(settings.interrupt_before, tasks):
                 raise GraphInterrupt(())
-            done = list(tasks.values())
-            todo = [task for task in done if not task.saved]
+            todo = [task for task in tasks if not task.saved] if self.pending else tasks
             if teller.is_heard:
-                teller.begins(done)
+                teller.begins(tasks)
             if todo:
                 journal.begin(todo)
-                failure = yield Execute(todo)
-                if failure is not None or any(task.failure is not None for task in todo):
-                    yield from self._fail(todo, failure)
-            machine.apply(done)
+                yield Execute(todo)
+                if self._has_stopped:
+                    yield from self._fail(todo)
+            machine.apply(tasks)
             self.pending = []
             if teller.is_heard:
-                teller.applied(done)
+                teller.applied(tasks)
             if prepared := journal.checkpoint("loop"):
                 yield Store(prepared)
             self.resuming = False
-            self.tasks = {}
+            self.tasks = []
             self.answers.clear()
-            if settings.interrupt_after and machine.stops(settings.interrupt_after, done):
+            if settings.interrupt_after and machine.stops(settings.interrupt_after, tasks):
                 self._plan()
                 teller.checkpoint()
                 raise GraphInterrupt(())
 
-    def _plan(self) -> dict[str, Task]:
+    def _plan(self) -> list[Task]:
         """Plan the next superstep, and give its tasks what is stored for them."""
-        tasks = self.tasks = self.machine.tasks()
+        tasks = self.tasks = self.machine.due()
         if self.pending and tasks:
+            by_id = {task.id: task for task in tasks}
             for tid, name, value in self.pending:
-                task = tasks.get(tid)
+                task = by_id.get(tid)
                 if task is None or name in (ERROR, INTERRUPT):
                     continue
                 if name == RESUME:
                     task.resume = list(value)
                 else:
                     task.writes.append((name, value))
-            for task in tasks.values():
+            for task in tasks:
                 task.saved = bool(task.writes)
         return tasks
 
-    def _fail(self, todo: list[Task], failure: BaseException | None) -> Loop:
+    def _fail(self, todo: list[Task]) -> Loop:
         """Store what has ended in a superstep that can't be completed, and raise why.
 
         Raises:
             GraphInterrupt: Tasks stopped to ask.
         """
         yield from _store(self.journal.flush())
-        if failure is not None:
+        if (failure := failure_of(todo)) is not None:
             raise failure
         for task in todo:
             if isinstance(task.failure, GraphBubbleUp) and not isinstance(task.failure, GraphInterrupt):
@@ -336,11 +338,14 @@ class Run:
         """Note tasks that ended; called by the driver."""
         journal, teller = self.journal, self.teller
         for task in batch:
-            if task.failure is None and not task.writes:
+            if task.failure is not None:
+                self._has_stopped = True
+            elif not task.writes:
                 task.writes.append((NO_WRITES, None))
-            if not journal.is_off:
-                journal.keep(task)
-            if teller.is_heard:
+        if not (journal.is_off or journal.keep(batch)):
+            self._has_stopped = True
+        if teller.is_heard:
+            for task in batch:
                 teller.ended(task)
 
     def take_unsaved(self) -> list[Any]:
@@ -353,7 +358,7 @@ class Run:
         """Let the output include what tasks of the stopped superstep have finished; it counts once the step does."""
         if not self.interrupts:
             self.teller.stopped()
-        finished = [task for task in self.tasks.values() if task.is_finished]
+        finished = [task for task in self.tasks if task.is_finished]
         if finished and self.parent is None:
             self.machine.apply(finished)
             self.teller.applied(finished)

@@ -143,12 +143,15 @@ class TaskScope:
         """Read the state as it will be after this task's writes (and nobody else's)."""
         machine = self.run.machine
         channels = machine.channels
-        grouped: dict[str, list[Any]] = {}
+        overlay: dict[str, Any] = {}
         wanted = reader.names
         for name, value in self.task.writes:
-            if name in wanted:
-                grouped.setdefault(name, []).append(value)
-        overlay = {name: channels[name].preview(values) for name, values in grouped.items()}
+            if name in overlay:
+                overlay[name].append(value)
+            elif name in wanted:
+                overlay[name] = [value]
+        for name, values in overlay.items():
+            overlay[name] = channels[name].preview(values)
         return reader(channels, machine.step, machine.stop, overlay)
 
     # -- graphs called from inside

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT
 from perdure.constants import CONF, CONTROL_WRITES, NULL_TASK_ID, RESERVED_WRITES
@@ -13,7 +13,7 @@ from perdure.pregel.machine import Machine, int_version
 from perdure.types import Interrupt, PregelTask, RunnableConfig, StateSnapshot
 
 if TYPE_CHECKING:
-    from perdure.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+    from perdure.checkpoint.base import BaseCheckpointSaver, CheckpointTuple, StoredCheckpoint
     from perdure.pregel.plan import Plan
     from perdure.pregel.run import Run
     from perdure.pregel.task import Task
@@ -97,6 +97,83 @@ def take_snapshot(
     )
 
 
+class _DeferredSnapshot(StateSnapshot):
+    """A snapshot of which values and tasks are made when somebody asks for one of them.
+
+    A history is mostly looked through by metadata, and the values of each of its checkpoints may be large.
+    """
+
+    maker: Callable[[], StateSnapshot]
+    _made: StateSnapshot | None = None
+
+    def _whole(self) -> StateSnapshot:
+        if self._made is None:
+            self._made = self.maker()
+        return self._made
+
+    @property
+    def values(self) -> Any:
+        return self._whole()[0]
+
+    @property
+    def next(self) -> tuple[str, ...]:
+        return self._whole()[1]
+
+    @property
+    def tasks(self) -> tuple[PregelTask, ...]:
+        return self._whole()[6]
+
+    @property
+    def interrupts(self) -> tuple[Interrupt, ...]:
+        return self._whole()[7]
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._whole()[at]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._whole())
+
+    def __eq__(self, other: object) -> bool:
+        return self._whole() == (other._whole() if isinstance(other, _DeferredSnapshot) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self._whole())
+
+    def __repr__(self) -> str:
+        return repr(self._whole())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StateSnapshot, tuple(self._whole())
+
+    def _replace(self, **changes: Any) -> StateSnapshot:  # type: ignore[override]  # what comes out is a plain one
+        return self._whole()._replace(**changes)
+
+    def _asdict(self) -> dict[str, Any]:
+        return self._whole()._asdict()
+
+
+def deferred_snapshot(
+    plan: Plan, stored: StoredCheckpoint, saver: BaseCheckpointSaver[Any], config: RunnableConfig
+) -> StateSnapshot:
+    """Make the snapshot of a stored checkpoint as it was when it was made; what isn't asked for isn't decoded."""
+
+    def make() -> StateSnapshot:
+        try:
+            take_snapshot(plan, stored.open(), saver, config, is_live=False, subgraphs=False).send(None)
+        except StopIteration as done:
+            return cast("StateSnapshot", done.value)
+        msg = "a snapshot without subgraphs asked for another checkpoint"
+        raise AssertionError(msg)
+
+    at, parent = _shown_config(config, stored), _shown_parent(stored)
+    snapshot = _DeferredSnapshot({}, (), at, stored.metadata, stored.ts, parent, (), ())
+    snapshot.maker = make
+    return snapshot
+
+
 def _apply_done(machine: Machine, tasks: dict[str, Task], pending: Sequence[tuple[str, str, Any]]) -> set[str]:
     """Apply the writes of finished tasks to the machine, and return their ids."""
     for tid, name, value in pending:
@@ -125,14 +202,14 @@ def _subgraph_state(
     return (yield from take_snapshot(graph.plan, inner, saver, config, is_live=True, subgraphs=True))
 
 
-def _shown_config(config: RunnableConfig, saved: CheckpointTuple) -> RunnableConfig:
+def _shown_config(config: RunnableConfig, saved: CheckpointTuple | StoredCheckpoint) -> RunnableConfig:
     mine = {k: v for k, v in config.get(CONF, {}).items() if not k.startswith("__")}
     shown: RunnableConfig = {CONF: {**mine, **saved.config[CONF]}}
     _add_map(shown, saved)
     return shown
 
 
-def _shown_parent(saved: CheckpointTuple) -> RunnableConfig | None:
+def _shown_parent(saved: CheckpointTuple | StoredCheckpoint) -> RunnableConfig | None:
     if saved.parent_config is None:
         return None
     shown: RunnableConfig = {CONF: dict(saved.parent_config[CONF])}
@@ -140,7 +217,7 @@ def _shown_parent(saved: CheckpointTuple) -> RunnableConfig | None:
     return shown
 
 
-def _add_map(config: RunnableConfig, saved: CheckpointTuple) -> None:
+def _add_map(config: RunnableConfig, saved: CheckpointTuple | StoredCheckpoint) -> None:
     """Add the checkpoints of the namespaces around, by which a subgraph's checkpoint can be addressed from the root."""
     if parents := saved.metadata.get("parents"):
         conf = config[CONF]
@@ -165,8 +242,8 @@ def checkpoint_payload(run: Run, metadata: dict[str, Any], parent_id: str | None
         "parent_config": config_at(parent_id) if parent_id else None,
         "values": run.machine.read(output),
         "metadata": metadata,
-        "next": [task.name for task in run.tasks.values()],
-        "tasks": [_task_event(run, task) for task in run.tasks.values()],
+        "next": [task.name for task in run.tasks],
+        "tasks": [_task_event(run, task) for task in run.tasks],
     }
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextvars
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from perdure.pregel.driver import DEFAULT_CONCURRENCY, MAX_LAG, before_config, failure_of
-from perdure.pregel.effects import Effect, Execute, Load, LoadBefore, LoadHead, Store
+from perdure.pregel.effects import Execute, Load, LoadBefore, LoadHead, Store
 from perdure.pregel.execute import run_task
 from perdure.pregel.run import Run
 
@@ -36,16 +37,17 @@ def drive(run: Run, loop: Loop) -> Iterator[Event]:
             if sink.events and run.owns_sink:
                 yield from sink.drain()
             try:
-                if type(effect) is Execute:
+                if isinstance(effect, Store):
+                    commits.put(effect.prepared)
+                elif isinstance(effect, Execute):
                     tasks = effect.tasks
                     if len(tasks) == 1 and not run.listens:
                         run_task(run, tasks[0])
                         run.ended(tasks)
                     else:
                         yield from _execute(run, tasks, commits)
-                    reply = failure_of(tasks)
                 else:
-                    reply = commits.do(effect)
+                    reply = commits.read(effect)
             except GeneratorExit:
                 raise
             except BaseException as e:  # noqa: BLE001 - the loop decides
@@ -80,10 +82,7 @@ def _execute(run: Run, tasks: Sequence[Task], commits: _Commits) -> Iterator[Eve
     """
     sink = run.sink
     ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    todo: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    stop = threading.Event()
-    for task in tasks:
-        todo.put(task)
+    todo = deque(tasks)
     if run.listens:
         sink.notify = lambda: ended.put(None)
     limit = min(run.config.get("max_concurrency") or DEFAULT_CONCURRENCY, len(tasks))
@@ -93,9 +92,9 @@ def _execute(run: Run, tasks: Sequence[Task], commits: _Commits) -> Iterator[Eve
     try:
         while working or not started:
             for _ in range(started, wanted):
-                pool.submit(contextvars.copy_context().run, _work, run, todo, ended, stop)
+                pool.submit(contextvars.copy_context().run, _work, run, todo, ended)
             working, started = working + wanted - started, wanted
-            batch = _take(ended, None if started == limit or todo.empty() else PATIENCE)
+            batch = _take(ended, None if started == limit or not todo else PATIENCE)
             if not batch:
                 wanted = min(limit, 2 * started)
                 continue
@@ -105,25 +104,25 @@ def _execute(run: Run, tasks: Sequence[Task], commits: _Commits) -> Iterator[Eve
                 left -= len(done)
                 run.ended(done)
                 if failure_of(done) is not None:
-                    stop.set()
+                    todo.clear()
                 if left and (unsaved := run.take_unsaved()):
                     commits.put(unsaved)
             if run.listens:
                 yield from sink.drain()
     finally:
-        stop.set()
+        todo.clear()
         if run.listens:
             sink.notify = None
         pool.shutdown(wait=True)
 
 
-def _work(run: Run, todo: queue.SimpleQueue[Task], ended: queue.SimpleQueue[Any], stop: threading.Event) -> None:
+def _work(run: Run, todo: deque[Task], ended: queue.SimpleQueue[Any]) -> None:
     """Run tasks in one thread until none is left."""
     try:
-        while not stop.is_set():
+        while True:
             try:
-                task = todo.get_nowait()
-            except queue.Empty:
+                task = todo.popleft()
+            except IndexError:  # the last was taken, by this thread or another
                 return
             try:
                 run_task(run, task)
@@ -158,22 +157,18 @@ class _Commits:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
-    def do(self, effect: Effect) -> Any:
-        if isinstance(effect, Store):
-            return self.put(effect.prepared)
+    def read(self, effect: Load | LoadBefore | LoadHead) -> Any:
         self.settle()
         if isinstance(effect, Load):
             return self.saver.get_tuple(effect.config)
         if isinstance(effect, LoadBefore):
             return next(iter(self.saver.list(effect.config, before=before_config(effect), limit=1)), None)
-        if isinstance(effect, LoadHead):
-            return self.saver.get_head(self.run.thread_id, self.run.machine.ns)
-        msg = f"unknown effect {effect!r}"
-        raise TypeError(msg)
+        return self.saver.get_head(self.run.thread_id, self.run.machine.ns)
 
     def put(self, prepared: Sequence[Any]) -> None:
         if not self.is_behind:
-            self._commit(prepared)
+            if self.saver.commit(prepared) and self.run.turn is not None:
+                self.run.turn.is_asked_to_stop = True
             return
         if self._error is not None:
             self.settle()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from xxhash import xxh3_128_hexdigest
 
-from perdure.constants import CONTROL_WRITES, NS_END, NS_SEP
+from perdure.constants import CONTROL_WRITES, NS_END, NS_SEP, PUSH
 
 if TYPE_CHECKING:
     from perdure.pregel.plan import Node
@@ -29,8 +29,10 @@ def interrupt_id(ns: str, nth: int) -> str:
 class Task:
     """One run of a node in a superstep.
 
+    Args:
+        id: Its id, or what determines it: the superstep, and the task in it. The id is made when it is asked for.
+
     Attributes:
-        id: The same whenever the same superstep of the same thread is planned.
         path: Where it came from: a trigger (with the node's name) or a `Send` (with its position); the order of
             paths is the order in which writes are applied.
         input: The node's input.
@@ -43,10 +45,10 @@ class Task:
 
     __slots__ = (
         "_around",
+        "_id",
         "attempt",
         "error",
         "failure",
-        "id",
         "input",
         "interrupts",
         "name",
@@ -62,7 +64,7 @@ class Task:
 
     def __init__(
         self,
-        id: str,
+        id: str | tuple[str, str],
         name: str,
         path: TaskPath,
         node: Node,
@@ -70,7 +72,7 @@ class Task:
         triggers: tuple[str, ...],
         ns: str,
     ) -> None:
-        self.id = id
+        self._id = id
         self.name = name
         self.path = path
         self.node = node
@@ -88,6 +90,14 @@ class Task:
         self.interrupts: tuple[Interrupt, ...] = ()
 
     @property
+    def id(self) -> str:
+        """Its name: the same whenever the same superstep of the same thread is planned."""
+        id_ = self._id
+        if not isinstance(id_, str):
+            id_ = self._id = task_id("".join(id_))
+        return id_
+
+    @property
     def ns(self) -> str:
         """The namespace of graphs that it calls."""
         own = f"{self.name}{NS_END}{self.id}"
@@ -96,8 +106,11 @@ class Task:
     @property
     def path_text(self) -> str:
         """The path as text whose order is the path's order."""
-        if self.path is self.node.path:
+        path = self.path
+        if path is self.node.path:
             return self.node.path_text
+        if len(path) == 3 and path[0] == PUSH:
+            return f"~{PUSH}, {path[1]:010d}, {path[2]}"
         return "~" + ", ".join(
             f"{p:010d}" if isinstance(p, int) and not isinstance(p, bool) else str(p) for p in self.path
         )

@@ -25,9 +25,9 @@ def migrations() -> list[Migration]:
 
 
 def prepare_file(connection: Connection, timeout: float) -> None:
-    """Switch the database to WAL, whose log may grow to 8 MB before it is folded in."""
+    """Switch the database to WAL, whose log may grow to 16 MB before it is folded in."""
     persistently(connection, "PRAGMA journal_mode = WAL", timeout)
-    connection.execute("PRAGMA wal_autocheckpoint = 2000")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
 
 
 def migrate(connection: Connection, timeout: float) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from perdure.checkpoint import layout
-from perdure.checkpoint.operation import Op, Statement
+from perdure.checkpoint.operation import Op, Rows, Statement
 from perdure.checkpoint.tables.dialect import Dialect
-from perdure.checkpoint.tables.writing import adding, namespace
+from perdure.checkpoint.tables.writing import namespace
 
 
 def delete_thread(dialect: Dialect, thread_id: str) -> Op[None]:
@@ -81,7 +81,7 @@ def copy_thread(dialect: Dialect, source_id: str, target_id: str) -> Op[None]:
             (sql["writes_of_namespace"], (source,)),
         ]
         yield [(sql["add_checkpoint"], (target, *_shifted(row, shift))) for row in found]
-        yield [*[_copying(dialect, target, row, shift) for row in writes], *dialect.settling(target)]
+        yield [*_copying(dialect, target, writes, shift), *dialect.settling(target)]
         if shift:
             yield from _sweep(dialect, target)  # checkpoints that were there already have other pieces now
 
@@ -94,6 +94,13 @@ def _shifted(row: Sequence[Any], shift: int) -> Sequence[Any]:
     return (*row[:3], layout.seal_record(record), *row[4:])
 
 
-def _copying(dialect: Dialect, ns: int, row: Sequence[Any], shift: int) -> Statement:
-    checkpoint_id, *stored = row
-    return adding(dialect, ns, checkpoint_id, layout.shifted_task(layout.open_task(*stored), shift))
+def _copying(dialect: Dialect, ns: int, rows: Rows, shift: int) -> list[Statement]:
+    """Return what adds the writes of all checkpoints."""
+    by_checkpoint: dict[str, list[Sequence[Any]]] = {}
+    for checkpoint_id, *stored in rows:
+        by_checkpoint.setdefault(checkpoint_id, []).append(stored)
+    return [
+        dialect.adding_task(ns, checkpoint_id, layout.shifted_task(task, shift))
+        for checkpoint_id, found in by_checkpoint.items()
+        for task in layout.open_tasks(found)
+    ]

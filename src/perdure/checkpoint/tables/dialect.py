@@ -5,21 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from perdure.checkpoint import layout
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.chains import Value
-from perdure.checkpoint.layout import Record
+from perdure.checkpoint.layout import Pieces, Record
 from perdure.checkpoint.operation import Batch, Replies, Rows, Statement
-from perdure.checkpoint.records import Prepared, TaskRecord
+from perdure.checkpoint.records import Prepared, TaskRecord, located
+from perdure.errors import CorruptCheckpointError
 
 
 class Found(NamedTuple):
-    """A stored checkpoint with its values, still encoded."""
+    """A stored checkpoint, with the pieces that its values and writes are to be put together of."""
 
     place: tuple[str, str, str]
     parent_id: str | None
     record: Record
-    values: dict[str, Value]
-    tasks: list[TaskRecord]
+    rows: list[TaskRecord]
+    pieces: Pieces
+
+    def values(self) -> dict[str, Value]:
+        """Put the values together.
+
+        Raises:
+            CorruptCheckpointError: Pieces are missing, damaged, or don't fit together.
+        """
+        values: dict[str, Value] = {}
+        for channel, ref in self.record.refs.items():
+            try:
+                values[channel] = self.pieces.value(ref, self.record.versions.get(channel))
+            except CorruptCheckpointError as e:
+                raise located(e, self.place, channel) from e
+        return values
+
+    def tasks(self) -> list[TaskRecord]:
+        """Put the writes together.
+
+        Raises:
+            CorruptCheckpointError: As `values`.
+        """
+        try:
+            return [self.pieces.task(task) for task in self.rows]
+        except CorruptCheckpointError as e:
+            raise located(e, self.place, "(pending writes)") from e
 
 
 class Cursor(NamedTuple):
@@ -46,6 +73,17 @@ class Dialect:
         whether the checkpoint is stored already with this parent. No row: there is no such namespace.
         """
         return [(self.sql["guard"], (one.thread_id, one.checkpoint_ns, one.parent_id, one.checkpoint_id))]
+
+    def adding_writes(self, ns: int, one: Prepared, task: TaskRecord) -> Statement:
+        """Return what stores a task's writes with their commit.
+
+        It answers with a row, or with none if it stored nothing: then the writes are stored by themselves.
+        """
+        return self.adding_task(ns, one.parent_id, task)
+
+    def adding_task(self, ns: int, checkpoint_id: str | None, task: TaskRecord) -> Statement:
+        """Return what stores a task's writes, unless it has some; it answers with a row if it did."""
+        return self.sql["add_writes"], (ns, checkpoint_id, task.task_id, task.task_path, layout.seal_task(task))
 
     def asking_checkpoint(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Batch:
         """Return what reads a checkpoint, or the head, and its writes, of one moment."""

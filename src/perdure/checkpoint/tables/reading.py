@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from perdure.checkpoint import layout, records
 from perdure.checkpoint.address import Scope
-from perdure.checkpoint.chains import Value
 from perdure.checkpoint.layout import Pieces, Record
 from perdure.checkpoint.operation import Op, Rows
 from perdure.checkpoint.records import TaskRecord
@@ -51,7 +50,7 @@ def _record(frame: bytes, place: Any) -> Record:
 
 
 def _complete(dialect: Dialect, rows: Sequence[Row], writes: Sequence[Rows]) -> Op[list[Found]]:
-    """Read all pieces of checkpoints, in one statement, and put their values and writes together."""
+    """Read all pieces of checkpoints, in one statement."""
     tasks = [_tasks(row.place, found) for row, found in zip(rows, writes, strict=True)]
     keys = {(row.ns, number) for row, its in zip(rows, tasks, strict=True) for number in _needed(row, its)}
     frames: dict[int, dict[int, bytes]] = {row.ns: {} for row in rows}
@@ -60,7 +59,9 @@ def _complete(dialect: Dialect, rows: Sequence[Row], writes: Sequence[Rows]) -> 
         for ns, number, frame in read:
             frames[ns][number] = frame
     pieces = {ns: Pieces(found, ns) for ns, found in frames.items()}
-    return [_found(row, its, pieces[row.ns]) for row, its in zip(rows, tasks, strict=True)]
+    return [
+        Found(row.place, row.parent_id, row.record, its, pieces[row.ns]) for row, its in zip(rows, tasks, strict=True)
+    ]
 
 
 def _needed(row: Row, tasks: list[TaskRecord]) -> set[int]:
@@ -70,22 +71,9 @@ def _needed(row: Row, tasks: list[TaskRecord]) -> set[int]:
         raise records.located(e, row.place, "(its record)") from e
 
 
-def _found(row: Row, tasks: list[TaskRecord], pieces: Pieces) -> Found:
-    values: dict[str, Value] = {}
-    channel = ""
-    try:
-        for channel, ref in row.record.refs.items():
-            values[channel] = pieces.value(ref, row.record.versions.get(channel))
-        channel = "(pending writes)"
-        tasks = [pieces.task(task) for task in tasks]
-    except CorruptCheckpointError as e:
-        raise records.located(e, row.place, channel) from e
-    return Found(row.place, row.parent_id, row.record, values, tasks)
-
-
 def _tasks(place: tuple[str, str, str], rows: Any) -> list[TaskRecord]:
     try:
-        return [layout.open_task(*row) for row in rows]
+        return layout.open_tasks(rows)
     except CorruptCheckpointError as e:
         raise records.located(e, place, "(pending writes)") from e
 

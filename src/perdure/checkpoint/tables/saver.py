@@ -20,11 +20,13 @@ from perdure.checkpoint.base import (
     Commit,
     Lease,
     LeaseState,
+    StoredCheckpoint,
     TaskWrites,
     V,
     check_strategy,
     get_serializable_checkpoint_metadata,
 )
+from perdure.checkpoint.chains import Value
 from perdure.checkpoint.layout import Record
 from perdure.checkpoint.operation import Op
 from perdure.checkpoint.records import Prepared
@@ -123,16 +125,30 @@ class TableSaver(BaseCheckpointSaver[V]):
         if found is None:
             return None
         thread_id, checkpoint_ns, _ = found.place
-        for channel, value in found.values.items():
+        values = found.values()
+        for channel, value in values.items():
             self._lineage.values.note(thread_id, checkpoint_ns, channel, value)
         self._lineage.note(*found.place, found.record.versions)
-        return self._decode(found)
+        return self._decode(found, values)
 
-    def _decode(self, found: Found) -> CheckpointTuple:
-        place, parent_id, record, read, tasks = found
+    def _decode(self, found: Found, values: dict[str, Value]) -> CheckpointTuple:
+        record = found.record
         header = records.decode_header(self.serde, record.blob())
-        values = {channel: (value.kind, value.data) for channel, value in read.items()}
-        return records.decode_tuple(self.serde, place, parent_id, header, record.versions, values, tasks)
+        blobs = {channel: (value.kind, value.data) for channel, value in values.items()}
+        return records.decode_tuple(
+            self.serde, found.place, found.parent_id, header, record.versions, blobs, found.tasks()
+        )
+
+    def _stored(self, found: Found) -> StoredCheckpoint:
+        thread_id, checkpoint_ns, checkpoint_id = found.place
+        header = records.decode_header(self.serde, found.record.blob())
+        return StoredCheckpoint(
+            make_config(thread_id, checkpoint_ns, checkpoint_id),
+            make_config(thread_id, checkpoint_ns, found.parent_id) if found.parent_id is not None else None,
+            header.metadata,
+            header.ts,
+            lambda: self._decode(found, found.values()),
+        )
 
     def list(
         self,
@@ -142,10 +158,20 @@ class TableSaver(BaseCheckpointSaver[V]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
+        return (found.open() for found in self.browse(config, filter=filter, before=before, limit=limit))
+
+    def browse(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[StoredCheckpoint]:
         walk = _Walk(self.serde, config, before, filter, limit)
         while walk.goes_on():
             for found in walk.advance(self._do("read", reading.page, *walk.next_page())):
-                yield self._decode(found)
+                yield self._stored(found)
 
     async def alist(
         self,
@@ -155,10 +181,21 @@ class TableSaver(BaseCheckpointSaver[V]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
+        async for found in self.abrowse(config, filter=filter, before=before, limit=limit):
+            yield found.open()
+
+    async def abrowse(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[StoredCheckpoint]:
         walk = _Walk(self.serde, config, before, filter, limit)
         while walk.goes_on():
             for found in walk.advance(await self._ado("read", reading.page, *walk.next_page())):
-                yield self._decode(found)
+                yield self._stored(found)
 
     def get_head(self, thread_id: str, checkpoint_ns: str = "") -> str | None:
         return self._do("read", reading.get_head, thread_id, checkpoint_ns)  # type: ignore[no-any-return]
@@ -216,7 +253,7 @@ class TableSaver(BaseCheckpointSaver[V]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        task = records.encode_task(self.serde, TaskWrites(task_id, task_path, writes))
+        task = records.encode_task(records.plain_of(self.serde), TaskWrites(task_id, task_path, writes))
         self._do("write", writing.put_writes, *parse_checkpoint(config), task)
 
     async def aput_writes(
@@ -226,7 +263,7 @@ class TableSaver(BaseCheckpointSaver[V]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        task = records.encode_task(self.serde, TaskWrites(task_id, task_path, writes))
+        task = records.encode_task(records.plain_of(self.serde), TaskWrites(task_id, task_path, writes))
         await self._ado("write", writing.put_writes, *parse_checkpoint(config), task)
 
     def prepare(self, commit: Commit) -> Prepared:

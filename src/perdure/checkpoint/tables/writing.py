@@ -66,11 +66,12 @@ def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
             number += 1
         batch.append(dialect.adding_checkpoint(ns, one, layout.seal_record(record)))
     batch += dialect.advancing(ns, one, number)
-    batch += [adding(dialect, ns, one.parent_id, layout.share(task, fresh) if fresh else task) for task in one.tasks]
+    tasks = [layout.share(task, fresh) for task in one.tasks] if fresh else one.tasks
+    batch += [dialect.adding_writes(ns, one, task) for task in tasks]
     replies = yield batch
-    for task, reply in zip(reversed(one.tasks), reversed(replies), strict=False):
+    for task, reply in zip(reversed(tasks), reversed(replies), strict=False):
         if not reply:
-            yield from _merge(dialect, ns, one.parent_id, task)
+            yield from _add(dialect, ns, one.parent_id, task)
     return stop
 
 
@@ -155,14 +156,11 @@ def _find_earlier(dialect: Dialect, ns: int, before: str, found: records.Inherit
             return
 
 
-def adding(dialect: Dialect, ns: int, checkpoint_id: str | None, task: TaskRecord) -> Statement:
-    """Return what stores a task's writes, unless it has some."""
-    row = (ns, checkpoint_id, task.task_id, task.task_path, layout.seal_task(task))
-    return dialect.sql["add_writes"], row
-
-
-def _merge(dialect: Dialect, ns: int, checkpoint_id: str | None, task: TaskRecord) -> Op[None]:
-    """Add writes to those that the task has."""
+def _add(dialect: Dialect, ns: int, checkpoint_id: str | None, task: TaskRecord) -> Op[None]:
+    """Store a task's writes, or add them to those that it has."""
+    [reply] = yield [dialect.adding_task(ns, checkpoint_id, task)]
+    if reply:
+        return
     key = (ns, checkpoint_id, task.task_id)
     [[(frame,)]] = yield [(dialect.sql["find_writes"], key)]
     old = layout.open_task(task.task_id, task.task_path, frame)
@@ -174,9 +172,7 @@ def _merge(dialect: Dialect, ns: int, checkpoint_id: str | None, task: TaskRecor
 def put_writes(dialect: Dialect, thread_id: str, checkpoint_ns: str, checkpoint_id: str, task: TaskRecord) -> Op[None]:
     """Store a task's writes."""
     ns = yield from namespace(dialect, thread_id, checkpoint_ns)
-    [reply] = yield [adding(dialect, ns, checkpoint_id, task)]
-    if not reply:
-        yield from _merge(dialect, ns, checkpoint_id, task)
+    yield from _add(dialect, ns, checkpoint_id, task)
 
 
 def namespace(dialect: Dialect, thread_id: str, checkpoint_ns: str) -> Op[int]:
