@@ -111,14 +111,23 @@ def trips(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 def test_a_superstep_is_one_statement(saver: Saver, trips: list[list[str]]) -> None:
     thread = Thread(saver)
-    thread.step()
-    thread.step()
-    trips.clear()
-    for _ in range(5):
+    for _ in range(7):  # the first makes the namespace
         thread.step()
-    assert [len(batch) for batch in trips] == [1] * 5
+    assert [len(batch) for batch in trips] == [1] * 7
     assert all("guard" in batch[0] for batch in trips)
     thread.check()
+
+
+async def test_what_needs_no_fsync_shares_no_transaction_with_what_does(saver: Saver, trips: list[list[str]]) -> None:
+    leases = [saver.acquire(f"t{n}", "me", 60) for n in range(10)]
+    trips.clear()
+    calls: list[Any] = [saver.arelease(lease) for lease in leases if lease]
+    calls += [saver.acommit([first(saver, f"u{n}")]) for n in range(10)]
+    calls += [saver.arequest_stop("x"), saver.aacquire("t", "me", 60)]
+    await asyncio.gather(*calls)
+    for batch in trips:
+        assert len({"synchronous_commit" in text for text in batch}) == 1, batch
+    assert any("synchronous_commit" in text for batch in trips for text in batch)
 
 
 def test_another_process_s_thread_is_gone_on_with(saver: Saver, database: str, trips: list[list[str]]) -> None:
@@ -255,6 +264,9 @@ def test_what_another_writer_changed_is_seen(saver: Saver, database: str) -> Non
 # -- lost connections
 
 
+BEGIN = "INSERT INTO perdure_namespaces (thread_id, checkpoint_ns, head"
+
+
 @contextmanager
 def losing(monkeypatch: pytest.MonkeyPatch, word: str, *, before: bool, times: int = 1) -> Iterator[list[str]]:
     """Lose the connection at the first batches with a word, before or after the server has done them."""
@@ -281,16 +293,16 @@ def losing(monkeypatch: pytest.MonkeyPatch, word: str, *, before: bool, times: i
 
 @pytest.mark.parametrize("colour", ["sync", "async"])
 @pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("word", ["guard AS", "made AS", "DO UPDATE SET head", "advance", "COMMIT"])
+@pytest.mark.parametrize("word", ["guard AS", BEGIN, "DO UPDATE SET head", "advance", "COMMIT"])
 def test_a_commit_whose_connection_is_lost_is_done_once(
     saver: Saver, monkeypatch: pytest.MonkeyPatch, word: str, before: bool, colour: str
 ) -> None:
     thread = Thread(saver)
-    if word != "made AS":  # that makes a namespace, by the first commit
+    if word != BEGIN:  # that makes a namespace, by the first commit
         thread.step()
         thread.step()
     prepared = [thread.prepared()]
-    if word not in {"guard AS", "made AS"}:
+    if word not in {"guard AS", BEGIN}:
         # Two that aren't one row of checkpoints: the shared operation, in a transaction.
         prepared.append(saver.prepare(Commit("other", "", None, (), checkpoint({"x": 1}), {}, {"x": 1})))
     word = "greatest(head" if word == "advance" else word

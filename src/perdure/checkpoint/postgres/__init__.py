@@ -30,7 +30,7 @@ from perdure.errors import CorruptCheckpointError, InvalidConfigError, StorageEr
 
 __all__ = ["PostgresSaver", "open_url"]
 
-_MODES: dict[Kind, Mode] = {"read": "plain", "write": "write", "lease": "plain", "release": "plain"}
+_MODES: dict[Kind, Mode] = {"read": "plain", "write": "write", "acquire": "plain", "lease": "soft", "release": "soft"}
 _MOST_THREADS = 3
 _RACES = ("23505", "42P06", "42P07", "42710")  # another process made the same thing
 

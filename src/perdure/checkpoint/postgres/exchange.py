@@ -13,8 +13,12 @@ from typing import Any, Final, Literal
 
 from perdure.checkpoint.operation import Batch, Op, Replies
 
-Mode = Literal["plain", "snapshot", "write"]
-"""`plain`: each batch is a transaction of its own. `snapshot`: all batches see one state. `write`: one transaction."""
+Mode = Literal["plain", "soft", "snapshot", "write"]
+"""`plain`: each batch is a transaction of its own. `soft`: so too, and it needs no fsync; it never shares one with others.
+`snapshot`: all batches see one state. `write`: all are one transaction."""
+
+SHARED: Final[tuple[Mode, ...]] = ("plain", "soft")
+"""Modes whose jobs may run side by side."""
 
 Exchange = Generator[Batch, Replies, None]
 
@@ -109,14 +113,15 @@ def together(jobs: Sequence[Job], merge: Merge) -> Exchange:
 
 
 def exchanges(jobs: Sequence[Job], merge: Merge) -> Iterator[tuple[Sequence[Job], Exchange]]:
-    """Group jobs: the plain ones together, the others each alone."""
-    plain = [job for job in jobs if job.mode == "plain"]
-    if len(plain) == 1:
-        yield plain, alone(plain[0])
-    elif plain:
-        yield plain, together(plain, merge)
+    """Group jobs: the plain ones together, the soft ones, and the others each alone."""
+    for mode in SHARED:
+        group = [job for job in jobs if job.mode == mode]
+        if len(group) == 1:
+            yield group, alone(group[0])
+        elif group:
+            yield group, together(group, merge)
     for job in jobs:
-        if job.mode != "plain":
+        if job.mode not in SHARED:
             yield [job], alone(job)
 
 

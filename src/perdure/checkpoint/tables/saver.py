@@ -36,7 +36,7 @@ from perdure.checkpoint.tables import leases as leasing
 from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
 from perdure.types import RunnableConfig
 
-Kind = Literal["read", "write", "lease", "release"]
+Kind = Literal["read", "write", "acquire", "lease", "release"]
 """What an operation does, so that the driver can choose its transaction. A `release` may come from a finalizer."""
 
 _FIRST_AHEAD = 8  # checkpoints that a walk reads at once: few, for it may be abandoned; then more
@@ -317,10 +317,10 @@ class TableSaver(BaseCheckpointSaver[V]):
     # -- leases
 
     def acquire(self, thread_id: str, holder: str, ttl: float) -> Lease | None:
-        return self._run(partial(self._acquiring, thread_id, holder, ttl), "lease")  # type: ignore[no-any-return]
+        return self._run(partial(self._acquiring, thread_id, holder, ttl), "acquire")  # type: ignore[no-any-return]
 
     async def aacquire(self, thread_id: str, holder: str, ttl: float) -> Lease | None:
-        return await self._arun(partial(self._acquiring, thread_id, holder, ttl), "lease")  # type: ignore[no-any-return]
+        return await self._arun(partial(self._acquiring, thread_id, holder, ttl), "acquire")  # type: ignore[no-any-return]
 
     def renew(self, leases: Sequence[Lease], ttl: float) -> Sequence[LeaseState]:
         return self._do("lease", leasing.renew, leases, ttl)  # type: ignore[no-any-return]
