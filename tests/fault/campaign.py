@@ -59,9 +59,11 @@ class Target:
         """Make so many kills; runs that ended before their kill don't count."""
         mine = range(1 + self._worker, self.moments + 1, self._workers)
         chosen = min(len(mine), (many + 1) // 2)
+        left = many
         for n in range(chosen):
-            yield kill(self.way, self._fresh(), self._folder, at=mine[n * len(mine) // chosen])
-        left = many - chosen
+            report = kill(self.way, self._fresh(), self._folder, at=mine[n * len(mine) // chosen])
+            left -= report.was_killed
+            yield report
         while left > 0:
             after = self._chance.uniform(0, 0.7 * self._longest)
             report = kill(self.way, self._fresh(), self._folder, after=after)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fault import promises
-from tests.fault.program import Log, Way, go_on, in_a_child
+from tests.fault.program import Log, Moments, Way, go_on, in_a_child
 from tests.fault.stores import store_of
 
 
@@ -32,7 +32,7 @@ def kill(way: Way, url: str, folder: Path, *, at: int = 0, after: float | None =
     path = folder / "kill.log"
     path.unlink(missing_ok=True)
     log = Log(str(path))
-    status = in_a_child(lambda: go_on(way, url, log, dies_at=at), killed_after=after)
+    status = in_a_child(lambda: go_on(way, url, log, Moments(at)), killed_after=after)
     report.was_killed = status == -9
     if not report.was_killed and status != 0:
         report.broken.append(f"the killed program failed by itself: {status}")

@@ -48,22 +48,29 @@ class Log:
 
 
 class Moments:
-    """Counts the moments before and after each storage statement, and dies at the chosen one."""
+    """Counts the moments before and after each storage statement; at the chosen one it dies, or is stopped.
 
-    def __init__(self, dies_at: int) -> None:
-        self.dies_at = dies_at
+    Args:
+        at: The moment.
+        end: `SIGKILL`, or `SIGSTOP` to be gone for a while.
+    """
+
+    def __init__(self, at: int = 0, end: signal.Signals = signal.SIGKILL) -> None:
+        self.at = at
+        self.end = end
         self.count = 0
 
     def tick(self) -> None:
         self.count += 1
-        if self.count == self.dies_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-            threading.Event().wait()  # the signal is on its way: do nothing more
+        if self.count == self.at:
+            os.kill(os.getpid(), self.end)
+            if self.end == signal.SIGKILL:
+                threading.Event().wait()  # the signal is on its way: do nothing more
 
 
-def go_on(way: Way, url: str, log: Note, *, dies_at: int = 0) -> int:
-    """Run the shape until it is done; return how many moments there were to die at."""
-    moments = Moments(dies_at)
+def go_on(way: Way, url: str, log: Note, moments: Moments | None = None) -> int:
+    """Run the shape until it is done; return how many moments there were."""
+    moments = moments or Moments()
     with store_of(url).watch(url, log, moments.tick) as saver:
         run(way, saver, log)
     return moments.count

@@ -57,3 +57,13 @@ def unlike_the_end(way: Way, saver: Any) -> list[str]:
     if Counter(items) == Counter(["in", *LABELS[way.shape]]):
         return []
     return [f"the state is {items}"]
+
+
+def forks(saver: Any) -> list[str]:
+    """Say which checkpoints have more than one child: two runs went on from the same one."""
+    children = Counter(
+        (id_of(entry)[0], entry.parent_config["configurable"]["checkpoint_id"])
+        for entry in saver.list(CONFIG)
+        if entry.parent_config is not None
+    )
+    return [f"checkpoint {parent} has {many} children" for parent, many in children.items() if many > 1]
