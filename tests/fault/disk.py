@@ -187,3 +187,38 @@ def _sectors(change: Written | Truncated) -> list[tuple[int, Written | Truncated
         found.append((offset // SECTOR, Written(file, offset, data[:size])))
         offset, data = offset + size, data[size:]
     return found
+
+
+class LimitedVFS(apsw.VFS):
+    """Passes everything on to the system's files until they have no room left.
+
+    Attributes:
+        room: Bytes that can still be written; None: any number.
+        written: The sizes of all writes.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.room: int | None = None
+        self.written: list[int] = []
+        super().__init__(name, "")
+
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:
+        return _LimitedFile(self, name, flags)
+
+
+class _LimitedFile(apsw.VFSFile):
+    def __init__(self, vfs: LimitedVFS, name: Any, flags: list[int]) -> None:
+        self._vfs = vfs
+        super().__init__("", name, flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:
+        fits = len(data) if self._vfs.room is None else min(len(data), self._vfs.room)
+        if fits:
+            super().xWrite(data[:fits], offset)
+        self._vfs.written.append(fits)
+        if self._vfs.room is not None:
+            self._vfs.room -= fits
+        if fits < len(data):
+            error = apsw.FullError("database or disk is full")
+            error.result = error.extendedresult = apsw.SQLITE_FULL
+            raise error

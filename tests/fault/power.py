@@ -137,20 +137,23 @@ def changed(saver: Any, checkpoints: Checkpoints) -> list[str]:
 
 
 def holes(saver: Any, lines: list[str]) -> list[str]:
-    """Say what is missing although something that was acknowledged later is there."""
+    """Say what is missing although a checkpoint is there whose commit began when that was acknowledged."""
     there = stored(saver)
     present = promises.labels(saver)
-    needed: list[tuple[str, bool]] = []
+    acknowledged: list[tuple[str, bool]] = []
+    before: dict[str, int] = {}
     broken: list[str] = []
     for line in lines:
-        if line.startswith("acked "):
-            needed.append((line, line.removeprefix("acked ") in present))
-        elif line.startswith("checkpoint "):
-            _, ns, checkpoint_id = line.split()
-            is_there = (ns, checkpoint_id) in there
+        word, _, rest = line.partition(" ")
+        if word == "commits":
+            before.setdefault(rest, len(acknowledged))
+        elif word == "acked":
+            acknowledged.append((line, rest in present))
+        elif word == "checkpoint":
+            acknowledged.append((line, is_there := tuple(rest.split(" ")) in there))
             if is_there:
-                broken += [f"{earlier} is lost, {line} is not" for earlier, was_there in needed if not was_there]
-            needed.append((line, is_there))
+                gone = [earlier for earlier, was_there in acknowledged[: before[rest]] if not was_there]
+                broken += [f"{earlier} is lost, {line} is not" for earlier in gone]
     return broken
 
 

@@ -1,7 +1,8 @@
 """The program that is killed: it runs one of the shapes on a store, from wherever the last process left it.
 
 It notes in a log what it did: `ran LABEL` when a node's work is done, `acked LABEL` when the storage has acknowledged
-the node's write, `checkpoint NS ID` when it has acknowledged a checkpoint, `input` when `invoke` was called with one.
+the node's write, `commits NS ID` before it is given a checkpoint and `checkpoint NS ID` when it has acknowledged it,
+`input` when `invoke` was called with one.
 """
 
 import asyncio

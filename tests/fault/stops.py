@@ -62,11 +62,12 @@ def go_on_stopping(way: Way, url: str, path: Path, kind: str = "words", at: int 
 
 
 def start(way: Way, url: str, path: Path, kind: str = "words", at: int = 0) -> int:
-    """Start a program; return its process id."""
+    """Start a program; return its process id. One that will be stopped has a short lease."""
     child = os.fork()
     if child:
         return child
-    turns.LEASE_SECONDS = LEASE
+    if at:
+        turns.LEASE_SECONDS = LEASE
     status = 1
     try:
         go_on_stopping(way, url, path, kind, at)

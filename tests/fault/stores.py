@@ -50,17 +50,24 @@ class Noting:
         return prepared
 
     def commit(self, prepared: Sequence[Any]) -> bool:
+        self._begin(prepared)
         result = super().commit(prepared)
         self._note(prepared)
         return result
 
     async def acommit(self, prepared: Sequence[Any]) -> bool:
+        self._begin(prepared)
         result = await super().acommit(prepared)
         self._note(prepared)
         return result
 
     def _lines(self) -> dict[int, Any]:
         return self.__dict__.setdefault("_pending_lines", {})
+
+    def _begin(self, prepared: Sequence[Any]) -> None:
+        for one in prepared:
+            if one.checkpoint_id is not None:
+                self.log(f"commits {one.checkpoint_ns or '-'} {one.checkpoint_id}")
 
     def _note(self, prepared: Sequence[Any]) -> None:
         for one in prepared:

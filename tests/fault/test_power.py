@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 from tests.fault import power
-from tests.fault.disk import Created, Deleted, Disk, RecordingVFS, Synced, Truncated, Written
+from tests.fault.disk import Created, Deleted, Disk, RecordingVFS, Said, Synced, Truncated, Written
 from tests.fault.shapes import SHAPES
 
 from perdure.checkpoint.base import empty_checkpoint
@@ -70,6 +70,14 @@ def test_a_disk_that_ignores_syncs_of_the_log_is_noticed(recorded, tmp_path):
     lying = [e for e in recording.trace if not (isinstance(e, Synced) and e.file in logs)]
     _, broken = power.campaign(recording._replace(trace=lying), tmp_path, 1, "0")
     assert broken
+
+
+def test_a_gap_is_noticed(recorded, tmp_path):
+    """Say that something was acknowledged first that never was there."""
+    recording = recorded(tmp_path, "NORMAL")
+    lying = [Said("acked never"), *recording.trace]
+    _, broken = power.campaign(recording._replace(trace=lying), tmp_path, 0, "0")
+    assert any("acked never is lost" in problem for problem in broken)
 
 
 def test_lies_about_checkpoints_are_noticed(recorded, tmp_path):
