@@ -2,34 +2,16 @@
 
 import asyncio
 import json
-import random
 import sqlite3
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from benchmarks import graphs
+from benchmarks import graphs, postgres
 from benchmarks.packages import core_install
-
-Figures = dict[str, float]
-
-
-class Watch:
-    """Measures wall and CPU time of a block."""
-
-    def __enter__(self) -> Self:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.wall, self.cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
-
-    def per(self, count: int) -> Figures:
-        return {"wall": self.wall / count, "cpu": self.cpu / count}
+from benchmarks.watch import Figures, Watch, reads, resident
 
 
 def _run(graph: Any, value: Any, k: int) -> Watch:
@@ -64,15 +46,10 @@ def chain_sqlite(package: str, k: int, synchronous: str) -> Figures:
             graph = graphs.chain(package, k, saver)
             with Watch() as watch:
                 graph.invoke({"items": [], "n": 0}, graphs.config("measured", k), durability="sync")
-            resident = _resident()
-            reads = _reads(graph)
+            used = resident()
+            read = reads(graph)
         payload = sum(len(json.dumps(graphs.message(n))) for n in range(k))
-        return {**watch.per(k), **reads, "resident": resident, "stored": _stored(path) / payload}
-
-
-def _resident() -> int:
-    status = Path("/proc/self/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) * 1024
+        return {**watch.per(k), **read, "resident": used, "stored": _stored(path) / payload}
 
 
 def _stored(path: str) -> int:
@@ -81,38 +58,6 @@ def _stored(path: str) -> int:
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     return sum(file.stat().st_size for file in Path(path).parent.glob(Path(path).name + "*"))
-
-
-def _reads(graph: Any) -> Figures:
-    measured = graphs.config("measured")
-    history = list(graph.get_state_history(measured))
-    chance = random.Random(1)
-    old = [chance.choice(history).config for _ in range(20)]
-    return {
-        "latest": _median(lambda: graph.get_state(measured).values["n"], 30),
-        "history touched": _median(lambda: [len(s.values["items"]) for s in _newest(graph, measured)], 5),
-        "history untouched": _median(lambda: [s.metadata["step"] for s in _newest(graph, measured)], 5),
-        "old": statistics.median(_seconds(partial(_old_value, graph, config)) for config in old),
-    }
-
-
-def _newest(graph: Any, config: Any) -> Any:
-    return graph.get_state_history(config, limit=50)
-
-
-def _old_value(graph: Any, config: Any) -> int:
-    return len(graph.get_state(config).values["items"])
-
-
-def _seconds(call: Callable[[], Any]) -> float:
-    begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun
-
-
-def _median(call: Callable[[], Any], times: int) -> float:
-    call()
-    return statistics.median(_seconds(call) for _ in range(times))
 
 
 def edit(package: str, kind: str, k: int = 100) -> Figures:
@@ -177,6 +122,10 @@ WORKLOADS: dict[str, Callable[[str], Figures]] = {
     "raw full": partial(raw_floor, k=300, synchronous="FULL"),
     "raw normal": partial(raw_floor, k=300, synchronous="NORMAL"),
     "async threads": partial(async_threads, threads=64, k=20, synchronous="FULL"),
+    "postgres 300": partial(postgres.chain, k=300),
+    "postgres 1000": partial(postgres.chain, k=1000),
+    "postgres raw": partial(postgres.raw_floor, k=300),
+    "postgres async threads": partial(postgres.async_threads, threads=64, k=20),
     "fan-out": partial(fan_out, width=200),
     "edit trim": partial(edit, kind="trim"),
     "edit middle": partial(edit, kind="middle"),

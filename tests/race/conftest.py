@@ -3,13 +3,25 @@
 import pytest
 
 from perdure.checkpoint.memory import InMemorySaver
-from perdure.checkpoint.sqlite import SqliteSaver
+from perdure.checkpoint.registry import open_saver
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request, tmp_path):
+    """Where processes meet."""
+    if request.param == "postgres":
+        return request.getfixturevalue("database")
+    return f"sqlite:///{tmp_path / 'race.db'}"
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def saver(request, tmp_path):
     if request.param == "memory":
         yield InMemorySaver()
         return
-    with SqliteSaver.from_conn_string(str(tmp_path / "race.db"), synchronous="NORMAL") as opened:
+    if request.param == "postgres":
+        with open_saver(request.getfixturevalue("database")) as opened:
+            yield opened
+        return
+    with open_saver(f"sqlite:///{tmp_path / 'race.db'}", synchronous="NORMAL") as opened:
         yield opened

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.race.graphs import THREAD, inputs_of, is_linear, one, two_steps
 
-from perdure.checkpoint.sqlite import SqliteSaver
+from perdure.checkpoint.registry import open_saver
 
 CALLERS = 8
 INPUTS = [f"input {n}" for n in range(CALLERS)]
@@ -61,9 +61,8 @@ def test_two_graph_objects_over_one_saver(saver):
     check(graphs[0], INPUTS)
 
 
-def test_two_savers_over_one_file(tmp_path):
-    path = str(tmp_path / "shared.db")
-    with SqliteSaver.from_conn_string(path) as one_saver, SqliteSaver.from_conn_string(path) as other_saver:
+def test_two_savers_over_one_database(url):
+    with open_saver(url) as one_saver, open_saver(url) as other_saver:
         graphs = [two_steps(one_saver), two_steps(other_saver)]
         with ThreadPoolExecutor(CALLERS) as pool:
             list(pool.map(lambda n: graphs[n % 2].invoke(one(INPUTS[n]), THREAD), range(CALLERS)))
@@ -78,23 +77,22 @@ def test_other_threads_of_a_saver_do_not_wait(saver):
     assert [result["items"] for result in results] == [[text, ("first", 1), ("second", 2)] for text in INPUTS]
 
 
-def _call_from_a_process(path: str, name: str, times: int) -> None:
-    with SqliteSaver.from_conn_string(path) as saver:
+def _call_from_a_process(url: str, name: str, times: int) -> None:
+    with open_saver(url) as saver:
         graph = two_steps(saver, 0.002)
         for n in range(times):
             graph.invoke(one(f"{name} {n}"), THREAD)
 
 
 @pytest.mark.timeout(120)
-def test_four_processes(tmp_path):
-    path = str(tmp_path / "processes.db")
+def test_four_processes(url):
     spawn = multiprocessing.get_context("spawn")
     names = [f"process {n}" for n in range(4)]
-    processes = [spawn.Process(target=_call_from_a_process, args=(path, name, 5)) for name in names]
+    processes = [spawn.Process(target=_call_from_a_process, args=(url, name, 5)) for name in names]
     for process in processes:
         process.start()
     for process in processes:
         process.join(90)
     assert [process.exitcode for process in processes] == [0] * 4
-    with SqliteSaver.from_conn_string(path) as saver:
+    with open_saver(url) as saver:
         check(two_steps(saver), [f"{name} {n}" for name in names for n in range(5)])

@@ -18,8 +18,9 @@ from perdure.checkpoint.postgres import operations, schema
 from perdure.checkpoint.postgres.connecting import parameters_of
 from perdure.checkpoint.postgres.dialect import PostgresDialect, dialect_of
 from perdure.checkpoint.postgres.driver import Driver
-from perdure.checkpoint.postgres.exchange import Mode
+from perdure.checkpoint.postgres.exchange import Merge, Mode
 from perdure.checkpoint.postgres.loopdriver import LoopDriver
+from perdure.checkpoint.postgres.merging import merged
 from perdure.checkpoint.postgres.searching import searched_of
 from perdure.checkpoint.postgres.sources import Brought, Pool, Single, Source
 from perdure.checkpoint.records import Prepared
@@ -30,7 +31,7 @@ from perdure.errors import CorruptCheckpointError, InvalidConfigError, StorageEr
 __all__ = ["PostgresSaver", "open_url"]
 
 _MODES: dict[Kind, Mode] = {"read": "plain", "write": "write", "lease": "plain", "release": "plain"}
-_MOST_THREADS = 4
+_MOST_THREADS = 3
 _RACES = ("23505", "42P06", "42P07", "42710")  # another process made the same thing
 
 
@@ -65,7 +66,7 @@ class PostgresSaver(TableSaver[V]):
         self._dialect: PostgresDialect
         self._schema = schema
         self._owns = isinstance(connection, Pool)
-        self._driver = _driver_for(connection, retry_for)
+        self._driver = _driver_for(connection, retry_for, partial(merged, self._dialect))
         self._sights = operations.Sights()
         self._ready = False
         self._setup_lock = threading.Lock()
@@ -166,6 +167,11 @@ class PostgresSaver(TableSaver[V]):
         """Async twin of `close`."""
         await asyncio.to_thread(self.close)
 
+    def __del__(self) -> None:
+        if self._owns and not self._closed:
+            super().__del__()
+            self._driver.abandon()
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._driver.where}>"
 
@@ -223,7 +229,7 @@ class PostgresSaver(TableSaver[V]):
         return operations.acquire(self._dialect, thread_id, holder, ttl)
 
 
-def _driver_for(connection: Any, retry_for: float) -> Driver | LoopDriver:
+def _driver_for(connection: Any, retry_for: float, merge: Merge) -> Driver | LoopDriver:
     """Find out what a caller brought.
 
     Raises:
@@ -237,7 +243,7 @@ def _driver_for(connection: Any, retry_for: float) -> Driver | LoopDriver:
             if isinstance(connection, psycopg.Connection)
             else Brought(connection)
         )
-        return Driver(source, retry_for, _MOST_THREADS)
+        return Driver(source, retry_for, _MOST_THREADS, merge)
     if isinstance(connection, psycopg.AsyncConnection) or _is_pool(connection, "AsyncConnectionPool"):
         return LoopDriver(connection, retry_for)
     kind = type(connection)

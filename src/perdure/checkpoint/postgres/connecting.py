@@ -8,14 +8,12 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
-from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import Format, TransactionStatus
+from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
-from psycopg.types.numeric import Int8BinaryDumper
-from psycopg.types.string import StrBinaryDumper
 
 from perdure.checkpoint.operation import Batch, Rows
+from perdure.checkpoint.postgres.adapting import fitted
 from perdure.errors import InvalidConfigError, UsageError
 
 DEFAULTS: Final[dict[str, Any]] = {
@@ -98,7 +96,7 @@ class Link:
 
     def _cursor(self, place: int) -> Any:
         while place >= len(self._cursors):
-            self._cursors.append(_fitted(RawCursor(self.connection, row_factory=tuple_row)))
+            self._cursors.append(fitted(RawCursor(self.connection, row_factory=tuple_row)))
         return self._cursors[place]
 
     def is_alive(self) -> bool:
@@ -135,34 +133,9 @@ def _rows(cursor: Any) -> Rows:
     return cursor.fetchall() if cursor.description is not None else ()
 
 
-class _TextDumper(StrBinaryDumper):
-    """Ids may have NULs, Postgres' texts can't: 0 becomes 1 1, and 1 becomes 1 2. That keeps their order."""
-
-    def dump(self, obj: str) -> Any:
-        if "\x00" in obj or "\x01" in obj:
-            obj = obj.replace("\x01", "\x01\x02").replace("\x00", "\x01\x01")
-        return super().dump(obj)
-
-
-class _TextLoader(Loader):
-    format = Format.BINARY
-
-    def load(self, data: Any) -> str:
-        text = str(data, "utf-8")
-        return text.replace("\x01\x01", "\x00").replace("\x01\x02", "\x01") if "\x01" in text else text
-
-
-def _fitted(cursor: Any) -> Any:
-    """Bind every int as a bigint: a statement would else be prepared anew for each size of its numbers."""
-    cursor.adapters.register_dumper(int, Int8BinaryDumper)
-    cursor.adapters.register_dumper(str, _TextDumper)
-    cursor.adapters.register_loader("text", _TextLoader)
-    return cursor
-
-
 async def aexecute(connection: AsyncConnection[Any], batch: Batch) -> Sequence[Rows]:
     """Run a batch as one pipeline on an async connection and return its rows."""
-    used = [_fitted(AsyncRawCursor(connection, row_factory=tuple_row)) for _ in batch]
+    used = [fitted(AsyncRawCursor(connection, row_factory=tuple_row)) for _ in batch]
     if len(batch) == 1:
         await used[0].execute(*batch[0], binary=True)
     else:

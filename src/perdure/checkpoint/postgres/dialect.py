@@ -10,6 +10,7 @@ from typing import Any
 
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.operation import Batch, Replies, Rows, Statement
+from perdure.checkpoint.postgres.adapting import Numbers
 from perdure.checkpoint.postgres.searching import search_for
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.sqltext import load_statements
@@ -73,8 +74,8 @@ class PostgresDialect(Dialect):
     def asking_pieces(self, keys: Iterable[tuple[int, int]]) -> Statement:
         spaces, numbers = zip(*keys, strict=True)
         if min(spaces) == max(spaces):
-            return self.sql["pieces"], (spaces[0], list(numbers))
-        return self.sql["pieces_of_several"], (list(spaces), list(numbers))
+            return self.sql["pieces"], (spaces[0], Numbers(numbers))
+        return self.sql["pieces_of_several"], (Numbers(spaces), Numbers(numbers))
 
     def asking_page(self, scope: Scope, cursor: Cursor, size: int, wanted: Mapping[str, Any] | None) -> Statement:
         searched = search_for(wanted)

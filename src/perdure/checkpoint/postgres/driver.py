@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from perdure.checkpoint.operation import Op
 from perdure.checkpoint.postgres.errors import mapped, may_be_retried
-from perdure.checkpoint.postgres.exchange import Attempts, Exchange, Job, Mode, exchanges
+from perdure.checkpoint.postgres.exchange import Attempts, Exchange, Job, Merge, Mode, exchanges
 from perdure.checkpoint.postgres.sources import Source
 from perdure.errors import UsageError
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MOST_TOGETHER = 128
+_MOST_TOGETHER = 24  # more at once would leave the event loop idle meanwhile
 
 
 class Driver:
@@ -47,9 +47,11 @@ class Driver:
         source: Lends connections.
         retry_for: Seconds to go on trying, since the first failure.
         threads: How many threads serve async callers, at most.
+        merge: Makes fewer statements of those that many callers send at once.
     """
 
-    def __init__(self, source: Source, retry_for: float, threads: int) -> None:
+    def __init__(self, source: Source, retry_for: float, threads: int, merge: Merge) -> None:
+        self._merge = merge
         self._source = source
         self._retry_for = retry_for
         self._most_threads = max(1, min(threads, source.size))
@@ -116,6 +118,12 @@ class Driver:
                 if thread is not threading.current_thread():
                     thread.join()
         self._source.close()
+
+    def abandon(self) -> None:
+        """Let the threads end, without waiting: the saver was forgotten."""
+        with self._room:
+            self._closed = True
+            self._room.notify_all()
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -212,7 +220,7 @@ class Driver:
         """Run jobs once on a connection; return what went wrong there."""
         try:
             with self._source.lend(self._retry_for) as link:
-                for group, exchange in exchanges(jobs):
+                for group, exchange in exchanges(jobs, self._merge):
                     try:
                         _carry(link, exchange)
                     except BaseException:

@@ -18,6 +18,9 @@ Mode = Literal["plain", "snapshot", "write"]
 
 Exchange = Generator[Batch, Replies, None]
 
+Merge = Callable[[Batch], tuple[Batch, Callable[[Replies], Replies] | None]]
+"""Makes fewer statements of many; and of their replies, those to the many."""
+
 _BEGIN: Final = {
     "snapshot": ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ()),
     "write": ("BEGIN ISOLATION LEVEL READ COMMITTED", ()),
@@ -82,13 +85,16 @@ def alone(job: Job) -> Exchange:
         op.close()
 
 
-def together(jobs: Sequence[Job]) -> Exchange:
+def together(jobs: Sequence[Job], merge: Merge) -> Exchange:
     """Run plain jobs side by side: the batches of all are one pipeline, and so one transaction with one fsync."""
     live = [(job, job.make()) for job in sorted(jobs, key=lambda job: job.key)]
     try:
         asking = [(job, op, batch) for job, op in live if (batch := job.answer(op, None)) is not None]
         while asking:
-            replies = yield [statement for _, _, batch in asking for statement in batch]
+            sent, split = merge([statement for _, _, batch in asking for statement in batch])
+            replies = yield sent
+            if split is not None:
+                replies = split(replies)
             following = []
             at = 0
             for job, op, asked in asking:
@@ -102,13 +108,13 @@ def together(jobs: Sequence[Job]) -> Exchange:
             op.close()
 
 
-def exchanges(jobs: Sequence[Job]) -> Iterator[tuple[Sequence[Job], Exchange]]:
+def exchanges(jobs: Sequence[Job], merge: Merge) -> Iterator[tuple[Sequence[Job], Exchange]]:
     """Group jobs: the plain ones together, the others each alone."""
     plain = [job for job in jobs if job.mode == "plain"]
     if len(plain) == 1:
         yield plain, alone(plain[0])
     elif plain:
-        yield plain, together(plain)
+        yield plain, together(plain, merge)
     for job in jobs:
         if job.mode != "plain":
             yield [job], alone(job)

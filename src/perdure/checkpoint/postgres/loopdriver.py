@@ -113,6 +113,8 @@ class LoopDriver:
         """Leave the connections to the caller."""
         self._closed = True
 
+    abandon = close
+
 
 async def _restore(connection: AsyncConnection[Any]) -> None:
     """End what an error has left open."""

@@ -15,6 +15,7 @@ from perdure.checkpoint.base import ANY_HEAD, Lease
 from perdure.checkpoint.layout import Record
 from perdure.checkpoint.liveness import is_dead
 from perdure.checkpoint.operation import Op, Statement
+from perdure.checkpoint.postgres.adapting import Blobs, Numbers, Texts
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.tables import writing
 from perdure.checkpoint.tables.dialect import Dialect
@@ -83,9 +84,9 @@ class _Rows:
     """The rows of an append, by column."""
 
     def __init__(self) -> None:
-        self.checkpoints: tuple[list[Any], ...] = ([], [], [], [], [])
-        self.pieces: tuple[list[Any], ...] = ([], [])
-        self.writes: tuple[list[Any], ...] = ([], [], [], [])
+        self.checkpoints: tuple[list[Any], ...] = (Texts(), Texts(), Texts(), Texts(), Blobs())
+        self.pieces: tuple[list[Any], ...] = (Numbers(), Blobs())
+        self.writes: tuple[list[Any], ...] = (Texts(), Texts(), Texts(), Blobs())
 
     @staticmethod
     def add(table: tuple[list[Any], ...], *values: Any) -> None:
@@ -103,7 +104,8 @@ def append(dialect: Dialect, sights: Sights, prepared: Sequence[Prepared]) -> Op
     key = (first.thread_id, first.checkpoint_ns)
     known = sights.get(key)
     if known is None:
-        known = yield from _look(dialect, key)
+        name = "known_or_made" if first.parent_id is None and first.checkpoint_id is not None else "known"
+        known = yield from _look(dialect, name, key)
         if known is None:
             return None
     ns, head, number, record = known
@@ -133,8 +135,8 @@ def append(dialect: Dialect, sights: Sights, prepared: Sequence[Prepared]) -> Op
     return bool(replies[0][0][0])
 
 
-def _look(dialect: Dialect, key: tuple[str, str]) -> Op[Known | None]:
-    [rows] = yield [(dialect.sql["known"], key)]
+def _look(dialect: Dialect, name: str, key: tuple[str, str]) -> Op[Known | None]:
+    [rows] = yield [(dialect.sql[name], key)]
     if not rows:
         return None
     ns, head, number, frame = rows[0]

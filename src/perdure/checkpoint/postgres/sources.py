@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -46,7 +47,7 @@ def _none_free(where: str, size: int, timeout: float) -> TransientStorageError:
 
 
 class Turnstile:
-    """Lets at most so many in at once; a thread that is in already (a finalizer's call) is told so.
+    """Lets at most so many in at once, first come, first served; knows a thread that is in already.
 
     Args:
         size: How many.
@@ -54,14 +55,16 @@ class Turnstile:
     """
 
     def __init__(self, size: int, where: str) -> None:
-        self._places = threading.Semaphore(size)
+        self._free = size
         self._size = size
         self._where = where
+        self._lock = threading.Lock()
+        self._waiting: deque[threading.Event] = deque()
         self._mine = threading.local()
 
     @property
     def is_mine(self) -> bool:
-        """Whether this thread is in."""
+        """Whether this thread is in: then this is a finalizer's call, amid its own."""
         return getattr(self._mine, "is_in", False)
 
     @contextmanager
@@ -71,14 +74,46 @@ class Turnstile:
             raise UsageError("a saver was used by a finalizer or a signal handler amid its own call")
         self._mine.is_in = True
         try:
-            if not self._places.acquire(timeout=timeout):
-                raise _none_free(self._where, self._size, timeout)
+            self._enter(timeout)
             try:
                 yield
             finally:
-                self._places.release()
+                self._leave()
         finally:
             self._mine.is_in = False
+
+    def _enter(self, timeout: float) -> None:
+        with self._lock:
+            if self._free > 0:
+                self._free -= 1
+                return
+            turn = threading.Event()
+            self._waiting.append(turn)
+        try:
+            if turn.wait(timeout):
+                return
+        except BaseException:  # a signal: this thread goes, its place must not go with it
+            if not self._stop_waiting(turn):
+                self._leave()
+            raise
+        if self._stop_waiting(turn):
+            raise _none_free(self._where, self._size, timeout)
+
+    def _stop_waiting(self, turn: threading.Event) -> bool:
+        """Leave the queue; False if the turn has come meanwhile."""
+        with self._lock:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                return True
+            return False
+
+    def _leave(self) -> None:
+        with self._lock:
+            # The place is handed on: whoever comes now must not be faster than those who wait.
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
 
 
 class Pool:
@@ -156,6 +191,9 @@ class Pool:
             link.connection.close()
         if self._closed:
             self.close()
+
+    def __del__(self) -> None:
+        self.close()  # whoever forgot has been warned by the saver
 
     def close(self) -> None:
         """Close the kept connections; a lent one is closed when it comes back."""

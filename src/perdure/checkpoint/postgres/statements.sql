@@ -30,6 +30,44 @@ WITH lease AS (
 )
 SELECT coalesce((SELECT stop FROM lease), false) FROM guard;
 
+-- name: append_all
+-- What `append` does, for many namespaces at once; each one that fails is left out. A row for each that was stored.
+WITH asked AS (
+    SELECT * FROM unnest(
+        $1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::bigint[]
+    ) AS a (thread_id, holder, generation, ns, head, next_piece, new_head, new_next_piece)
+), written AS (
+    SELECT * FROM unnest($18::bigint[], $19::text[], $20::text[], $21::text[], $22::bytea[])
+        AS w (ns, checkpoint_id, task_id, task_path, data)
+), lease AS (
+    SELECT a.ns, l.stop FROM asked AS a
+    JOIN @schema.perdure_leases AS l USING (thread_id, holder, generation)
+    ORDER BY l.thread_id FOR SHARE OF l
+), clash AS (
+    SELECT w.ns FROM written AS t JOIN @schema.perdure_writes AS w USING (ns, checkpoint_id, task_id)
+), guard AS (
+    -- By IN, which is answered by a hash: joins of what can't be estimated would be loops.
+    UPDATE @schema.perdure_namespaces AS n SET head = a.new_head, next_piece = a.new_next_piece
+    FROM asked AS a
+    WHERE n.ns = a.ns AND n.head IS NOT DISTINCT FROM a.head AND n.next_piece = a.next_piece
+        AND (a.thread_id IS NULL OR a.ns IN (SELECT ns FROM lease))
+        AND a.ns NOT IN (SELECT ns FROM clash)
+    RETURNING n.ns
+), checkpoints AS (
+    INSERT INTO @schema.perdure_checkpoints (ns, checkpoint_id, parent_id, run_id, metadata, record)
+    SELECT c.ns, c.checkpoint_id, c.parent_id, c.run_id, c.metadata, c.record
+    FROM guard JOIN unnest($9::bigint[], $10::text[], $11::text[], $12::text[], $13::jsonb[], $14::bytea[])
+        AS c (ns, checkpoint_id, parent_id, run_id, metadata, record) USING (ns)
+), pieces AS (
+    INSERT INTO @schema.perdure_pieces (ns, piece, data)
+    SELECT p.ns, p.piece, p.data
+    FROM guard JOIN unnest($15::bigint[], $16::bigint[], $17::bytea[]) AS p (ns, piece, data) USING (ns)
+), writes AS (
+    INSERT INTO @schema.perdure_writes (ns, checkpoint_id, task_id, task_path, data)
+    SELECT w.ns, w.checkpoint_id, w.task_id, w.task_path, w.data FROM guard JOIN written AS w USING (ns)
+)
+SELECT ns, ns IN (SELECT ns FROM lease WHERE stop) FROM guard;
+
 -- name: append_writes
 -- Store writes of tasks that have none yet, in a namespace that is there.
 WITH lease AS (
@@ -57,6 +95,18 @@ SELECT n.ns, n.head, n.next_piece, c.record
 FROM @schema.perdure_namespaces AS n
 LEFT JOIN @schema.perdure_checkpoints AS c ON c.ns = n.ns AND c.checkpoint_id = n.head
 WHERE n.thread_id = $1 AND n.checkpoint_ns = $2;
+
+-- name: known_or_made
+-- The same for a thread that may be new: then the namespace is made, empty. Nobody sees it until a checkpoint follows.
+WITH made AS (
+    INSERT INTO @schema.perdure_namespaces (thread_id, checkpoint_ns) VALUES ($1, $2)
+    ON CONFLICT (thread_id, checkpoint_ns) DO NOTHING RETURNING ns
+)
+SELECT n.ns, n.head, n.next_piece, c.record
+FROM @schema.perdure_namespaces AS n
+LEFT JOIN @schema.perdure_checkpoints AS c ON c.ns = n.ns AND c.checkpoint_id = n.head
+WHERE n.thread_id = $1 AND n.checkpoint_ns = $2
+UNION ALL SELECT made.ns, NULL, 0, NULL FROM made;
 
 -- name: guard
 -- The namespace is locked by then, by `add_namespace`. A statement of its own, so that it sees what came before the lock.

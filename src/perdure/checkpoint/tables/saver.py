@@ -39,7 +39,8 @@ from perdure.types import RunnableConfig
 Kind = Literal["read", "write", "lease", "release"]
 """What an operation does, so that the driver can choose its transaction. A `release` may come from a finalizer."""
 
-_AHEAD = 8  # checkpoints that a walk reads at once
+_FIRST_AHEAD = 8  # checkpoints that a walk reads at once: few, for it may be abandoned; then more
+_MOST_AHEAD = 32
 
 
 class TableSaver(BaseCheckpointSaver[V]):
@@ -356,6 +357,7 @@ class _Walk:
         # Behind no id at all, or behind the one of `before` in the lowest of namespaces.
         self._cursor: Cursor | None = Cursor(self._scope.before, 0)
         self._left = limit
+        self._ahead = _FIRST_AHEAD
         self._serde = serde
         self._wanted = wanted
 
@@ -367,7 +369,8 @@ class _Walk:
 
     def next_page(self) -> tuple[Any, ...]:
         """Return the arguments of `reading.page`."""
-        size = _AHEAD if self._left is None else min(self._left, _AHEAD)
+        size = self._ahead if self._left is None else min(self._left, self._ahead)
+        self._ahead = min(2 * self._ahead, _MOST_AHEAD)
         return self._scope, self._cursor, size, self._wanted, self._accepts
 
     def advance(self, reply: tuple[Any, Cursor | None]) -> Sequence[Found]:

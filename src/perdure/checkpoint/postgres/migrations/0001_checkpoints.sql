@@ -26,7 +26,9 @@ CREATE TABLE @schema.perdure_checkpoints (
 
 CREATE INDEX perdure_checkpoints_by_run ON @schema.perdure_checkpoints (run_id) WHERE run_id IS NOT NULL;
 
-CREATE INDEX perdure_checkpoints_by_metadata ON @schema.perdure_checkpoints USING gin (metadata jsonb_path_ops);
+-- fastupdate: a list of new entries would make one commit of many slow, and searches too until it is vacuumed.
+CREATE INDEX perdure_checkpoints_by_metadata ON @schema.perdure_checkpoints USING gin (metadata jsonb_path_ops)
+WITH (fastupdate = off);
 
 -- piece: counts within the namespace; data: a frame of an encoded value, or of a script that makes one of its
 -- predecessor. Rows are never changed, and a number is never used again. See docs/storage-format.md.
