@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 ARGS ?=
 
-.PHONY: help run test check bench docs format test-pythons clean
+.PHONY: help run test check crash bench docs format test-pythons clean
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ check: $(VENV)/.dev ## format, lint, types, import rules, fast tests
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/unit -q
+
+crash: $(VENV)/.dev ## 10,000 kills (ARGS="--kills 500 chain" for fewer), and power failures at every moment of every shape
+	@$(BIN)/python -m tests.fault.campaign $(ARGS)
+	$(BIN)/python -m tests.fault.power
 
 bench: $(VENV)/.dev ## the cost table, as ratios against the installed langgraph
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -1,7 +1,8 @@
-"""The program that is killed: it runs one of the shapes on a database, from wherever the last process left it.
+"""The program that is killed: it runs one of the shapes on a store, from wherever the last process left it.
 
 It notes in a log what it did: `ran LABEL` when a node's work is done, `acked LABEL` when the storage has acknowledged
-the node's write, `checkpoint NS ID` when it has acknowledged a checkpoint, `input` when `invoke` was called with one.
+the node's write, `commits NS ID` before it is given a checkpoint and `checkpoint NS ID` when it has acknowledged it,
+`input` when `invoke` was called with one.
 """
 
 import asyncio
@@ -9,15 +10,29 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-import apsw
 from tests.fault.shapes import CONFIG, INPUT, SHAPES
+from tests.fault.stores import Note, store_of
 
-from perdure.checkpoint.base import Commit
-from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.types import Command
+
+COLOURS = ("sync", "async")
+DURABILITIES = ("sync", "async", "exit")
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a shape is run."""
+
+    shape: str
+    colour: str = "sync"
+    durability: str = "sync"
+
+    def __str__(self) -> str:
+        return f"{self.shape} ({self.colour}, durability={self.durability})"
 
 
 class Log:
@@ -29,87 +44,46 @@ class Log:
     def __call__(self, line: str) -> None:
         os.write(self._file, f"{line}\n".encode())
 
-
-class Counter:
-    """Counts the moments before and after each storage statement, and dies at the chosen one."""
-
-    def __init__(self, dies_at: int) -> None:
-        self.dies_at = dies_at
-        self.moment = 0
-
-    def before(self, *_: Any) -> bool:
-        self._tick()
-        return True
-
-    def after(self, _: Any) -> None:
-        self._tick()
-
-    def _tick(self) -> None:
-        self.moment += 1
-        if self.moment == self.dies_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-            threading.Event().wait()  # the signal is on its way: do nothing more
+    def close(self) -> None:
+        os.close(self._file)
 
 
-class NotingSaver(SqliteSaver):
-    """Notes what the storage acknowledged."""
+class Moments:
+    """Counts the moments before and after each storage statement; at the chosen one it dies, or is stopped.
 
-    log: Log
+    Args:
+        at: The moment.
+        end: `SIGKILL`, or `SIGSTOP` to be gone for a while.
+    """
 
-    def prepare(self, commit: Commit) -> Any:
-        prepared = super().prepare(commit)
-        self._lines()[id(prepared)] = (prepared, _acknowledged(commit))
-        return prepared
+    def __init__(self, at: int = 0, end: signal.Signals = signal.SIGKILL) -> None:
+        self.at = at
+        self.end = end
+        self.count = 0
 
-    def commit(self, prepared: Sequence[Any]) -> bool:
-        result = super().commit(prepared)
-        self._note(prepared)
-        return result
-
-    async def acommit(self, prepared: Sequence[Any]) -> bool:
-        result = await super().acommit(prepared)
-        self._note(prepared)
-        return result
-
-    def _lines(self) -> dict[int, Any]:
-        return self.__dict__.setdefault("_pending_lines", {})
-
-    def _note(self, prepared: Sequence[Any]) -> None:
-        for one in prepared:
-            for line in self._lines().pop(id(one))[1]:
-                self.log(line)
+    def tick(self) -> None:
+        self.count += 1
+        if self.count == self.at:
+            os.kill(os.getpid(), self.end)
+            if self.end == signal.SIGKILL:
+                threading.Event().wait()  # the signal is on its way: do nothing more
 
 
-def _acknowledged(commit: Commit) -> list[str]:
-    lines = [
-        f"acked {label}"
-        for task in commit.writes
-        for channel, value in task.writes
-        if channel == "items"
-        for label in value
-    ]
-    if commit.checkpoint is not None:
-        lines.append(f"checkpoint {commit.checkpoint_ns or '-'} {commit.checkpoint['id']}")
-    return lines
+def go_on(way: Way, url: str, log: Note, moments: Moments | None = None) -> int:
+    """Run the shape until it is done; return how many moments there were."""
+    moments = moments or Moments()
+    with store_of(url).watch(url, log, moments.tick) as saver:
+        run(way, saver, log)
+    return moments.count
 
 
-def go_on(shape: str, db: str, log: Log, *, dies_at: int = 0, colour: str = "sync", durability: str = "sync") -> int:
-    """Run the shape until it is done; return how many moments there were to die at."""
-    counter = Counter(dies_at)
-    connection = apsw.Connection(db)
-    connection.set_busy_timeout(30_000)
-    connection.exec_trace = counter.before
-    connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, counter.after)
-    saver = NotingSaver(connection, synchronous="NORMAL")
-    saver.log = log
-    graph = SHAPES[shape](saver, lambda label: log(f"ran {label}"))
-    if colour == "sync":
-        _drive(graph, log, durability)
+def run(way: Way, saver: Any, log: Note) -> None:
+    """Do what a person would do with the thread until nothing is left to do."""
+    graph = SHAPES[way.shape](saver, lambda label: log(f"ran {label}"))
+    if way.colour == "sync":
+        _drive(graph, log, way.durability)
     else:
-        asyncio.run(_adrive(graph, log, durability))
-    saver.close()
-    connection.close()
-    return counter.moment
+        asyncio.run(_adrive(graph, log, way.durability))
 
 
 def next_input(state: Any) -> tuple[bool, Any]:
@@ -121,7 +95,7 @@ def next_input(state: Any) -> tuple[bool, Any]:
     return not state.values, INPUT
 
 
-def _drive(graph: Any, log: Log, durability: str) -> None:
+def _drive(graph: Any, log: Note, durability: str) -> None:
     while True:
         go, value = next_input(graph.get_state(CONFIG))
         if not go:
@@ -130,7 +104,7 @@ def _drive(graph: Any, log: Log, durability: str) -> None:
         graph.invoke(value, CONFIG, durability=durability)
 
 
-async def _adrive(graph: Any, log: Log, durability: str) -> None:
+async def _adrive(graph: Any, log: Note, durability: str) -> None:
     while True:
         go, value = next_input(await graph.aget_state(CONFIG))
         if not go:

@@ -146,3 +146,51 @@ async def test_of_parallel_tasks_only_the_one_that_cannot_be_stored_fails(colour
     assert graph.get_state(CONFIG).next == ("bad",)
     assert await call(colour, graph, None, CONFIG) == {"items": ["bad", "good"]}
     assert ran.count("good") == 1
+
+
+class Logging(Slow):
+    """Is slow with the commits of the root graph; tells the order in which commits became durable."""
+
+    def __init__(self):
+        super().__init__()
+        self.log = []
+
+    def commit(self, prepared):
+        self.delay = 0 if prepared[0].checkpoint_ns else 0.1
+        stop = super().commit(prepared)
+        self.log += ["inner" if one.checkpoint_ns else "root" for one in prepared]
+        return stop
+
+
+def calling(inner, calls):
+    builder = StateGraph(State).add_node("first", lambda state: {"items": ["first"]}).add_node("inner", calls)
+    builder.add_edge(START, "first").add_edge("first", "inner")
+    assert inner.checkpointer is None
+    return builder
+
+
+@pytest.mark.parametrize("called", ["sync", "async"])
+@pytest.mark.parametrize("colour", ["sync", "async"])
+async def test_async_stores_nothing_of_a_called_graph_before_what_it_was_called_from(colour, called):
+    inner = StateGraph(State).add_node("x", lambda state: {"items": ["x"]}).add_edge(START, "x").compile()
+
+    def sync_call(state):
+        if called == "sync":
+            return {"items": inner.invoke({"items": []})["items"]}
+        return {"items": asyncio.run(inner.ainvoke({"items": []}))["items"]}
+
+    async def async_call(state):
+        return {"items": (await inner.ainvoke({"items": []}))["items"]}
+
+    saver = Logging()
+    # A plain function of an asynchronous run is called in a thread: the two colours meet.
+    node = async_call if (colour, called) == ("async", "async") else sync_call
+    graph = calling(inner, node).compile(checkpointer=saver)
+    config = {"configurable": {"thread_id": "t"}}
+    if colour == "sync":
+        result = await asyncio.to_thread(graph.invoke, {"items": []}, config, durability="async")
+    else:
+        result = await graph.ainvoke({"items": []}, config, durability="async")
+    assert result["items"] == ["first", "x"]
+    begun = saver.log.index("inner")
+    assert saver.log[:begun] == ["root"] * 3  # the input, START and `first`

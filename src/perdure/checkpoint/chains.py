@@ -87,7 +87,7 @@ class Value:
         version: The channel's version when it was this; tells which value a child starts from. A guess, checked
             against the store.
         chain: Its pieces, as far as known; a guess too.
-        ref: The very reference that this process stored for the chain; None if it didn't.
+        ref: The reference to the chain that this process has stored or read; None if it hasn't.
     """
 
     __slots__ = ("chain", "data", "kind", "ref", "version")

@@ -204,12 +204,12 @@ class Pieces:
         kind, check, _ = ref
         last = self._last
         if last is not None and last.ref == ref:
-            return Value(kind, last.data, version, last.chain)  # a write that is the next checkpoint's value
+            return _with_ref(Value(kind, last.data, version, last.chain), ref)  # a write that is the next value
         links = tuple([self._link(number, kind) for number in numbers_of(ref)])
         chain = chain_of(kind, links, self._place, check)
-        value = self._last = Value(kind, chains.checked(chain), version, chains.without_whole(chain))
-        value.ref = ref
-        return Value(kind, value.data, version, value.chain)
+        value = Value(kind, chains.checked(chain), version, chains.without_whole(chain))
+        self._last = _with_ref(value, ref)
+        return value
 
     def task(self, task: TaskRecord) -> TaskRecord:
         """Fill in the writes that lie in pieces.
@@ -251,6 +251,11 @@ class Pieces:
             return kind, Link(number, chains.WHOLE, len(content), content, checksum)
         script, level = deltas.unpack(content)
         return kind, Link(number, level, script.weight(), script, checksum)
+
+
+def _with_ref(value: Value, ref: Ref) -> Value:
+    value.ref = ref
+    return value
 
 
 def _text(link: Link) -> bytes:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def adrive(run: Run, loop: Loop) -> AsyncGenerator[Event, None]:
     """Do what `drive` does, for asynchronous callers."""
     sink = run.sink
-    commits = _AsyncCommits(run)
+    commits = run.commits = _AsyncCommits(run)
     reply: Any = None
     error: BaseException | None = None
     try:
@@ -170,12 +170,15 @@ class _AsyncCommits:
         self.is_behind = saver is not None and run.durability == "async" and not saver.inline
         self._queue: list[Any] = []
         self._lag = 0
+        self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
 
     async def do(self, effect: Effect) -> Any:
         if isinstance(effect, Store):
             return await self.put(effect.prepared)
+        if self.is_behind and self.run.parent is not None:
+            await self.run.parent.run.commits.await_()  # see rule 2 of `driver`
         await self.settle()
         if isinstance(effect, Load):
             return await self.saver.aget_tuple(effect.config)
@@ -215,18 +218,37 @@ class _AsyncCommits:
             self._lag -= len(batch)
         self._task = None
 
+    async def await_(self) -> None:
+        """Wait until everything that was put is durable, or has failed."""
+        if asyncio.get_running_loop() is self._loop:
+            await self._idle()
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._idle(), self._loop))
+
+    def wait(self) -> None:
+        """Sync twin of `await_`, for a graph that a node calls in a thread.
+
+        A coroutine that calls a graph synchronously stops its loop, and with it what commits: nobody can wait for that.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            asyncio.run_coroutine_threadsafe(self._idle(), self._loop).result()
+
+    async def _idle(self) -> None:
+        while self._task is not None:
+            await asyncio.shield(self._task)
+
     async def settle(self) -> None:
         """Wait until everything is durable.
 
         Raises:
             StorageError: What went wrong behind the run's back.
         """
-        while self._task is not None:
-            await asyncio.shield(self._task)
+        await self._idle()
         if self._error is not None:
             error, self._error = self._error, None
             raise error
 
     async def close(self) -> None:
-        while self._task is not None:
-            await asyncio.shield(self._task)
+        await self._idle()

@@ -1,7 +1,10 @@
 """What both drivers share: limits, and what counts as a failure.
 
-A driver holds all concurrency, cancellation and waiting of a run; what happens, and in which order, is the run's
-business (see `effects`). There is one for synchronous callers (`sync`) and one for asynchronous ones (`aio`).
+1. A driver holds all concurrency, cancellation and waiting of a run; what happens, and in which order, is the run's
+   business (see `effects`). There is one for synchronous callers (`sync`) and one for asynchronous ones (`aio`).
+2. With durability `async`, each run commits behind its own back. A graph called from inside first waits until the
+   commits of the run around it are durable: its namespace depends on that run's checkpoint, and what it stored under
+   a checkpoint that was lost would never be found again. Its own commits are durable when it returns.
 """
 
 from __future__ import annotations

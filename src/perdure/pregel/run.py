@@ -49,6 +49,7 @@ class Run:
         interrupts: The questions that the run stopped to ask.
         replayed: The old checkpoint that the caller asked to run again from.
         turn: The thread's turn; the same for all graphs called from inside.
+        commits: The driver's way to the saver, for the drivers of graphs called from inside.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -74,6 +75,7 @@ class Run:
         self.run_id = str(run_id) if (run_id := settings.config.get("run_id")) else None
         self.tasks: list[Task] = []
         self._has_stopped = False
+        self.commits: Any = None
         self.pending: list[tuple[str, str, Any]] = []
         self.interrupts: tuple[Interrupt, ...] = ()
         self.resuming = False

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def drive(run: Run, loop: Loop) -> Iterator[Event]:
     """Drive a run to its end, yielding the events that somebody listens to."""
     sink = run.sink
-    commits = _Commits(run)
+    commits = run.commits = _Commits(run)
     reply: Any = None
     error: BaseException | None = None
     try:
@@ -158,6 +158,8 @@ class _Commits:
         self._error: BaseException | None = None
 
     def read(self, effect: Load | LoadBefore | LoadHead) -> Any:
+        if self.is_behind and self.run.parent is not None:
+            self.run.parent.run.commits.wait()  # see rule 2 of `driver`
         self.settle()
         if isinstance(effect, Load):
             return self.saver.get_tuple(effect.config)
@@ -201,14 +203,25 @@ class _Commits:
             for _ in batch:
                 self._queue.task_done()
 
+    def wait(self) -> None:
+        """Wait until everything that was put is durable, or has failed."""
+        if self._queue is not None:
+            self._queue.join()
+
+    async def await_(self) -> None:
+        """Async twin of `wait`."""
+        import asyncio
+
+        if self._queue is not None:
+            await asyncio.to_thread(self._queue.join)
+
     def settle(self) -> None:
         """Wait until everything is durable.
 
         Raises:
             StorageError: What went wrong behind the run's back.
         """
-        if self._queue is not None:
-            self._queue.join()
+        self.wait()
         if self._error is not None:
             error, self._error = self._error, None
             raise error

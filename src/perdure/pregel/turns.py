@@ -327,11 +327,11 @@ class _Keeper:
 
 def _quietly(call: Callable[..., Any], *args: Any) -> Any:
     """Call storage from the keeper's thread: a failure here shows at the run's next commit, which is guarded."""
-    from perdure.errors import StorageError
+    from perdure.errors import StorageError, UsageError
 
     try:
         return call(*args)
-    except StorageError:
+    except (StorageError, UsageError):  # the latter: the saver was closed meanwhile
         return None
 
 

@@ -138,9 +138,24 @@ class Driver:
         if thread is not None and thread.is_alive() and os.getpid() == self._pid:
             self._inbox.put(None)
             thread.join()
+        if os.getpid() == self._pid:
+            self._wait_for_leaders()
         # Closing a connection that came by a fork would drop the parent's locks.
         if with_connection and os.getpid() == self._pid:
             self._connection.close()
+
+    def _wait_for_leaders(self) -> None:
+        """Wait until nobody uses the connection; nobody new comes, for the driver is closed."""
+        while True:
+            with self._mutex:
+                if self._leader in {None, threading.get_ident()}:
+                    return
+                ticket = _Ticket(())
+                ticket.wake = threading.Event()
+                self._queue.append(ticket)
+            ticket.wake.wait()
+            if ticket.leads:
+                self._pass_on()
 
     # -- async: one hop a tick
 
@@ -245,9 +260,11 @@ class Driver:
             try:
                 self._execute([job for t in tickets for job in t.jobs])
             except BaseException as e:
-                self._abandon(tickets, e)
-                self._settle(tickets)
-                self._pass_on()
+                try:
+                    self._abandon(tickets, e)
+                finally:
+                    self._settle(tickets)
+                    self._pass_on()
                 raise
             self._settle(tickets)
             tickets = []
@@ -274,14 +291,14 @@ class Driver:
         heir.wake.set()  # type: ignore[union-attr]
 
     def _abandon(self, tickets: list[_Ticket], cause: BaseException) -> None:
-        """Undo what a signal interrupted."""
-        if self._connection.in_transaction():
-            self._connection.execute("ROLLBACK")
+        """Undo what a signal, or the end of the connection, interrupted."""
         for ticket in tickets:
             for job in ticket.jobs:
                 if job.error is None:
                     job.error = TransientStorageError("the commit was interrupted")
                     job.error.__cause__ = cause
+        if self._connection.in_transaction():
+            self._connection.execute("ROLLBACK")
 
     # -- transactions
 

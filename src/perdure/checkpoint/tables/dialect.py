@@ -15,13 +15,17 @@ from perdure.errors import CorruptCheckpointError
 
 
 class Found(NamedTuple):
-    """A stored checkpoint, with the pieces that its values and writes are to be put together of."""
+    """A stored checkpoint, with the pieces that its values and writes are to be put together of.
+
+    Values that were `at_hand` need none.
+    """
 
     place: tuple[str, str, str]
     parent_id: str | None
     record: Record
     rows: list[TaskRecord]
     pieces: Pieces
+    at_hand: Mapping[str, Value]
 
     def values(self) -> dict[str, Value]:
         """Put the values together.
@@ -31,6 +35,9 @@ class Found(NamedTuple):
         """
         values: dict[str, Value] = {}
         for channel, ref in self.record.refs.items():
+            if channel in self.at_hand:
+                values[channel] = self.at_hand[channel]
+                continue
             try:
                 values[channel] = self.pieces.value(ref, self.record.versions.get(channel))
             except CorruptCheckpointError as e:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from perdure.checkpoint import layout, records
 from perdure.checkpoint.address import Scope
+from perdure.checkpoint.chains import Recent, Value
 from perdure.checkpoint.layout import Pieces, Record
 from perdure.checkpoint.operation import Op, Rows
 from perdure.checkpoint.records import TaskRecord
@@ -30,15 +32,24 @@ def get_head(dialect: Dialect, thread_id: str, checkpoint_ns: str) -> Op[str | N
     return rows[0][0] if rows else None
 
 
-def get(dialect: Dialect, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Op[Found | None]:
-    """Read a checkpoint, or the head."""
+def get(
+    dialect: Dialect, recent: Recent, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None
+) -> Op[Found | None]:
+    """Read a checkpoint, or the head; not the pieces of values that are at hand."""
     replies = yield dialect.asking_checkpoint(thread_id, checkpoint_ns, checkpoint_id)
     row, writes = dialect.checkpoint_and_writes(replies)
     if row is None:
         return None
     ns, found_id, parent_id, frame = row
     place = (thread_id, checkpoint_ns, found_id)
-    [found] = yield from _complete(dialect, [Row(ns, place, parent_id, _record(frame, place))], [writes])
+    record = _record(frame, place)
+    at_hand: dict[str, Value] = {}
+    for channel, ref in record.refs.items():
+        value = recent.get(thread_id, checkpoint_ns, channel, record.versions.get(channel))
+        # The same pieces of the same namespace, with the same checksum of the whole: so the same value.
+        if value is not None and value.chain is not None and value.chain.place == ns and value.ref == ref:
+            at_hand[channel] = value
+    [found] = yield from _complete(dialect, [Row(ns, place, parent_id, record)], [writes], at_hand)
     return found
 
 
@@ -49,10 +60,12 @@ def _record(frame: bytes, place: Any) -> Record:
         raise records.located(e, place, "(its record)") from e
 
 
-def _complete(dialect: Dialect, rows: Sequence[Row], writes: Sequence[Rows]) -> Op[list[Found]]:
+def _complete(
+    dialect: Dialect, rows: Sequence[Row], writes: Sequence[Rows], at_hand: Mapping[str, Value] = MappingProxyType({})
+) -> Op[list[Found]]:
     """Read all pieces of checkpoints, in one statement."""
     tasks = [_tasks(row.place, found) for row, found in zip(rows, writes, strict=True)]
-    keys = {(row.ns, number) for row, its in zip(rows, tasks, strict=True) for number in _needed(row, its)}
+    keys = {(row.ns, number) for row, its in zip(rows, tasks, strict=True) for number in _needed(row, its, at_hand)}
     frames: dict[int, dict[int, bytes]] = {row.ns: {} for row in rows}
     if keys:
         [read] = yield [dialect.asking_pieces(keys)]
@@ -60,13 +73,15 @@ def _complete(dialect: Dialect, rows: Sequence[Row], writes: Sequence[Rows]) -> 
             frames[ns][number] = frame
     pieces = {ns: Pieces(found, ns) for ns, found in frames.items()}
     return [
-        Found(row.place, row.parent_id, row.record, its, pieces[row.ns]) for row, its in zip(rows, tasks, strict=True)
+        Found(row.place, row.parent_id, row.record, its, pieces[row.ns], at_hand)
+        for row, its in zip(rows, tasks, strict=True)
     ]
 
 
-def _needed(row: Row, tasks: list[TaskRecord]) -> set[int]:
+def _needed(row: Row, tasks: list[TaskRecord], at_hand: Mapping[str, Value]) -> set[int]:
+    refs = {channel: ref for channel, ref in row.record.refs.items() if channel not in at_hand}
     try:
-        return layout.numbers_of_all(row.record.refs, tasks)
+        return layout.numbers_of_all(refs, tasks)
     except CorruptCheckpointError as e:
         raise records.located(e, row.place, "(its record)") from e
 

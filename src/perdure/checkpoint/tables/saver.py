@@ -116,10 +116,10 @@ class TableSaver(BaseCheckpointSaver[V]):
     # -- reading
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return self._noted(self._do("read", reading.get, *parse_address(config)))
+        return self._noted(self._do("read", reading.get, self._lineage.values, *parse_address(config)))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return self._noted(await self._ado("read", reading.get, *parse_address(config)))
+        return self._noted(await self._ado("read", reading.get, self._lineage.values, *parse_address(config)))
 
     def _noted(self, found: Found | None) -> CheckpointTuple | None:
         """Decode a checkpoint, and remember its values: a run may go on from it."""

@@ -1,0 +1,138 @@
+"""The stores that the fault programs run on, each opened by its URL.
+
+A store tells its saver's statements to a *tick*, before and after each, so that a program can die at any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import apsw
+
+from perdure.checkpoint.base import Commit
+from perdure.checkpoint.sqlite import SqliteSaver
+
+Note = Callable[[str], None]
+Tick = Callable[[], None]
+
+
+class Store(Protocol):
+    def url(self, folder: Path, name: str) -> str:
+        """Name a store that is empty, and nobody else's."""
+
+    def exists(self, url: str) -> bool:
+        """Tell whether anything was stored."""
+
+    def open(self, url: str) -> AbstractContextManager[Any]:
+        """Open a plain saver."""
+
+    def watch(self, url: str, log: Note, tick: Tick) -> AbstractContextManager[Any]:
+        """Open a saver that notes what was acknowledged, and ticks before and after each statement."""
+
+    def damage(self, url: str) -> str | None:
+        """Say what the database itself finds damaged."""
+
+    def remove(self, url: str) -> None:
+        """Delete the store."""
+
+
+class Noting:
+    """Notes what the storage acknowledged; mixed into a saver."""
+
+    log: Note
+
+    def prepare(self, commit: Commit) -> Any:
+        prepared = super().prepare(commit)
+        self._lines()[id(prepared)] = (prepared, _acknowledged(commit))
+        return prepared
+
+    def commit(self, prepared: Sequence[Any]) -> bool:
+        self._begin(prepared)
+        result = super().commit(prepared)
+        self._note(prepared)
+        return result
+
+    async def acommit(self, prepared: Sequence[Any]) -> bool:
+        self._begin(prepared)
+        result = await super().acommit(prepared)
+        self._note(prepared)
+        return result
+
+    def _lines(self) -> dict[int, Any]:
+        return self.__dict__.setdefault("_pending_lines", {})
+
+    def _begin(self, prepared: Sequence[Any]) -> None:
+        for one in prepared:
+            if one.checkpoint_id is not None:
+                self.log(f"commits {one.checkpoint_ns or '-'} {one.checkpoint_id}")
+
+    def _note(self, prepared: Sequence[Any]) -> None:
+        for one in prepared:
+            for line in self._lines().pop(id(one))[1]:
+                self.log(line)
+
+
+def _acknowledged(commit: Commit) -> list[str]:
+    lines = [
+        f"acked {label}"
+        for task in commit.writes
+        for channel, value in task.writes
+        if channel == "items"
+        for label in value
+    ]
+    if commit.checkpoint is not None:
+        lines.append(f"checkpoint {commit.checkpoint_ns or '-'} {commit.checkpoint['id']}")
+    return lines
+
+
+class NotingSqliteSaver(Noting, SqliteSaver):
+    pass
+
+
+class SqliteStore:
+    def url(self, folder: Path, name: str) -> str:
+        return f"sqlite:///{folder}/{name}.db"
+
+    def exists(self, url: str) -> bool:
+        return Path(path_of(url)).exists()
+
+    def open(self, url: str) -> AbstractContextManager[Any]:
+        return SqliteSaver.from_conn_string(path_of(url), synchronous="NORMAL")
+
+    @contextmanager
+    def watch(self, url: str, log: Note, tick: Tick) -> Iterator[Any]:
+        def before(*_: Any) -> bool:
+            tick()
+            return True
+
+        with closing(apsw.Connection(path_of(url))) as connection:
+            connection.set_busy_timeout(30_000)
+            connection.exec_trace = before
+            connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, lambda _: tick())
+            with NotingSqliteSaver(connection, synchronous="NORMAL") as saver:
+                saver.log = log
+                yield saver
+
+    def damage(self, url: str) -> str | None:
+        with closing(apsw.Connection(path_of(url))) as connection:
+            verdict = connection.execute("PRAGMA integrity_check").get
+        return None if verdict == "ok" else verdict
+
+    def remove(self, url: str) -> None:
+        for end in ("", "-wal", "-shm"):
+            Path(path_of(url) + end).unlink(missing_ok=True)
+
+
+def path_of(url: str) -> str:
+    return url.removeprefix("sqlite:///")
+
+
+STORES: dict[str, Store] = {"sqlite": SqliteStore()}
+"""By the scheme of their URLs."""
+
+
+def store_of(url: str) -> Store:
+    return STORES[url.partition(":")[0]]
