@@ -13,9 +13,9 @@ from typing import Any, Final, Literal
 
 from perdure.checkpoint.operation import Batch, Op, Replies
 
-Mode = Literal["plain", "soft", "snapshot", "write"]
-"""`plain`: each batch is a transaction of its own. `soft`: so too, and it needs no fsync; it never shares one with others.
-`snapshot`: all batches see one state. `write`: all are one transaction."""
+Mode = Literal["plain", "soft", "write"]
+"""`plain`: each batch is a transaction of its own. `soft`: so too, without an fsync, and so shared with none of
+the others. `write`: all batches are one transaction."""
 
 SHARED: Final[tuple[Mode, ...]] = ("plain", "soft")
 """Modes whose jobs may run side by side."""
@@ -25,10 +25,7 @@ Exchange = Generator[Batch, Replies, None]
 Merge = Callable[[Batch], tuple[Batch, Callable[[Replies], Replies] | None]]
 """Makes fewer statements of many; and of their replies, those to the many."""
 
-_BEGIN: Final = {
-    "snapshot": ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ()),
-    "write": ("BEGIN ISOLATION LEVEL READ COMMITTED", ()),
-}
+_BEGIN: Final = ("BEGIN ISOLATION LEVEL READ COMMITTED", ())
 _COMMIT: Final = [("COMMIT", ())]
 _ROLLBACK: Final = [("ROLLBACK", ())]
 
@@ -72,18 +69,17 @@ class Job:
 def alone(job: Job) -> Exchange:
     """Run one job in its transaction."""
     op = job.make()
-    begin = _BEGIN.get(job.mode)
-    begun = False
+    begun = job.mode != "write"
     try:
         batch = job.answer(op, None)
         while batch is not None:
-            if begin is None or begun:
+            if begun:
                 replies = yield batch
             else:
-                replies = (yield [begin, *batch])[1:]
+                replies = (yield [_BEGIN, *batch])[1:]
                 begun = True
             batch = job.answer(op, replies)
-        if begun:
+        if begun and job.mode == "write":
             yield _COMMIT if job.error is None else _ROLLBACK
     finally:
         op.close()
