@@ -34,8 +34,11 @@ def get_head(dialect: Dialect, thread_id: str, checkpoint_ns: str) -> Op[str | N
 
 def get(
     dialect: Dialect, recent: Recent, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None
-) -> Op[Found | None]:
-    """Read a checkpoint, or the head; not the pieces of values that are at hand."""
+) -> Op[tuple[Found, dict[str, Value], list[TaskRecord]] | None]:
+    """Read a checkpoint, or the head; not the pieces of values that are at hand.
+
+    Values and writes are put together here, so that a backend can read again if pieces were deleted meanwhile.
+    """
     replies = yield dialect.asking_checkpoint(thread_id, checkpoint_ns, checkpoint_id)
     row, writes = dialect.checkpoint_and_writes(replies)
     if row is None:
@@ -50,7 +53,7 @@ def get(
         if value is not None and value.chain is not None and value.chain.place == ns and value.ref == ref:
             at_hand[channel] = value
     [found] = yield from _complete(dialect, [Row(ns, place, parent_id, record)], [writes], at_hand)
-    return found
+    return found, found.values(), found.tasks()
 
 
 def _record(frame: bytes, place: Any) -> Record:

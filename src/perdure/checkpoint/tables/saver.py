@@ -29,7 +29,7 @@ from perdure.checkpoint.base import (
 from perdure.checkpoint.chains import Value
 from perdure.checkpoint.layout import Record
 from perdure.checkpoint.operation import Op
-from perdure.checkpoint.records import Prepared
+from perdure.checkpoint.records import Prepared, TaskRecord
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables import deleting, reading, writing
 from perdure.checkpoint.tables import leases as leasing
@@ -121,24 +121,22 @@ class TableSaver(BaseCheckpointSaver[V]):
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         return self._noted(await self._ado("read", reading.get, self._lineage.values, *parse_address(config)))
 
-    def _noted(self, found: Found | None) -> CheckpointTuple | None:
+    def _noted(self, read: tuple[Found, dict[str, Value], list[TaskRecord]] | None) -> CheckpointTuple | None:
         """Decode a checkpoint, and remember its values: a run may go on from it."""
-        if found is None:
+        if read is None:
             return None
+        found, values, tasks = read
         thread_id, checkpoint_ns, _ = found.place
-        values = found.values()
         for channel, value in values.items():
             self._lineage.values.note(thread_id, checkpoint_ns, channel, value)
         self._lineage.note(*found.place, found.record.versions)
-        return self._decode(found, values)
+        return self._decode(found, values, tasks)
 
-    def _decode(self, found: Found, values: dict[str, Value]) -> CheckpointTuple:
+    def _decode(self, found: Found, values: dict[str, Value], tasks: Sequence[TaskRecord]) -> CheckpointTuple:
         record = found.record
         header = records.decode_header(self.serde, record.blob())
         blobs = {channel: (value.kind, value.data) for channel, value in values.items()}
-        return records.decode_tuple(
-            self.serde, found.place, found.parent_id, header, record.versions, blobs, found.tasks()
-        )
+        return records.decode_tuple(self.serde, found.place, found.parent_id, header, record.versions, blobs, tasks)
 
     def _stored(self, found: Found) -> StoredCheckpoint:
         thread_id, checkpoint_ns, checkpoint_id = found.place
@@ -148,7 +146,7 @@ class TableSaver(BaseCheckpointSaver[V]):
             make_config(thread_id, checkpoint_ns, found.parent_id) if found.parent_id is not None else None,
             header.metadata,
             header.ts,
-            lambda: self._decode(found, found.values()),
+            lambda: self._decode(found, found.values(), found.tasks()),
         )
 
     def list(
