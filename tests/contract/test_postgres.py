@@ -7,12 +7,15 @@ import gc
 import multiprocessing
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -270,6 +273,23 @@ def test_what_another_writer_changed_is_seen(saver: Saver, database: str) -> Non
         found = other.get_tuple(place())
         assert found is not None
         assert found.checkpoint["channel_values"] == {"x": "b", "y": 2}
+
+
+@pytest.mark.skipif(not Path("/proc/self/ns/pid").exists(), reason="liveness is told by /proc")
+def test_the_lease_of_a_dead_process_is_taken_over_at_once(saver: Saver) -> None:
+    naming = "from perdure.checkpoint.liveness import holder; print(holder('run'))"
+    dead = subprocess.run([sys.executable, "-c", naming], capture_output=True, text=True, check=True).stdout.strip()
+    lease = saver.acquire("t", dead, 3600)
+    assert lease is not None
+    thread = Thread(saver)
+    thread.lease = lease
+    thread.step()
+    taken = saver.acquire("t", "other", 3600)
+    assert taken is not None
+    assert taken.generation == lease.generation + 1
+    with pytest.raises(ConflictError, match="lease"):
+        thread.step()
+    assert saver.acquire("t", "third", 3600) is None
 
 
 # -- lost connections
