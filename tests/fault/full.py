@@ -46,7 +46,7 @@ def becomes_full(way: Way, saver: NotingSqliteSaver, limit: Callable[[], None], 
         free()
     broken += promises.lost(way, saver, before)
     run(way, saver, lines.append)
-    return broken + promises.unlike_the_end(way, saver) + promises.run_again(way, before, lines) + promises.forks(saver)
+    return broken + promises.unlike_the_end(way, saver) + promises.run_again(before, lines) + promises.forks(saver)
 
 
 class RealDisk:

@@ -43,7 +43,7 @@ def kill(way: Way, url: str, folder: Path, *, at: int = 0, after: float | None =
     else:
         report.broken += found.read_text().splitlines()
     log.close()
-    report.broken += promises.run_again(way, before, path.read_text().splitlines())
+    report.broken += promises.run_again(before, path.read_text().splitlines())
     if not report.broken:
         store_of(url).remove(url)
     return report

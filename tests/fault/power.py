@@ -126,7 +126,7 @@ def broken_by(recording: Recording, cut: Cut, folder: Path) -> list[str]:
         run(way, saver, lines.append)
         broken += promises.unlike_the_end(way, saver)
     if recording.synchronous == "FULL":
-        broken += promises.run_again(way, cut.said, lines)
+        broken += promises.run_again(cut.said, lines)
     damage = store_of(url).damage(url)
     return [*broken, f"the database is damaged: {damage}"] if damage else broken
 

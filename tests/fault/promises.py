@@ -44,14 +44,8 @@ def id_of(entry: Any) -> tuple[str, str]:
     return configurable["checkpoint_ns"] or "-", configurable["checkpoint_id"]
 
 
-NOT_YET = ("nested", "async")
-"""Shape and durability that break this in rare crashes, see test_nested_order.py."""
-
-
-def run_again(way: Way, before: list[str], lines: list[str]) -> list[str]:
+def run_again(before: list[str], lines: list[str]) -> list[str]:
     """Say what ran more than once although it was acknowledged before the program died."""
-    if (way.shape, way.durability) == NOT_YET:
-        return []
     runs = Counter(line.removeprefix("ran ") for line in lines if line.startswith("ran "))
     acknowledged, _ = of_lines(before)
     return [f"{label} was finished, and ran again" for label in sorted(acknowledged) if runs[label] > 1]

@@ -123,7 +123,7 @@ def stop(way: Way, url: str, folder: Path, kind: str, at: int) -> tuple[str, lis
         broken.append("what is left can't be read, or not be resumed")
     else:
         broken += found.read_text().splitlines()
-    broken += promises.run_again(way, before, lines)
+    broken += promises.run_again(before, lines)
     return outcome + (" (in a transaction)" if holds_the_lock else ""), broken
 
 

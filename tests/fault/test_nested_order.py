@@ -52,11 +52,8 @@ class SlowOutside(InMemorySaver):
                 self.early.append((commit.checkpoint_ns, commit.checkpoint["id"], outer))
 
 
-NOT_YET = pytest.mark.xfail(reason="a subgraph doesn't wait for the outer graph's commit", raises=AssertionError)
-
-
 @pytest.mark.parametrize("colour", ["sync", "async"])
-@pytest.mark.parametrize("durability", ["sync", pytest.param("async", marks=NOT_YET)])
+@pytest.mark.parametrize("durability", ["sync", "async"])
 def test_the_outer_checkpoint_comes_first(colour, durability):
     saver = SlowOutside()
     run(Way("nested", colour, durability), saver, lambda line: None)
