@@ -123,7 +123,7 @@ WORKLOADS: dict[str, Callable[[str], Figures]] = {
     "raw normal": partial(raw_floor, k=300, synchronous="NORMAL"),
     "async threads": partial(async_threads, threads=64, k=20, synchronous="FULL"),
     "postgres 300": partial(postgres.chain, k=300),
-    "postgres 1000": partial(postgres.chain, k=1000),
+    "postgres 1000": partial(postgres.chain_of_own, k=1000),
     "postgres raw": partial(postgres.raw_floor, k=300),
     "postgres async threads": partial(postgres.async_threads, threads=64, k=20),
     "fan-out": partial(fan_out, width=200),

@@ -17,8 +17,10 @@ def test_pages_with_examples_are_found():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
+def test_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
+    if "DATABASE_URL" in page.read_text():
+        monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("database"))
     examples = list(Sybil([PythonCodeBlockParser()], path=str(ROOT)).parse(page).examples())
     assert len(examples) == page.read_text().count("```python")
     for example in examples:

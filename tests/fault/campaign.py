@@ -188,7 +188,7 @@ def main() -> int:
         for durability in ([given.durability] if given.durability else DURABILITIES)
     ]
     progress = Progress(0 if given.every else given.kills)
-    with tempfile.TemporaryDirectory(prefix="perdure-kills-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="perdure-kills-") as temporary, STORES[given.store].serving():
         folder = (given.folder or Path(temporary)).absolute()
         workers = [start(ways, given, worker, folder / f"worker{worker}") for worker in range(given.jobs)]
         ended_well = follow(workers, progress)

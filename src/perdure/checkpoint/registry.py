@@ -61,7 +61,7 @@ def open_saver(url: str, **options: Any) -> AbstractContextManager[BaseCheckpoin
 
     Args:
         url: `memory:`, `sqlite:path`, `sqlite:///path`, the path of a file that ends in `.db`, `.sqlite` or `.sqlite3`,
-            or a URL of a scheme that another distribution has added.
+            `postgresql://user:password@host:port/database`, or a URL of a scheme that another distribution has added.
         options: Passed to the saver, such as `serde` or `synchronous`.
 
     Returns:

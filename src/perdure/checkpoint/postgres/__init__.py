@@ -26,11 +26,11 @@ from perdure.checkpoint.postgres.sources import Brought, Pool, Single, Source
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables.saver import Kind, TableSaver
-from perdure.errors import CorruptCheckpointError, InvalidConfigError, StorageError, UsageError
+from perdure.errors import InvalidConfigError, StorageError, UsageError
 
 __all__ = ["PostgresSaver", "open_url"]
 
-_MODES: dict[Kind, Mode] = {"read": "plain", "write": "write", "lease": "plain", "release": "plain"}
+_MODES: dict[Kind, Mode] = {"read": "plain", "write": "write", "acquire": "plain", "lease": "soft", "release": "soft"}
 _MOST_THREADS = 3
 _RACES = ("23505", "42P06", "42P07", "42710")  # another process made the same thing
 
@@ -180,23 +180,12 @@ class PostgresSaver(TableSaver[V]):
     def _run(self, make: Callable[[], Op[Any]], kind: Kind) -> Any:
         if not self._ready:
             self.setup()
-        try:
-            return self._driver.run(make, _MODES[kind], later=kind == "release")
-        except CorruptCheckpointError:
-            if kind != "read":
-                raise
-            # A piece that was deleted between two statements looks like a lost one: look again, at one moment.
-            return self._driver.run(make, "snapshot")
+        return self._driver.run(make, _MODES[kind], later=kind == "release")
 
     async def _arun(self, make: Callable[[], Op[Any]], kind: Kind) -> Any:
         if not self._ready:
             await self.asetup()
-        try:
-            return await self._driver.arun(make, _MODES[kind])
-        except CorruptCheckpointError:
-            if kind != "read":
-                raise
-            return await self._driver.arun(make, "snapshot")
+        return await self._driver.arun(make, _MODES[kind])
 
     # -- commits
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from perdure.checkpoint.operation import Op
 from perdure.checkpoint.postgres.errors import mapped, may_be_retried
-from perdure.checkpoint.postgres.exchange import Attempts, Exchange, Job, Merge, Mode, exchanges
+from perdure.checkpoint.postgres.exchange import SHARED, Attempts, Exchange, Job, Merge, Mode, exchanges
 from perdure.checkpoint.postgres.sources import Source
 from perdure.errors import UsageError
 
@@ -143,7 +143,7 @@ class Driver:
     def _hand_over(self, jobs: Sequence[Job]) -> None:
         with self._room:
             for job in jobs:
-                (self._plain if job.mode == "plain" else self._others).append(job)
+                (self._plain if job.mode in SHARED else self._others).append(job)
             wanted = min(len(self._others) + bool(self._plain), self._most_threads)
             for _ in range(min(wanted - self._waiting, self._most_threads - len(self._threads))):
                 thread = threading.Thread(target=self._serve, name="perdure-postgres", daemon=True)

@@ -13,18 +13,19 @@ from typing import Any, Final, Literal
 
 from perdure.checkpoint.operation import Batch, Op, Replies
 
-Mode = Literal["plain", "snapshot", "write"]
-"""`plain`: each batch is a transaction of its own. `snapshot`: all batches see one state. `write`: one transaction."""
+Mode = Literal["plain", "soft", "write"]
+"""`plain`: each batch is a transaction of its own. `soft`: so too, without an fsync, and so shared with none of
+the others. `write`: all batches are one transaction."""
+
+SHARED: Final[tuple[Mode, ...]] = ("plain", "soft")
+"""Modes whose jobs may run side by side."""
 
 Exchange = Generator[Batch, Replies, None]
 
 Merge = Callable[[Batch], tuple[Batch, Callable[[Replies], Replies] | None]]
 """Makes fewer statements of many; and of their replies, those to the many."""
 
-_BEGIN: Final = {
-    "snapshot": ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ()),
-    "write": ("BEGIN ISOLATION LEVEL READ COMMITTED", ()),
-}
+_BEGIN: Final = ("BEGIN ISOLATION LEVEL READ COMMITTED", ())
 _COMMIT: Final = [("COMMIT", ())]
 _ROLLBACK: Final = [("ROLLBACK", ())]
 
@@ -68,18 +69,17 @@ class Job:
 def alone(job: Job) -> Exchange:
     """Run one job in its transaction."""
     op = job.make()
-    begin = _BEGIN.get(job.mode)
-    begun = False
+    begun = job.mode != "write"
     try:
         batch = job.answer(op, None)
         while batch is not None:
-            if begin is None or begun:
+            if begun:
                 replies = yield batch
             else:
-                replies = (yield [begin, *batch])[1:]
+                replies = (yield [_BEGIN, *batch])[1:]
                 begun = True
             batch = job.answer(op, replies)
-        if begun:
+        if begun and job.mode == "write":
             yield _COMMIT if job.error is None else _ROLLBACK
     finally:
         op.close()
@@ -109,14 +109,15 @@ def together(jobs: Sequence[Job], merge: Merge) -> Exchange:
 
 
 def exchanges(jobs: Sequence[Job], merge: Merge) -> Iterator[tuple[Sequence[Job], Exchange]]:
-    """Group jobs: the plain ones together, the others each alone."""
-    plain = [job for job in jobs if job.mode == "plain"]
-    if len(plain) == 1:
-        yield plain, alone(plain[0])
-    elif plain:
-        yield plain, together(plain, merge)
+    """Group jobs: the plain ones together, the soft ones, and the others each alone."""
+    for mode in SHARED:
+        group = [job for job in jobs if job.mode == mode]
+        if len(group) == 1:
+            yield group, alone(group[0])
+        elif group:
+            yield group, together(group, merge)
     for job in jobs:
-        if job.mode != "plain":
+        if job.mode not in SHARED:
             yield [job], alone(job)
 
 

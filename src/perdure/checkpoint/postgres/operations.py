@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from perdure.checkpoint import layout
 from perdure.checkpoint.base import ANY_HEAD, Lease
+from perdure.checkpoint.chains import Value
 from perdure.checkpoint.layout import Record
 from perdure.checkpoint.liveness import is_dead
 from perdure.checkpoint.operation import Op, Statement
@@ -19,6 +20,9 @@ from perdure.checkpoint.postgres.adapting import Blobs, Numbers, Texts
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.tables import writing
 from perdure.checkpoint.tables.dialect import Dialect
+
+_NOT_YET = 0
+"""Stands for the number of a namespace that is being made; real ones count from 1."""
 
 
 class Known(NamedTuple):
@@ -94,8 +98,18 @@ class _Rows:
             column.append(value)
 
 
+class _Appended(NamedTuple):
+    """What an append stores, and what is known of the namespace if it succeeds."""
+
+    rows: _Rows
+    head: str | None
+    number: int
+    record: Record | None
+    values: list[Value]
+
+
 def append(dialect: Dialect, sights: Sights, prepared: Sequence[Prepared]) -> Op[bool | None]:
-    """Store commits whose namespace is as it was last seen; tell whether a holder shall stop.
+    """Store commits whose namespace is as it was last seen, or new; tell whether a holder shall stop.
 
     Returns:
         None if nothing was stored, for whatever reason: the shared operation finds out.
@@ -104,14 +118,57 @@ def append(dialect: Dialect, sights: Sights, prepared: Sequence[Prepared]) -> Op
     key = (first.thread_id, first.checkpoint_ns)
     known = sights.get(key)
     if known is None:
-        name = "known_or_made" if first.parent_id is None and first.checkpoint_id is not None else "known"
-        known = yield from _look(dialect, name, key)
-        if known is None:
-            return None
+        if first.parent_id is None and first.checkpoint_id is not None and first.expected_head in {None, ANY_HEAD}:
+            stop = yield from _begin(dialect, sights, prepared)
+            if stop is not None:
+                return stop
+        known = yield from _look(dialect, key)
+    made = None if known is None else (yield from _appended(dialect, known, prepared))
+    if known is None or made is None:
+        return None
+    [rows] = yield [_appending(dialect, first.lease, known, made)]
+    if not rows:
+        sights.forget(key)
+        return None
+    sights.note(key, Known(known.ns, *made[1:4]))
+    return bool(rows[0][0])
+
+
+def _begin(dialect: Dialect, sights: Sights, prepared: Sequence[Prepared]) -> Op[bool | None]:
+    """Store the first commits of a namespace; None if it was there already, or the lease is lost."""
+    first = prepared[0]
+    key = (first.thread_id, first.checkpoint_ns)
+    made = yield from _appended(dialect, Known(_NOT_YET, None, 0, None), prepared)
+    if made is None:
+        return None
+    held = first.lease or (None, None, None)
+    tables = (*made.rows.checkpoints, *made.rows.pieces, *made.rows.writes)
+    [rows] = yield [(dialect.sql["begin"], (*held, *key, made.head, made.number, *tables))]
+    if not rows:
+        return None
+    [(ns, stop)] = rows
+    for value in made.values:
+        if value.chain is not None:
+            value.chain = value.chain._replace(place=ns)
+    sights.note(key, Known(ns, *made[1:4]))
+    return bool(stop)
+
+
+def _look(dialect: Dialect, key: tuple[str, str]) -> Op[Known | None]:
+    [rows] = yield [(dialect.sql["known"], key)]
+    if not rows:
+        return None
+    ns, head, number, frame = rows[0]
+    return Known(ns, head, number, None if frame is None else layout.open_record(frame))
+
+
+def _appended(dialect: Dialect, known: Known, prepared: Sequence[Prepared]) -> Op[_Appended | None]:
+    """Make the rows; None if the commits don't go on from what is known."""
     ns, head, number, record = known
     rows = _Rows()
+    values: list[Value] = []
     for one in prepared:
-        fresh: Any = None
+        fresh: dict[str, Value] = {}
         if one.checkpoint_id is not None:
             if not _follows(one, head):
                 return None
@@ -120,27 +177,14 @@ def append(dialect: Dialect, sights: Sights, prepared: Sequence[Prepared]) -> Op
                 rows.add(rows.pieces, number, frame)
                 number += 1
             head = one.checkpoint_id
-            sealed = layout.seal_record(record)
-            rows.add(rows.checkpoints, head, one.parent_id, one.run_id, one.searched, sealed)
+            values += fresh.values()
+            rows.add(rows.checkpoints, head, one.parent_id, one.run_id, one.searched, layout.seal_record(record))
         for task in one.tasks:
             frame = layout.seal_task(layout.share(task, fresh) if fresh else task)
             rows.add(rows.writes, one.parent_id, task.task_id, task.task_path, frame)
     if len(set(zip(*rows.writes[:2], strict=True))) < len(rows.writes[0]):
         return None  # a task's writes in two parts
-    replies = yield [_appending(dialect, first.lease, known, Known(ns, head, number, record), rows)]
-    if not replies[0]:
-        sights.forget(key)
-        return None
-    sights.note(key, Known(ns, head, number, record))
-    return bool(replies[0][0][0])
-
-
-def _look(dialect: Dialect, name: str, key: tuple[str, str]) -> Op[Known | None]:
-    [rows] = yield [(dialect.sql[name], key)]
-    if not rows:
-        return None
-    ns, head, number, frame = rows[0]
-    return Known(ns, head, number, None if frame is None else layout.open_record(frame))
+    return _Appended(rows, head, number, record, values)
 
 
 def _follows(one: Prepared, head: str | None) -> bool:
@@ -149,11 +193,12 @@ def _follows(one: Prepared, head: str | None) -> bool:
     return one.parent_id == head == expected and (head is None or (one.checkpoint_id or "") > head)
 
 
-def _appending(dialect: Dialect, lease: Lease | None, known: Known, following: Known, rows: _Rows) -> Statement:
+def _appending(dialect: Dialect, lease: Lease | None, known: Known, made: _Appended) -> Statement:
     held = lease or (None, None, None)
-    if following.head == known.head:
+    rows = made.rows
+    if made.head == known.head:
         return dialect.sql["append_writes"], (*held, known.ns, *rows.writes)
-    guard = (known.ns, known.head, known.number, following.head, following.number)
+    guard = (known.ns, known.head, known.number, made.head, made.number)
     return dialect.sql["append"], (*held, *guard, *rows.checkpoints, *rows.pieces, *rows.writes)
 
 

@@ -30,6 +30,31 @@ WITH lease AS (
 )
 SELECT coalesce((SELECT stop FROM lease), false) FROM guard;
 
+-- name: begin
+-- The first commits of a namespace. Without a row nothing was stored: it was there already, or the lease is lost.
+WITH lease AS (
+    SELECT stop FROM @schema.perdure_leases WHERE thread_id = $1 AND holder = $2 AND generation = $3 FOR SHARE
+), guard AS (
+    INSERT INTO @schema.perdure_namespaces (thread_id, checkpoint_ns, head, next_piece)
+    SELECT $4, $5, $6, $7 WHERE $1::text IS NULL OR EXISTS (SELECT 1 FROM lease)
+    ON CONFLICT (thread_id, checkpoint_ns) DO NOTHING
+    RETURNING ns
+), checkpoints AS (
+    INSERT INTO @schema.perdure_checkpoints (ns, checkpoint_id, parent_id, run_id, metadata, record)
+    SELECT guard.ns, c.checkpoint_id, c.parent_id, c.run_id, c.metadata, c.record
+    FROM guard, unnest($8::text[], $9::text[], $10::text[], $11::jsonb[], $12::bytea[])
+        AS c (checkpoint_id, parent_id, run_id, metadata, record)
+), pieces AS (
+    INSERT INTO @schema.perdure_pieces (ns, piece, data)
+    SELECT guard.ns, p.piece, p.data FROM guard, unnest($13::bigint[], $14::bytea[]) AS p (piece, data)
+), writes AS (
+    INSERT INTO @schema.perdure_writes (ns, checkpoint_id, task_id, task_path, data)
+    SELECT guard.ns, w.checkpoint_id, w.task_id, w.task_path, w.data
+    FROM guard, unnest($15::text[], $16::text[], $17::text[], $18::bytea[])
+        AS w (checkpoint_id, task_id, task_path, data)
+)
+SELECT ns, coalesce((SELECT stop FROM lease), false) FROM guard;
+
 -- name: append_all
 -- What `append` does, for many namespaces at once; each one that fails is left out. A row for each that was stored.
 WITH asked AS (
@@ -95,18 +120,6 @@ SELECT n.ns, n.head, n.next_piece, c.record
 FROM @schema.perdure_namespaces AS n
 LEFT JOIN @schema.perdure_checkpoints AS c ON c.ns = n.ns AND c.checkpoint_id = n.head
 WHERE n.thread_id = $1 AND n.checkpoint_ns = $2;
-
--- name: known_or_made
--- The same for a thread that may be new: then the namespace is made, empty. Nobody sees it until a checkpoint follows.
-WITH made AS (
-    INSERT INTO @schema.perdure_namespaces (thread_id, checkpoint_ns) VALUES ($1, $2)
-    ON CONFLICT (thread_id, checkpoint_ns) DO NOTHING RETURNING ns
-)
-SELECT n.ns, n.head, n.next_piece, c.record
-FROM @schema.perdure_namespaces AS n
-LEFT JOIN @schema.perdure_checkpoints AS c ON c.ns = n.ns AND c.checkpoint_id = n.head
-WHERE n.thread_id = $1 AND n.checkpoint_ns = $2
-UNION ALL SELECT made.ns, NULL, 0, NULL FROM made;
 
 -- name: guard
 -- The namespace is locked by then, by `add_namespace`. A statement of its own, so that it sees what came before the lock.
@@ -310,15 +323,22 @@ WHERE thread_id = $1 AND holder = $4 AND generation = $5
 RETURNING generation;
 
 -- name: renew_lease
+-- This one and the next two need no fsync, for a crash of the server may cost a delay: until the lease expires. The setting
+-- ends with the transaction, so they must not share one with anything else.
 UPDATE @schema.perdure_leases SET expires_at = clock_timestamp() + $1::float8 * interval '1 second'
-WHERE thread_id = $2 AND holder = $3 AND generation = $4 RETURNING stop;
+WHERE thread_id = $2 AND holder = $3 AND generation = $4
+    AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL
+RETURNING stop;
 
 -- name: release_lease
 UPDATE @schema.perdure_leases SET holder = '', expires_at = clock_timestamp(), stop = false
-WHERE thread_id = $1 AND holder = $2 AND generation = $3;
+WHERE thread_id = $1 AND holder = $2 AND generation = $3
+    AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL;
 
 -- name: request_stop
-UPDATE @schema.perdure_leases SET stop = true WHERE thread_id = $1 AND holder <> '';
+UPDATE @schema.perdure_leases SET stop = true
+WHERE thread_id = $1 AND holder <> ''
+    AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL;
 
 -- name: delete_lease
 DELETE FROM @schema.perdure_leases WHERE thread_id = $1;

@@ -21,7 +21,7 @@ __all__ = ["SqliteSaver"]
 
 Synchronous = Literal["FULL", "NORMAL"]
 
-_SOFT = ("lease", "release")
+_SOFT = ("acquire", "lease", "release")
 
 
 class SqliteSaver(TableSaver[V]):

@@ -34,26 +34,34 @@ def get_head(dialect: Dialect, thread_id: str, checkpoint_ns: str) -> Op[str | N
 
 def get(
     dialect: Dialect, recent: Recent, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None
-) -> Op[tuple[Found, dict[str, Value], list[TaskRecord]] | None]:
-    """Read a checkpoint, or the head; not the pieces of values that are at hand.
+) -> Op[Found | None]:
+    """Read a checkpoint, or the head; not the pieces of values that are at hand."""
+    seen: Any = None
+    while True:
+        replies = yield dialect.asking_checkpoint(thread_id, checkpoint_ns, checkpoint_id)
+        row, writes = dialect.checkpoint_and_writes(replies)
+        if row is None:
+            return None
+        ns, found_id, parent_id, frame = row
+        place = (thread_id, checkpoint_ns, found_id)
+        opened = Row(ns, place, parent_id, _record(frame, place))
+        [found], is_whole = yield from _complete(dialect, [opened], [writes], _at_hand(recent, opened))
+        # Was it deleted before its pieces were read? Then it's gone now. If it isn't, they are lost.
+        if is_whole or row == seen:
+            return found
+        seen = row
 
-    Values and writes are put together here, so that a backend can read again if pieces were deleted meanwhile.
-    """
-    replies = yield dialect.asking_checkpoint(thread_id, checkpoint_ns, checkpoint_id)
-    row, writes = dialect.checkpoint_and_writes(replies)
-    if row is None:
-        return None
-    ns, found_id, parent_id, frame = row
-    place = (thread_id, checkpoint_ns, found_id)
-    record = _record(frame, place)
-    at_hand: dict[str, Value] = {}
-    for channel, ref in record.refs.items():
-        value = recent.get(thread_id, checkpoint_ns, channel, record.versions.get(channel))
+
+def _at_hand(recent: Recent, row: Row) -> dict[str, Value]:
+    """Find the values that needn't be read."""
+    thread_id, checkpoint_ns, _ = row.place
+    found: dict[str, Value] = {}
+    for channel, ref in row.record.refs.items():
+        value = recent.get(thread_id, checkpoint_ns, channel, row.record.versions.get(channel))
         # The same pieces of the same namespace, with the same checksum of the whole: so the same value.
-        if value is not None and value.chain is not None and value.chain.place == ns and value.ref == ref:
-            at_hand[channel] = value
-    [found] = yield from _complete(dialect, [Row(ns, place, parent_id, record)], [writes], at_hand)
-    return found, found.values(), found.tasks()
+        if value is not None and value.chain is not None and value.chain.place == row.ns and value.ref == ref:
+            found[channel] = value
+    return found
 
 
 def _record(frame: bytes, place: Any) -> Record:
@@ -65,20 +73,22 @@ def _record(frame: bytes, place: Any) -> Record:
 
 def _complete(
     dialect: Dialect, rows: Sequence[Row], writes: Sequence[Rows], at_hand: Mapping[str, Value] = MappingProxyType({})
-) -> Op[list[Found]]:
-    """Read all pieces of checkpoints, in one statement."""
+) -> Op[tuple[list[Found], bool]]:
+    """Read all pieces of checkpoints, in one statement; tell whether all were there."""
     tasks = [_tasks(row.place, found) for row, found in zip(rows, writes, strict=True)]
     keys = {(row.ns, number) for row, its in zip(rows, tasks, strict=True) for number in _needed(row, its, at_hand)}
     frames: dict[int, dict[int, bytes]] = {row.ns: {} for row in rows}
+    read: Rows = ()
     if keys:
         [read] = yield [dialect.asking_pieces(keys)]
-        for ns, number, frame in read:
-            frames[ns][number] = frame
-    pieces = {ns: Pieces(found, ns) for ns, found in frames.items()}
-    return [
+    for ns, number, frame in read:
+        frames[ns][number] = frame
+    pieces = {ns: Pieces(held, ns) for ns, held in frames.items()}
+    found = [
         Found(row.place, row.parent_id, row.record, its, pieces[row.ns], at_hand)
         for row, its in zip(rows, tasks, strict=True)
     ]
+    return found, len(read) == len(keys)
 
 
 def _needed(row: Row, tasks: list[TaskRecord], at_hand: Mapping[str, Value]) -> set[int]:
@@ -110,20 +120,31 @@ def page(
         Up to `limit` of them, and where to go on; None at the end.
     """
     size = max(limit, SCAN) if wanted else limit
-    [rows] = yield [dialect.asking_page(scope, cursor, size, wanted)]
+    seen: list[Row] | None = None
+    while True:
+        [rows] = yield [dialect.asking_page(scope, cursor, size, wanted)]
+        taken, behind = _taken(rows, limit, accept if wanted else None)
+        goes_on = len(taken) == limit or len(rows) == size
+        writes = yield [(dialect.sql["writes_of_checkpoint"], (row.ns, row.place[2])) for row in taken]
+        found, is_whole = yield from _complete(dialect, taken, writes)
+        if is_whole or taken == seen:  # see `get`
+            return found, behind if goes_on else None
+        seen = taken
+
+
+def _taken(rows: Rows, limit: int, accept: Callable[[Record], bool] | None) -> tuple[list[Row], Cursor | None]:
+    """Open rows and take those that are accepted, up to the limit; tell where that ended."""
     taken: list[Row] = []
+    cursor: Cursor | None = None
     for ns, thread_id, checkpoint_ns, checkpoint_id, parent_id, frame in rows:
         cursor = Cursor(checkpoint_id, ns)
         place = (thread_id, checkpoint_ns, checkpoint_id)
         row = Row(ns, place, parent_id, _record(frame, place))
-        if not wanted or accept(row.record):
+        if accept is None or accept(row.record):
             taken.append(row)
             if len(taken) == limit:
                 break
-    goes_on = len(taken) == limit or len(rows) == size
-    writes = yield [(dialect.sql["writes_of_checkpoint"], (row.ns, row.place[2])) for row in taken]
-    found = yield from _complete(dialect, taken, writes)
-    return found, cursor if goes_on else None
+    return taken, cursor
 
 
 def threads(dialect: Dialect, after: str | None, limit: int | None) -> Op[list[str]]:

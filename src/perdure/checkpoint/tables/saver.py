@@ -29,14 +29,14 @@ from perdure.checkpoint.base import (
 from perdure.checkpoint.chains import Value
 from perdure.checkpoint.layout import Record
 from perdure.checkpoint.operation import Op
-from perdure.checkpoint.records import Prepared, TaskRecord
+from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables import deleting, reading, writing
 from perdure.checkpoint.tables import leases as leasing
 from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
 from perdure.types import RunnableConfig
 
-Kind = Literal["read", "write", "lease", "release"]
+Kind = Literal["read", "write", "acquire", "lease", "release"]
 """What an operation does, so that the driver can choose its transaction. A `release` may come from a finalizer."""
 
 _FIRST_AHEAD = 8  # checkpoints that a walk reads at once: few, for it may be abandoned; then more
@@ -121,22 +121,24 @@ class TableSaver(BaseCheckpointSaver[V]):
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         return self._noted(await self._ado("read", reading.get, self._lineage.values, *parse_address(config)))
 
-    def _noted(self, read: tuple[Found, dict[str, Value], list[TaskRecord]] | None) -> CheckpointTuple | None:
+    def _noted(self, found: Found | None) -> CheckpointTuple | None:
         """Decode a checkpoint, and remember its values: a run may go on from it."""
-        if read is None:
+        if found is None:
             return None
-        found, values, tasks = read
         thread_id, checkpoint_ns, _ = found.place
+        values = found.values()
         for channel, value in values.items():
             self._lineage.values.note(thread_id, checkpoint_ns, channel, value)
         self._lineage.note(*found.place, found.record.versions)
-        return self._decode(found, values, tasks)
+        return self._decode(found, values)
 
-    def _decode(self, found: Found, values: dict[str, Value], tasks: Sequence[TaskRecord]) -> CheckpointTuple:
+    def _decode(self, found: Found, values: dict[str, Value]) -> CheckpointTuple:
         record = found.record
         header = records.decode_header(self.serde, record.blob())
         blobs = {channel: (value.kind, value.data) for channel, value in values.items()}
-        return records.decode_tuple(self.serde, found.place, found.parent_id, header, record.versions, blobs, tasks)
+        return records.decode_tuple(
+            self.serde, found.place, found.parent_id, header, record.versions, blobs, found.tasks()
+        )
 
     def _stored(self, found: Found) -> StoredCheckpoint:
         thread_id, checkpoint_ns, checkpoint_id = found.place
@@ -146,7 +148,7 @@ class TableSaver(BaseCheckpointSaver[V]):
             make_config(thread_id, checkpoint_ns, found.parent_id) if found.parent_id is not None else None,
             header.metadata,
             header.ts,
-            lambda: self._decode(found, found.values(), found.tasks()),
+            lambda: self._decode(found, found.values()),
         )
 
     def list(
@@ -315,10 +317,10 @@ class TableSaver(BaseCheckpointSaver[V]):
     # -- leases
 
     def acquire(self, thread_id: str, holder: str, ttl: float) -> Lease | None:
-        return self._run(partial(self._acquiring, thread_id, holder, ttl), "lease")  # type: ignore[no-any-return]
+        return self._run(partial(self._acquiring, thread_id, holder, ttl), "acquire")  # type: ignore[no-any-return]
 
     async def aacquire(self, thread_id: str, holder: str, ttl: float) -> Lease | None:
-        return await self._arun(partial(self._acquiring, thread_id, holder, ttl), "lease")  # type: ignore[no-any-return]
+        return await self._arun(partial(self._acquiring, thread_id, holder, ttl), "acquire")  # type: ignore[no-any-return]
 
     def renew(self, leases: Sequence[Lease], ttl: float) -> Sequence[LeaseState]:
         return self._do("lease", leasing.renew, leases, ttl)  # type: ignore[no-any-return]
