@@ -18,8 +18,8 @@ from perdure.graph import START, StateGraph
 from perdure.types import interrupt
 
 PIECES = 1 << 32
-BYTES = {"perdure_checkpoints": "record", "perdure_writes": "data", "perdure_pieces": "data"}
-"""The column of bytes of each table that has one."""
+COLUMNS = ("perdure_checkpoints.record", "perdure_checkpoints.writes", "perdure_writes.data", "perdure_pieces.data")
+"""The columns of bytes, with their tables."""
 
 Place = tuple[str, str, str]
 """Thread, namespace, checkpoint id."""
@@ -78,9 +78,9 @@ def make(path: Path) -> None:
 
 
 class Row(NamedTuple):
-    """A row with bytes."""
+    """The bytes of a row."""
 
-    table: str
+    column: str
     rowid: int
     data: bytes
     ns: int
@@ -118,28 +118,33 @@ class Database:
         execute = self._sql.execute
         places: dict[tuple[int, str], Place] = {}
         users: dict[int, set[tuple[Place, str]]] = defaultdict(set)
-        query = """SELECT c.rowid, c.ns, n.thread_id, n.checkpoint_ns, c.checkpoint_id, c.record
+        query = """SELECT c.rowid, c.ns, c.record, c.writes, n.thread_id, n.checkpoint_ns, c.checkpoint_id
             FROM perdure_checkpoints AS c JOIN perdure_namespaces AS n USING (ns)"""
-        for rowid, ns, *place, record in execute(query).fetchall():
+        for rowid, ns, record, writes, *place in execute(query).fetchall():
             where = places[ns, place[2]] = tuple(place)
-            yield Row("perdure_checkpoints", rowid, record, ns, frozenset({(where, "(its record)")}))
+            yield Row("perdure_checkpoints.record", rowid, record, ns, frozenset({(where, "(its record)")}))
+            if writes is not None:
+                yield Row("perdure_checkpoints.writes", rowid, writes, ns, frozenset({(where, "(pending writes)")}))
+                for number in layout.numbers_of_all({}, [layout.open_task(None, None, writes)]):
+                    users[ns * PIECES + number].add((where, "(pending writes)"))
             for channel, ref in layout.open_record(record).refs.items():
                 for number in layout.numbers_of(ref):
                     users[ns * PIECES + number].add((where, channel))
         query = "SELECT rowid, ns, checkpoint_id, task_id, task_path, data FROM perdure_writes"
         for rowid, ns, checkpoint_id, task_id, task_path, data in execute(query).fetchall():
             where = places[ns, checkpoint_id]
-            yield Row("perdure_writes", rowid, data, ns, frozenset({(where, "(pending writes)")}))
+            yield Row("perdure_writes.data", rowid, data, ns, frozenset({(where, "(pending writes)")}))
             for number in layout.numbers_of_all({}, [layout.open_task(task_id, task_path, data)]):
                 users[ns * PIECES + number].add((where, "(pending writes)"))
         for piece, data in execute("SELECT piece, data FROM perdure_pieces").fetchall():
-            yield Row("perdure_pieces", piece, data, piece // PIECES, frozenset(users[piece]))
+            yield Row("perdure_pieces.data", piece, data, piece // PIECES, frozenset(users[piece]))
 
-    def of(self, table: str) -> list[Row]:
-        return [row for row in self.rows if row.table == table]
+    def of(self, column: str) -> list[Row]:
+        return [row for row in self.rows if row.column == column]
 
     def set(self, row: Row, data: bytes) -> None:
-        self._sql.execute(f"UPDATE {row.table} SET {BYTES[row.table]} = ? WHERE rowid = ?", (data, row.rowid))
+        table, column = row.column.split(".")
+        self._sql.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (data, row.rowid))
 
     def execute(self, sql: str, values: Iterable[Any] = ()) -> list[Any]:
         return self._sql.execute(sql, tuple(values)).fetchall()

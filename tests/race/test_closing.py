@@ -75,14 +75,14 @@ def test_a_connection_that_its_owner_closes_leaves_nobody_waiting(tmp_path, pool
 
 
 def test_the_renewal_of_a_closed_savers_lease_leaves_the_others_alone(tmp_path, pool, monkeypatch):
-    monkeypatch.setattr(turns, "LEASE_SECONDS", 0.3)
+    monkeypatch.setattr(turns, "LEASE_SECONDS", 1.0)
     saver = SqliteSaver.open(str(tmp_path / "closed.db"))
     with SqliteSaver.from_conn_string(str(tmp_path / "other.db")) as other:
         gates = [Gate(saver), Gate(other)]
         running = [pool.submit(gate.graph.invoke, one("in"), THREAD) for gate in gates]
         assert all(gate.entered.wait(10) for gate in gates)
         saver.close()
-        threading.Event().wait(1)
+        threading.Event().wait(2.5)
         assert other.acquire("t", "somebody", 1) is None, "the lease of the running thread was not renewed"
         for gate in gates:
             gate.opened.set()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextvars
-import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from perdure.errors import GraphValidationError, UsageError
 from perdure.types import RunnableConfig
 
 if TYPE_CHECKING:
     from perdure.pregel.scope import TaskScope
+
+T = TypeVar("T")
 
 _INJECTED: dict[str, Callable[[TaskScope], Any]] = {
     "config": lambda scope: scope.config(),
@@ -26,7 +28,7 @@ _INJECTED: dict[str, Callable[[TaskScope], Any]] = {
 
 
 def _unwrap(fn: Any) -> Any:
-    while isinstance(fn, functools.partial):
+    while isinstance(fn, partial):
         fn = fn.func
     return fn
 
@@ -130,12 +132,16 @@ class Action:
             ainvoke = getattr(self.target, "ainvoke", None)
             if ainvoke is not None:
                 return await ainvoke(value, scope.config())
-        import asyncio
-
-        context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(None, lambda: context.run(self.call, value, scope))
+        result = await in_thread(self.call, value, scope)
         return await result if inspect.isawaitable(result) else result
+
+
+async def in_thread(function: Callable[..., T], *args: Any) -> T:
+    """Call a function in one of the event loop's threads, in a copy of the current context."""
+    from asyncio import get_running_loop
+
+    context = contextvars.copy_context()
+    return await get_running_loop().run_in_executor(None, partial(context.run, function, *args))
 
 
 def _refuse(_value: Any, scope: TaskScope) -> Any:

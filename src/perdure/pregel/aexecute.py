@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import contextvars
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from perdure.errors import GraphBubbleUp, NodeCancelledError, NodeTimeoutError, ParentCommand
+from perdure.pregel.action import in_thread
 from perdure.pregel.execute import enter, reset, retry_delay, stop, to_here
 from perdure.pregel.scope import TaskScope
 
 if TYPE_CHECKING:
+    from perdure.pregel.action import Action
+    from perdure.pregel.plan import Node
     from perdure.pregel.run import Run
     from perdure.pregel.task import Task
 
@@ -40,20 +45,96 @@ async def arun_task(run: Run, task: Task) -> Task:
 
 
 async def _aattempt(scope: TaskScope) -> None:
-    task = scope.task
-    node = task.node
-    result = task.input
-    if node.action is not None:
+    """Call the node and take its branches: parts 0, 1, and so on.
+
+    What plain functions do runs in a thread, with one hop for as many of them as follow each other.
+    """
+    node = scope.task.node
+    count = 1 + len(node.branches)
+    at = 0
+    while at < count:
+        action = _action(node, at)
+        waiting: Awaitable[Any] | None = None
+        if action is None:
+            _finish(scope, at, scope.task.input)
+            at += 1
+            continue
+        if action.runs_in_thread:
+            at, waiting = await in_thread(_plain_parts, scope, at)
+            if waiting is None:
+                continue
+        else:
+            waiting = _in_time(action.arun(_input(scope, at), scope), scope, at)
         try:
-            result = await _in_time(node.action.arun(result, scope), scope)
+            result = await waiting
         except ParentCommand as sent:
             result = to_here(sent)
-    node.write(result, task)
-    for branch in node.branches:
-        branch.route(await branch.action.arun(scope.fresh(branch.reader), scope), task)
+        _finish(scope, at, result)
+        at += 1
 
 
-async def _in_time(result: Awaitable[Any], scope: TaskScope) -> Any:
+def _plain_parts(scope: TaskScope, at: int) -> tuple[int, Awaitable[Any] | None]:
+    """Do the parts from one on that plain functions do; runs in a thread.
+
+    Return the first part that isn't done, and what it waits for if its function returned an awaitable.
+    """
+    node = scope.task.node
+    while at <= len(node.branches):
+        action = _action(node, at)
+        if action is None or not action.runs_in_thread:
+            break
+        try:
+            result = action.call(_input(scope, at), scope)
+        except ParentCommand as sent:
+            result = to_here(sent)
+        if inspect.isawaitable(result):
+            return at, result
+        _finish(scope, at, result)
+        at += 1
+    return at, None
+
+
+def _action(node: Node, at: int) -> Action | None:
+    return node.branches[at - 1].action if at else node.action
+
+
+def _input(scope: TaskScope, at: int) -> Any:
+    return scope.fresh(scope.task.node.branches[at - 1].reader) if at else scope.task.input
+
+
+def _finish(scope: TaskScope, at: int, result: Any) -> None:
+    node = scope.task.node
+    if at:
+        node.branches[at - 1].route(result, scope.task)
+    else:
+        node.write(result, scope.task)
+
+
+class InContext:
+    """Awaits a coroutine in a context of its own, as a new asyncio task would, but within the current task."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        run, coroutine = contextvars.copy_context().run, self._coroutine
+        step: Callable[[Any], Any] = coroutine.send
+        value: Any = None
+        while True:
+            try:
+                waiting = run(step, value)
+            except StopIteration as end:
+                return end.value
+            try:
+                step, value = coroutine.send, (yield waiting)
+            except GeneratorExit:
+                run(coroutine.close)
+                raise
+            except BaseException as error:  # noqa: BLE001 - belongs to the coroutine
+                step, value = coroutine.throw, error
+
+
+async def _in_time(result: Awaitable[Any], scope: TaskScope, at: int) -> Any:
     """Wait for an attempt, at most as long as the node's (or the Send's) timeout says.
 
     Raises:
@@ -61,7 +142,7 @@ async def _in_time(result: Awaitable[Any], scope: TaskScope) -> Any:
     """
     task = scope.task
     timeout = task.timeout or task.node.timeout
-    seconds = timeout.run_seconds if timeout is not None else None
+    seconds = timeout.run_seconds if timeout is not None and at == 0 else None
     if seconds is None:
         return await result
     clock = asyncio.timeout(seconds)

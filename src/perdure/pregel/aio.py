@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from perdure.pregel.aexecute import arun_task
+from perdure.pregel.aexecute import InContext, arun_task
 from perdure.pregel.driver import MAX_LAG, before_config, failure_of
 from perdure.pregel.effects import Effect, Execute, Load, LoadBefore, LoadHead, Store
 from perdure.pregel.run import Run
@@ -25,6 +26,7 @@ async def adrive(run: Run, loop: Loop) -> AsyncGenerator[Event, None]:
     commits = run.commits = _AsyncCommits(run)
     reply: Any = None
     error: BaseException | None = None
+    rested = time.monotonic()
     try:
         while True:
             try:
@@ -36,10 +38,14 @@ async def adrive(run: Run, loop: Loop) -> AsyncGenerator[Event, None]:
                 for event in sink.drain():
                     yield event
             try:
-                if type(effect) is Execute:
-                    async with aclosing(_aexecute(run, effect.tasks, commits)) as events:
-                        async for event in events:
-                            yield event
+                if isinstance(effect, Execute):
+                    tasks = effect.tasks
+                    if len(tasks) == 1 and not run.listens:
+                        rested = await _alone(run, tasks[0], rested)
+                    else:
+                        async with aclosing(_aexecute(run, tasks, commits)) as events:
+                            async for event in events:
+                                yield event
                 else:
                     reply = await commits.do(effect)
             except GeneratorExit:
@@ -60,6 +66,25 @@ async def adrive(run: Run, loop: Loop) -> AsyncGenerator[Event, None]:
     finally:
         loop.close()
         await commits.close()
+
+
+LONGEST_HOLD = 0.002
+"""Seconds after which a run that never had to wait lets the event loop's other tasks go on."""
+
+
+async def _alone(run: Run, task: Task, rested: float) -> float:
+    """Run the only task of a superstep, within the caller's asyncio task; return when others last could run."""
+    me = asyncio.current_task()
+    cancelling = me.cancelling() if me is not None else 0
+    await InContext(arun_task(run, task))
+    run.ended([task])
+    if me is not None and me.cancelling() > cancelling:
+        raise asyncio.CancelledError  # the node didn't mind, the run does
+    now = time.monotonic()
+    if now - rested < LONGEST_HOLD:
+        return rested
+    await asyncio.sleep(0)
+    return now
 
 
 async def _aexecute(run: Run, tasks: Sequence[Task], commits: _AsyncCommits) -> AsyncGenerator[Event, None]:

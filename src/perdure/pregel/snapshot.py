@@ -155,6 +155,9 @@ class _DeferredSnapshot(StateSnapshot):
         return self._whole()._asdict()
 
 
+_DeferredSnapshot.__name__ = _DeferredSnapshot.__qualname__ = StateSnapshot.__name__  # to everybody else it is one
+
+
 def deferred_snapshot(
     plan: Plan, stored: StoredCheckpoint, saver: BaseCheckpointSaver[Any], config: RunnableConfig
 ) -> StateSnapshot:

@@ -10,6 +10,7 @@ from perdure.checkpoint.ids import new_id
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT
 from perdure.constants import CONF, CONTROL_WRITES, COPY, END, INPUT, NULL_TASK_ID
 from perdure.errors import InvalidUpdateError
+from perdure.pregel.driver import failure_of
 from perdure.pregel.effects import Execute, Load, LoadHead, Loop, Store
 from perdure.pregel.journal import make_checkpoint
 from perdure.pregel.machine import Machine, Writes
@@ -137,7 +138,8 @@ class _Step:
         tasks = []
         for at, (name, values, given_id) in enumerate(planned):
             tasks.append(self._task(name, values, given_id or due.pop(name, None), at))
-        failure = yield Execute(tasks)
+        yield Execute(tasks)
+        failure = failure_of(tasks)
         if failure is not None:
             raise failure
         stored = [TaskWrites(task.id, "", list(task.writes)) for task in tasks] if self.saved is not None else []
