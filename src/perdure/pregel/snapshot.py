@@ -100,7 +100,8 @@ def take_snapshot(
 class _DeferredSnapshot(StateSnapshot):
     """A snapshot of which values and tasks are made when somebody asks for one of them.
 
-    A history is mostly looked through by metadata, and the values of each of its checkpoints may be large.
+    A history is mostly looked through by metadata, and the values of each of its checkpoints may be large. (The type
+    checkers rightly mind that fields become properties: tuples have no other way to make one late.)
     """
 
     maker: Callable[[], StateSnapshot]
@@ -116,15 +117,15 @@ class _DeferredSnapshot(StateSnapshot):
         return self._whole()[0]
 
     @property
-    def next(self) -> tuple[str, ...]:
+    def next(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self._whole()[1]
 
     @property
-    def tasks(self) -> tuple[PregelTask, ...]:
+    def tasks(self) -> tuple[PregelTask, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self._whole()[6]
 
     @property
-    def interrupts(self) -> tuple[Interrupt, ...]:
+    def interrupts(self) -> tuple[Interrupt, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self._whole()[7]
 
     def __getitem__(self, at: Any) -> Any:
@@ -151,7 +152,7 @@ class _DeferredSnapshot(StateSnapshot):
     def _replace(self, **changes: Any) -> StateSnapshot:  # type: ignore[override]  # what comes out is a plain one
         return self._whole()._replace(**changes)
 
-    def _asdict(self) -> dict[str, Any]:
+    def _asdict(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self._whole()._asdict()
 
 
