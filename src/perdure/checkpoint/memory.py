@@ -61,11 +61,12 @@ class _Space:
         return self.ids[-1] if self.ids else None
 
     def add(self, checkpoint_id: str, record: _Record) -> None:
+        ids = self.ids
         if checkpoint_id not in self.records:
-            if not self.ids or self.ids[-1] < checkpoint_id:
-                self.ids.append(checkpoint_id)
+            if not ids or ids[-1] < checkpoint_id:
+                ids.append(checkpoint_id)
             else:
-                insort(self.ids, checkpoint_id)
+                insort(ids, checkpoint_id)
         self.records[checkpoint_id] = record
 
     def add_writes(self, checkpoint_id: str, task: TaskRecord) -> None:
@@ -149,6 +150,16 @@ def _record(one: Prepared, parent: _Record | None, space: _Space) -> _Record:
         refs[channel] = _stored(piece, parent_refs.get(channel)) if isinstance(piece, Change) else piece
     assert one.header is not None
     return _Record(one.parent_id, one.header, one.run_id, one.versions, refs)
+
+
+def _add(one: Prepared, record: _Record | None, space: _Space) -> None:
+    """Add what was checked."""
+    parent_id, checkpoint_id = one.parent_id, one.checkpoint_id
+    if parent_id is not None:
+        for task in one.tasks:
+            space.add_writes(parent_id, task if record is None else _sharing(task, one.pieces))
+    if record is not None and checkpoint_id is not None:
+        space.add(checkpoint_id, record)
 
 
 def _sharing(task: TaskRecord, pieces: Mapping[str, Piece | None]) -> TaskRecord:
@@ -325,7 +336,9 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         return spaces.get(checkpoint_ns) if spaces else None
 
     def _space_made(self, thread_id: str, checkpoint_ns: str) -> _Space:
-        spaces = self._threads.setdefault(thread_id, {})
+        spaces = self._threads.get(thread_id)
+        if spaces is None:
+            spaces = self._threads[thread_id] = {}
         space = spaces.get(checkpoint_ns)
         if space is None:
             space = spaces[checkpoint_ns] = _Space()
@@ -364,34 +377,28 @@ class InMemorySaver(BaseCheckpointSaver[V]):
     def commit(self, prepared: Sequence[Prepared]) -> bool:
         with self._lock:
             if len(prepared) == 1:
-                self._commit_one(prepared[0])
+                self._commit_one(*prepared)
                 return False
             staged: dict[tuple[str, str, str], _Record] = {}
             heads: dict[tuple[str, str], str] = {}
             for one in prepared:
                 self._stage(one, staged, heads)
             for one in prepared:
-                self._add(one, staged.get((one.thread_id, one.checkpoint_ns, one.checkpoint_id or "")))
+                record = staged.get((one.thread_id, one.checkpoint_ns, one.checkpoint_id or ""))
+                _add(one, record, self._space_made(one.thread_id, one.checkpoint_ns))
         return False
 
     def _commit_one(self, one: Prepared) -> None:
         """Do at once what needs no stage: nothing that comes after it can fail."""
-        space = self._space(one.thread_id, one.checkpoint_ns) or _EMPTY
+        space = self._space_made(one.thread_id, one.checkpoint_ns)
         record = None
         if not _is_retry(one, space):
-            records.check_head(one, space.head())
+            head = space.ids[-1] if space.ids else None
+            if one.expected_head != head:
+                records.check_head(one, head)
             if one.checkpoint_id is not None:
                 record = _record(one, space.records.get(one.parent_id or ""), space)
-        self._add(one, record)
-
-    def _add(self, one: Prepared, record: _Record | None) -> None:
-        """Add what was checked."""
-        space = self._space_made(one.thread_id, one.checkpoint_ns)
-        if one.parent_id is not None:
-            for task in one.tasks:
-                space.add_writes(one.parent_id, _sharing(task, one.pieces) if record is not None else task)
-        if record is not None and one.checkpoint_id is not None:
-            space.add(one.checkpoint_id, record)
+        _add(one, record, space)
 
     def _stage(
         self,

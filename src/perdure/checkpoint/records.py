@@ -184,27 +184,35 @@ def _encode_values(
 ) -> tuple[dict[str, Piece | None], dict[str, Piece], bool]:
     values = checkpoint["channel_values"]
     versions = checkpoint["channel_versions"]
-    known = lineage.versions(commit.thread_id, commit.checkpoint_ns, commit.parent_id) or {}
+    known: Mapping[str, Any] | None = None
     pieces: dict[str, Any] = {}
     offered: dict[str, Any] = {}
-    relies = False
+    relies = has_long = False
     for channel in commit.new_versions:
-        pieces[channel] = encode_value(plain, channel, values[channel]) if channel in values else None
-    if len(values) > len(pieces) or not values.keys() <= pieces.keys():
-        for channel in values:
-            if channel in pieces:
-                continue
-            version = versions.get(channel)
-            if version is None:
-                pieces[channel] = encode_value(plain, channel, values[channel])
-            elif version == known.get(channel):
-                relies = True
-            else:
-                offered[channel] = encode_value(plain, channel, values[channel])
-    for made in (pieces, offered) if offered else (pieces,):
-        for channel, blob in made.items():
-            if blob is not None and chains.is_long(blob[1]):
-                made[channel] = _change(lineage.values, commit, channel, blob, versions.get(channel), known)
+        if channel in values:
+            pieces[channel] = blob = encode_value(plain, channel, values[channel])
+            has_long = has_long or chains.is_long(blob[1])
+        else:
+            pieces[channel] = None
+    for channel in values:
+        if channel in pieces:
+            continue
+        if known is None:
+            known = lineage.versions(commit.thread_id, commit.checkpoint_ns, commit.parent_id) or {}
+        version = versions.get(channel)
+        if version is not None and version == known.get(channel):
+            relies = True
+            continue
+        into = pieces if version is None else offered
+        into[channel] = blob = encode_value(plain, channel, values[channel])
+        has_long = has_long or chains.is_long(blob[1])
+    if has_long:
+        if known is None:
+            known = lineage.versions(commit.thread_id, commit.checkpoint_ns, commit.parent_id) or {}
+        for made in (pieces, offered):
+            for channel, blob in made.items():
+                if blob is not None and chains.is_long(blob[1]):
+                    made[channel] = _change(lineage.values, commit, channel, blob, versions.get(channel), known)
     return pieces, offered, relies
 
 

@@ -100,6 +100,11 @@ class Router:
         self.nodes = nodes
 
     def __call__(self, answer: Any, task: Task) -> None:
+        if type(answer) is str:
+            target = self._target(answer)
+            if target != END:
+                task.writes.append((branch_channel(target), None))
+            return
         answers: Sequence[Any] = answer if isinstance(answer, (list, tuple)) else (answer,)
         for one in answers:
             if isinstance(one, Send):

@@ -94,10 +94,12 @@ class Action:
         GraphValidationError: It is none of these.
     """
 
-    __slots__ = ("call", "is_async", "is_runnable", "run", "target")
+    __slots__ = ("call", "is_async", "is_runnable", "plain", "run", "target")
 
     call: Callable[[Any, TaskScope], Any]
     """Calls the target with the input and what it asks for; a coroutine if the target is one."""
+    plain: Callable[[Any], Any] | None
+    """The target, if it is a plain function that takes nothing but the input."""
     run: Callable[[Any, TaskScope], Any]
     """Calls the target from synchronous code; raises `NoSyncActionError` if it can't be."""
 
@@ -108,7 +110,9 @@ class Action:
             msg = f"a node must be callable or have an invoke method, and {target!r} isn't"
             raise GraphValidationError(msg)
         self.is_async = not self.is_runnable and _is_coroutine_function(target)
-        self.call = self._pick(() if self.is_runnable else _wanted(target))
+        wanted = () if self.is_runnable else _wanted(target)
+        self.call = self._pick(wanted)
+        self.plain = None if wanted or self.is_runnable or self.is_async else target
         self.run = _refuse if self.is_async else self.call
 
     def _pick(self, wanted: Wanted) -> Callable[[Any, TaskScope], Any]:

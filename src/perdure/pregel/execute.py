@@ -35,7 +35,9 @@ def enter(scope: TaskScope) -> None:
 
 
 def _attempts(scope: TaskScope) -> None:
-    enter(scope)
+    scope_var.set(scope)
+    if "langchain_core" in sys.modules:
+        enter(scope)
     task = scope.task
     while True:
         try:
@@ -56,14 +58,18 @@ def _attempt(scope: TaskScope) -> None:
     task = scope.task
     node = task.node
     result = task.input
-    if node.action is not None:
+    action = node.action
+    if action is not None:
         try:
-            result = node.action.run(result, scope)
+            plain = action.plain
+            result = plain(result) if plain is not None else action.run(result, scope)
         except ParentCommand as sent:
             result = to_here(sent)
     node.write(result, task)
     for branch in node.branches:
-        branch.route(branch.action.run(scope.fresh(branch.reader), scope), task)
+        action = branch.action
+        state = scope.fresh(branch.reader)
+        branch.route(action.plain(state) if action.plain is not None else action.run(state, scope), task)
 
 
 def to_here(sent: ParentCommand) -> Any:

@@ -53,6 +53,7 @@ class Journal:
         head: The newest checkpoint of the namespace, as this run knows it: what its next commit compares with.
         last: Metadata and parent of the checkpoint just made, for the stream; taken out by who tells it.
         is_off: Whether tasks' writes aren't kept, because the caller stores them otherwise.
+        single: The only task of the superstep: its writes are kept with the checkpoint that they lead to.
     """
 
     def __init__(self, run: Run) -> None:
@@ -63,7 +64,7 @@ class Journal:
         self.is_off = run.saver is None
         self._keeps_back = run.durability == "exit"
         self._unsaved: list[Any] = []
-        self._single: Task | None = None
+        self.single: Task | None = None
         self._deferred: tuple[str | None, Commit] | None = None
         self._writers: dict[str, set[str]] = {}  # for durability `exit`: who wrote what is stored later
         self._untracked = frozenset(n for n, c in run.plan.channels.items() if isinstance(c, UntrackedValue))
@@ -123,14 +124,14 @@ class Journal:
 
     def begin(self, todo: Sequence[Task]) -> None:
         """Note which tasks a superstep is going to run."""
-        self._single = todo[0] if len(todo) == 1 else None
+        self.single = todo[0] if len(todo) == 1 else None
 
     def keep(self, batch: Sequence[Task]) -> bool:
         """Keep the writes of tasks that ended for the next commit.
 
         Return False if some of them can't be stored: their task has failed.
         """
-        if self.is_off or not batch or batch[0] is self._single:
+        if not batch:
             return True
         try:
             self._unsaved.append(self.prepare(self._commit_of(batch), batch))
@@ -189,7 +190,7 @@ class Journal:
 
     def flush(self) -> Prepared:
         """Return the writes of tasks that ended, without a checkpoint: the superstep stopped."""
-        task, self._single = self._single, None
+        task, self.single = self.single, None
         if task is not None:
             self.keep([task])
         return self.take_unsaved()
@@ -209,7 +210,7 @@ class Journal:
             machine.step += 1
             return []
         metadata = self.metadata(source)
-        task, self._single = self._single, None
+        task, self.single = self.single, None
         parent_id = machine.checkpoint_id
         head = self.head
         id_ = new_id(parent_id if parent_id == head else max(parent_id, head or ""))

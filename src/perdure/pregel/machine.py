@@ -154,7 +154,8 @@ class Machine:
                 )
             key = f"{send.node}\0{PUSH}\0{at}"
             task = Task((step, key), send.node, (PUSH, at, False), node, send.arg, triggers, ns)
-            task.timeout = send.timeout
+            if send.timeout is not None:
+                task.timeout = send.timeout
             tasks.append(task)
 
     def _candidates(self) -> Iterable[str]:
@@ -204,7 +205,8 @@ class Machine:
             self._consume(tasks, version)
         updated = self._update(tasks, version)
         if is_step:
-            self._pass_by(updated, version)
+            if not self._live <= updated:
+                self._pass_by(updated, version)
             if self.plan.finishing and updated.isdisjoint(self.plan.triggered_by):
                 self._finish(updated, version)
         self.updated = updated
@@ -252,8 +254,6 @@ class Machine:
 
     def _pass_by(self, updated: set[str], version: Any) -> None:
         """Tell the channels that nobody wrote that a superstep has passed."""
-        if self._live <= updated:
-            return
         for name in self._live - updated:
             channel = self.channels[name]
             if channel.is_available() and channel.update(()):

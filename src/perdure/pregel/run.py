@@ -338,17 +338,17 @@ class Run:
 
     def ended(self, batch: Sequence[Task]) -> None:
         """Note tasks that ended; called by the driver."""
-        journal, teller = self.journal, self.teller
+        journal = self.journal
         for task in batch:
             if task.failure is not None:
                 self._has_stopped = True
             elif not task.writes:
                 task.writes.append((NO_WRITES, None))
-        if not (journal.is_off or journal.keep(batch)):
+        if not journal.is_off and batch and batch[0] is not journal.single and not journal.keep(batch):
             self._has_stopped = True
-        if teller.is_heard:
+        if self.teller.is_heard:
             for task in batch:
-                teller.ended(task)
+                self.teller.ended(task)
 
     def take_unsaved(self) -> list[Any]:
         """Return the prepared writes that no commit has carried yet; the driver commits them."""

@@ -27,15 +27,14 @@ class TaskScope:
         asked: How many questions the task has asked in this attempt.
     """
 
-    __slots__ = ("_config", "_runtime", "asked", "run", "subgraphs_called", "task")
+    asked = 0
+    subgraphs_called: dict[str, int] | None = None
+    _config: RunnableConfig | None = None
+    _runtime: Runtime[Any] | None = None
 
     def __init__(self, run: Run, task: Task) -> None:
         self.run: Run = run
         self.task: Task = task
-        self.asked = 0
-        self.subgraphs_called: dict[str, int] | None = None
-        self._config: RunnableConfig | None = None
-        self._runtime: Runtime[Any] | None = None
 
     def restart(self) -> None:
         """Forget what the last attempt did: another one begins."""
@@ -57,7 +56,7 @@ class TaskScope:
         answer = run.answer(id_)
         if answer is MISSING:
             raise GraphInterrupt((Interrupt(value=value, id=id_, response_schema=_as_json_schema(response_schema)),))
-        task.resume.append(answer)
+        task.resume = [*task.resume, answer]
         task.resumed = True
         return answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from xxhash import xxh3_128_hexdigest
@@ -43,24 +44,15 @@ class Task:
         interrupts: Open questions.
     """
 
-    __slots__ = (
-        "_around",
-        "_id",
-        "attempt",
-        "error",
-        "failure",
-        "input",
-        "interrupts",
-        "name",
-        "node",
-        "path",
-        "resume",
-        "resumed",
-        "saved",
-        "timeout",
-        "triggers",
-        "writes",
-    )
+    # Defaults of the class: most tasks never set them, and there is a task a step.
+    attempt = 1
+    error: BaseException | None = None
+    failure: BaseException | None = None
+    interrupts: tuple[Interrupt, ...] = ()
+    resume: Sequence[Any] = ()
+    resumed = False
+    saved = False
+    timeout: TimeoutPolicy | None = None
 
     def __init__(
         self,
@@ -80,14 +72,6 @@ class Task:
         self.triggers = triggers
         self._around = ns
         self.writes: list[tuple[str, Any]] = []
-        self.resume: list[Any] = []
-        self.resumed = False
-        self.saved = False
-        self.timeout: TimeoutPolicy | None = None
-        self.attempt = 1
-        self.error: BaseException | None = None
-        self.failure: BaseException | None = None
-        self.interrupts: tuple[Interrupt, ...] = ()
 
     @property
     def id(self) -> str:

@@ -41,6 +41,7 @@ class JsonPlusSerializer:
         registry: TypeRegistry = default_registry,
     ) -> None:
         self._codec = Codec(registry, unknown)
+        self._pack = self._codec.pack
 
     def register_types(self, types: Iterable[type]) -> None:
         """Let values of these types be read, see `TypeRegistry.register_types`."""
@@ -72,7 +73,7 @@ class JsonPlusSerializer:
             return "bytes", obj
         if kind is bytearray:
             return "bytearray", bytes(obj)
-        return "msgpack", self._codec.pack(obj)
+        return "msgpack", self._pack(obj)
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         """Decode what `dumps_typed` made.

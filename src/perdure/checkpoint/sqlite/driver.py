@@ -107,7 +107,12 @@ class Driver:
             later: Whether it may run after this call, if this thread is in the middle of another one.
         """
         job = Job(make, writes=writes, soft=soft)
-        self._submit([job], later=later)
+        if self._may_lead():  # nobody else is here: no ticket
+            self._lead(_Ticket([job]))
+            if self._left and self._may_lead():
+                self._lead(_Ticket(()))
+        else:
+            self._submit([job], later=later)
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[no-any-return]
@@ -249,16 +254,15 @@ class Driver:
     def _lead(self, ticket: _Ticket) -> None:
         """Run the ticket's jobs and all that wait, then hand the lead on."""
         tickets = [ticket]
-        fresh: deque[_Ticket] = deque()
         while tickets:
-            with self._mutex:
-                waiting, self._queue = self._queue, fresh
-            tickets += waiting
-            fresh = deque()
+            if self._queue:
+                with self._mutex:
+                    waiting, self._queue = self._queue, deque()
+                tickets += waiting
             while self._left:
                 tickets.append(self._left.popleft())
             try:
-                self._execute([job for t in tickets for job in t.jobs])
+                self._execute([job for t in tickets for job in t.jobs] if len(tickets) > 1 else tickets[0].jobs)
             except BaseException as e:
                 try:
                     self._abandon(tickets, e)
@@ -302,7 +306,10 @@ class Driver:
 
     # -- transactions
 
-    def _execute(self, jobs: list[Job]) -> None:
+    def _execute(self, jobs: Sequence[Job]) -> None:
+        if len(jobs) == 1 and not jobs[0].soft:
+            self._transact(jobs, "BEGIN IMMEDIATE" if jobs[0].writes else "BEGIN")
+            return
         reads = [job for job in jobs if not job.writes]
         writes = [job for job in jobs if job.writes]
         if reads:
@@ -317,7 +324,7 @@ class Driver:
                 if soft:
                     self._connection.execute(_FULL)
 
-    def _transact(self, jobs: list[Job], begin: str) -> None:
+    def _transact(self, jobs: Sequence[Job], begin: str) -> None:
         """Run jobs in one transaction; if one spoils it, each in its own."""
         if self._attempt(jobs, begin):
             return
@@ -330,7 +337,7 @@ class Driver:
                     break
                 job.result = job.error = None
 
-    def _attempt(self, jobs: list[Job], begin: str) -> bool:
+    def _attempt(self, jobs: Sequence[Job], begin: str) -> bool:
         """Run jobs in one transaction; tell whether it stands, or failed as it should."""
         connection = self._connection
         try:
