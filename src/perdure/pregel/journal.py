@@ -131,7 +131,7 @@ class Journal:
 
         Return False if some of them can't be stored: their task has failed.
         """
-        if not batch:
+        if self.is_off or not batch:
             return True
         try:
             self._unsaved.append(self.prepare(self._commit_of(batch), batch))
