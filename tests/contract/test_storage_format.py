@@ -16,8 +16,8 @@ from perdure.checkpoint.conformance.case import checkpoint
 from perdure.checkpoint.sqlite import SqliteSaver
 
 
-def _frame(data: bytes) -> tuple[int, str, bytes]:
-    assert xxhash.xxh3_64_digest(data[8:]) == data[:8]
+def _frame(data: bytes, *place: str) -> tuple[int, str, bytes]:
+    assert xxhash.xxh3_64_digest(data[8:] + "\0".join(place).encode()) == data[:8]
     flags, length = data[8], data[9]
     content = data[10 + length :]
     assert flags >> 4 == 1
@@ -65,8 +65,9 @@ class _Reader:
             return write[1], _decoded(*write[2:])
         if len(write) == 5:
             return write[1], self.value(ns, write[2:])
-        _, channel, kind, first, number, offset, length = write
+        _, channel, kind, first, number, offset, length, checksum = write
         is_script, _, content = _frame(self.piece(ns, number))
+        assert self.piece(ns, number)[:8] == checksum
         text = ormsgpack.unpackb(content)[3] if is_script else content
         return channel, _decoded(kind, first + text[offset : offset + length])
 
@@ -93,7 +94,7 @@ def test_the_format_is_as_written(tmp_path: Path) -> None:
     reader = _Reader(str(tmp_path / "x.db"))
     found = {}
     for ns, checkpoint_id, record in reader.sql.execute("SELECT ns, checkpoint_id, record FROM perdure_checkpoints"):
-        is_script, kind, content = _frame(record)
+        is_script, kind, content = _frame(record, checkpoint_id)
         assert (is_script, kind) == (0, "record")
         versions, refs, header_type, header = ormsgpack.unpackb(content)
         assert versions.keys() == refs.keys()
@@ -102,13 +103,13 @@ def test_the_format_is_as_written(tmp_path: Path) -> None:
     assert found == wanted
     ids = list(wanted)
     lengths: set[int] = set()
-    rows = list(reader.sql.execute("SELECT ns, checkpoint_id, task_id, data FROM perdure_writes"))
+    rows = list(reader.sql.execute("SELECT ns, checkpoint_id, task_id, task_path, data FROM perdure_writes"))
     rows += reader.sql.execute(
-        "SELECT ns, checkpoint_id, NULL, writes FROM perdure_checkpoints WHERE writes IS NOT NULL"
+        "SELECT ns, checkpoint_id, NULL, NULL, writes FROM perdure_checkpoints WHERE writes IS NOT NULL"
     )
     assert len(rows) == 39 + 2 * 40
-    for ns, checkpoint_id, task_id, data in rows:
-        _, kind, content = _frame(data)
+    for ns, checkpoint_id, task_id, task_path, data in rows:
+        _, kind, content = _frame(data, checkpoint_id, *([] if task_id is None else [task_id, task_path]))
         writes = ormsgpack.unpackb(content)
         if task_id is None:
             assert kind == "task"
@@ -119,7 +120,7 @@ def test_the_format_is_as_written(tmp_path: Path) -> None:
         written = [("items", after["items"][-1:]), ("n", after["n"]), ("text", after["text"])]
         assert [reader.write(ns, write) for write in writes] == written
         lengths.update(len(write) for write in writes)
-    assert lengths == {4, 5, 7}  # each form was read
+    assert lengths == {4, 5, 8}  # each form was read
     reader.sql.close()
 
 

@@ -125,16 +125,16 @@ class Database:
             yield Row("perdure_checkpoints.record", rowid, record, ns, frozenset({(where, "(its record)")}))
             if writes is not None:
                 yield Row("perdure_checkpoints.writes", rowid, writes, ns, frozenset({(where, "(pending writes)")}))
-                for number in layout.numbers_of_all({}, [layout.open_task(None, None, writes)]):
+                for number in layout.numbers_of_all({}, [layout.open_task(place[2], None, None, writes)]):
                     users[ns * PIECES + number].add((where, "(pending writes)"))
-            for channel, ref in layout.open_record(record).refs.items():
+            for channel, ref in layout.open_record(record, place[2]).refs.items():
                 for number in layout.numbers_of(ref):
                     users[ns * PIECES + number].add((where, channel))
         query = "SELECT rowid, ns, checkpoint_id, task_id, task_path, data FROM perdure_writes"
         for rowid, ns, checkpoint_id, task_id, task_path, data in execute(query).fetchall():
             where = places[ns, checkpoint_id]
             yield Row("perdure_writes.data", rowid, data, ns, frozenset({(where, "(pending writes)")}))
-            for number in layout.numbers_of_all({}, [layout.open_task(task_id, task_path, data)]):
+            for number in layout.numbers_of_all({}, [layout.open_task(checkpoint_id, task_id, task_path, data)]):
                 users[ns * PIECES + number].add((where, "(pending writes)"))
         for piece, data in execute("SELECT piece, data FROM perdure_pieces").fetchall():
             yield Row("perdure_pieces.data", piece, data, piece // PIECES, frozenset(users[piece]))

@@ -9,10 +9,6 @@ from tests.fault.damage import COLUMNS, PIECES, Database, graph_on
 from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.errors import CorruptCheckpointError
 
-NOT_BOUND = pytest.mark.xfail(
-    reason="a frame's checksum doesn't say yet which row it belongs to", raises=AssertionError
-)
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
@@ -85,7 +81,6 @@ def pairs(rows, chance, many=60):
     return chance.sample(found, min(many, len(found)))
 
 
-@NOT_BOUND
 @pytest.mark.parametrize("column", COLUMNS)
 def test_exchanged_rows(database, column):
     for one, other in pairs(database.of(column), random.Random(0)):
@@ -95,7 +90,6 @@ def test_exchanged_rows(database, column):
         database.repair(one, other)
 
 
-@NOT_BOUND
 @pytest.mark.parametrize("column", COLUMNS)
 def test_a_row_in_the_place_of_another(database, column):
     for one, other in pairs(database.of(column), random.Random(1)):
@@ -114,7 +108,7 @@ def test_exchanged_pieces_make_no_other_value(database):
         database.repair(one, other)
 
 
-@pytest.mark.parametrize("column", [*COLUMNS[:3], pytest.param(COLUMNS[3], marks=NOT_BOUND)])
+@pytest.mark.parametrize("column", COLUMNS)
 def test_rows_of_other_tables(database, column):
     chance = random.Random(0)
     for row in database.of(column):
@@ -186,7 +180,6 @@ def ids(entries):
     return [entry.config["configurable"]["checkpoint_id"] for entry in entries]
 
 
-@pytest.mark.xfail(reason="a page of a list is read as a whole", raises=AssertionError)
 def test_a_list_comes_to_the_damage_names_it_and_goes_on_behind(damaged):
     saver, middle, history = damaged
     at = history.index(middle)
@@ -211,10 +204,6 @@ async def test_what_does_not_need_it_works(damaged):
     assert graph_on(saver).get_state({"configurable": {"thread_id": "one"}}).next == ("ask",)
 
 
-NOT_NAMED = pytest.mark.xfail(reason="the error doesn't say which checkpoint is damaged", raises=AttributeError)
-
-
-@NOT_NAMED
 def test_writing_onto_it_names_it(damaged):
     saver, middle, history = damaged
     entry = saver.get_tuple(config_of(history[0]))
@@ -224,7 +213,7 @@ def test_writing_onto_it_names_it(damaged):
     assert (caught.value.thread_id, caught.value.checkpoint_id) == ("one", middle[2])
 
 
-@pytest.mark.parametrize("operation", ["prune", pytest.param("delete_for_runs", marks=NOT_NAMED), "copy_thread"])
+@pytest.mark.parametrize("operation", ["prune", "delete_for_runs", "copy_thread"])
 def test_deleting_around_it_changes_nothing_or_works(damaged, database, operation):
     saver, _, history = damaged
     assert saver.get_tuple(config_of(history[0])).metadata["run_id"] == "one 0"

@@ -1,6 +1,8 @@
 """Bytes with a checksum: how pieces lie in a store; see docs/storage-format.md.
 
-A frame is: 8 bytes XXH3-64 (big endian) of the rest; 1 byte of flags; 1 byte length of the type; the type; the content.
+A frame is: 8 bytes XXH3-64 (big endian) of the rest and of the frame's place; 1 byte of flags; 1 byte length of the
+type; the type; the content. The place isn't stored: it says which row the frame belongs to, so that in another it
+doesn't fit.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class Frame(NamedTuple):
     is_delta: bool
 
 
-def seal(kind: str, content: bytes, *, is_delta: bool = False) -> bytes:
+def seal(kind: str, content: bytes, *, is_delta: bool = False, place: str = "") -> bytes:
     """Make a frame; the content is compressed where it pays."""
     name = kind.encode()
     flags = _VERSION | _DELTA if is_delta else _VERSION
@@ -43,16 +45,21 @@ def seal(kind: str, content: bytes, *, is_delta: bool = False) -> bytes:
     head = bytes((flags, len(name))) + name
     digest = xxh3_64(head)
     digest.update(content)
+    if place:
+        digest.update(place.encode("utf-8", "surrogatepass"))
     return b"".join((digest.digest(), head, content))
 
 
-def unseal(frame: bytes) -> Frame:
-    """Open a frame.
+def unseal(frame: bytes, place: str = "") -> Frame:
+    """Open a frame that is at a place.
 
     Raises:
         CorruptCheckpointError: The checksum doesn't fit: the bytes are not what was written.
     """
-    if len(frame) < CHECKSUM + 2 or xxh3_64(memoryview(frame)[CHECKSUM:]).digest() != frame[:CHECKSUM]:
+    digest = xxh3_64(memoryview(frame)[CHECKSUM:])
+    if place:
+        digest.update(place.encode("utf-8", "surrogatepass"))
+    if len(frame) < CHECKSUM + 2 or digest.digest() != frame[:CHECKSUM]:
         raise CorruptCheckpointError(
             "stored bytes don't fit their checksum",
             hint="the file was damaged; restore it from a backup, or go on from an earlier checkpoint",

@@ -26,11 +26,11 @@ _CHAINED: Final = 3  # the length of a reference to a chain
 
 StoredWrite = tuple[Any, ...]
 """A `Write`; or index, channel, and a reference to a chain, if the value is one that a checkpoint has; or index,
-channel, type, first bytes, and where the others are: piece, offset, length."""
+channel, type, first bytes, and where the others are: piece, offset, length, and the piece's checksum."""
 
 _PLAIN: Final = 4
 _REFERRED: Final = 5
-_SHARED: Final = 7
+_SHARED: Final = 8
 _LEAST_SHARED: Final = 96
 _HEADERS: Final = (1, 3, 0)  # of lists and dicts whose items a piece has, and of nothing
 
@@ -49,31 +49,31 @@ class Record(NamedTuple):
 
 
 _MOST_SEALED = 512
-_sealed: dict[bytes, Record] = {}
-"""Records that this process has sealed, by their frames: a writer needs its last one again at the next step. The whole
-frame is the key, so an entry can't be wrong about what is stored; records are never changed."""
+_sealed: dict[tuple[bytes, str], Record] = {}
+"""Records that this process has sealed, by frame and checkpoint id: a writer needs its last one again at the next step.
+The whole frame is the key, so an entry can't be wrong about what is stored; records are never changed."""
 
 
-def seal_record(record: Record) -> bytes:
-    """Make a record's frame."""
-    frame = seal("record", packb(list(record)))
-    _sealed[frame] = record
+def seal_record(record: Record, checkpoint_id: str) -> bytes:
+    """Make the frame of a checkpoint's record."""
+    frame = seal("record", packb(list(record)), place=checkpoint_id)
+    _sealed[frame, checkpoint_id] = record
     if len(_sealed) > _MOST_SEALED:
         for old in list(_sealed)[: _MOST_SEALED // 2]:
             _sealed.pop(old, None)
     return frame
 
 
-def open_record(frame: bytes) -> Record:
-    """Read a record's frame.
+def open_record(frame: bytes, checkpoint_id: str) -> Record:
+    """Read the frame of a checkpoint's record.
 
     Raises:
-        CorruptCheckpointError: It isn't one.
+        CorruptCheckpointError: It isn't one, or it is another checkpoint's.
     """
-    if (known := _sealed.get(frame)) is not None:
+    if (known := _sealed.get((frame, checkpoint_id))) is not None:
         return known
     try:
-        record = Record(*unpackb(_content("record", frame)))
+        record = Record(*unpackb(_content("record", frame, checkpoint_id)))
     except (TypeError, ValueError) as e:
         raise CorruptCheckpointError("a checkpoint's row holds no record") from e
     if not all(isinstance(ref, list) and len(ref) in (2, _CHAINED) for ref in record.refs.values()):
@@ -81,8 +81,8 @@ def open_record(frame: bytes) -> Record:
     return record
 
 
-def _content(kind: str, frame: bytes) -> bytes:
-    found, content, is_delta = unseal(frame)
+def _content(kind: str, frame: bytes, place: str) -> bytes:
+    found, content, is_delta = unseal(frame, place)
     if found != kind or is_delta:
         raise CorruptCheckpointError(f"a row of {kind!r} holds a {found!r}")
     return content
@@ -227,8 +227,11 @@ class Pieces:
         if len(write) == _REFERRED:
             index, channel, *ref = write
             return index, channel, ref[0], self.value(ref).data
-        index, channel, kind, first, number, at, length = write
-        text = _text(self._link(number, None))
+        index, channel, kind, first, number, at, length, checksum = write
+        link = self._link(number, None)
+        if link.checksum != checksum:
+            raise CorruptCheckpointError("a write lies in a piece that is another than it was")
+        text = _text(link)
         if not 0 <= at <= at + length <= len(text):
             raise CorruptCheckpointError("a write reaches beyond the piece that it lies in")
         return index, channel, kind, first + text[at : at + length]
@@ -265,20 +268,26 @@ def _text(link: Link) -> bytes:
 # -- writes
 
 
-def seal_task(task: TaskRecord) -> bytes:
-    """Make the frame of a task's writes."""
-    return seal("writes", packb([list(write) for write in task.writes]))
+def seal_task(task: TaskRecord, checkpoint_id: str | None) -> bytes:
+    """Make the frame of a task's writes on top of a checkpoint."""
+    return seal("writes", packb([list(write) for write in task.writes]), place=_place(checkpoint_id, task[0], task[1]))
 
 
-def seal_named_task(task: TaskRecord) -> bytes:
+def _place(checkpoint_id: str | None, task_id: str, task_path: str) -> str:
+    return "\0".join((checkpoint_id or "", task_id, task_path))
+
+
+def seal_named_task(task: TaskRecord, checkpoint_id: str | None) -> bytes:
     """Make the frame of a task's writes that also says whose they are."""
-    return seal("task", packb([task.task_id, task.task_path, [list(write) for write in task.writes]]))
+    content = packb([task.task_id, task.task_path, [list(write) for write in task.writes]])
+    return seal("task", content, place=checkpoint_id or "")
 
 
-def open_task(task_id: str | None, task_path: str | None, frame: bytes) -> TaskRecord:
+def open_task(checkpoint_id: str, task_id: str | None, task_path: str | None, frame: bytes) -> TaskRecord:
     """Read the frame of a task's writes; `Pieces.task` fills in what lies in pieces.
 
     Args:
+        checkpoint_id: What they are on top of.
         task_id: Whose they are; None if the frame says it.
         task_path: The task's.
         frame: The frame.
@@ -288,9 +297,9 @@ def open_task(task_id: str | None, task_path: str | None, frame: bytes) -> TaskR
     """
     try:
         if task_id is None or task_path is None:
-            task_id, task_path, stored = unpackb(_content("task", frame))
+            task_id, task_path, stored = unpackb(_content("task", frame, checkpoint_id))
         else:
-            stored = unpackb(_content("writes", frame))
+            stored = unpackb(_content("writes", frame, _place(checkpoint_id, task_id, task_path)))
         writes = [tuple(write) for write in stored]
     except (TypeError, ValueError) as e:
         raise CorruptCheckpointError("a row of writes holds none") from e
@@ -301,11 +310,11 @@ def open_task(task_id: str | None, task_path: str | None, frame: bytes) -> TaskR
     return TaskRecord(task_id, task_path, writes)
 
 
-def open_tasks(rows: Iterable[Sequence[Any]]) -> list[TaskRecord]:
+def open_tasks(checkpoint_id: str, rows: Iterable[Sequence[Any]]) -> list[TaskRecord]:
     """Read the rows of a checkpoint's writes, the oldest first; see `open_task`."""
     tasks: dict[str, TaskRecord] = {}
     for row in rows:
-        task = open_task(*row)
+        task = open_task(checkpoint_id, *row)
         if (old := tasks.get(task.task_id)) is not None:
             task = old._replace(writes=merge_writes(old.writes, task.writes))
         tasks[task.task_id] = task
@@ -337,7 +346,7 @@ def _shared(write: Write, value: Value) -> StoredWrite:
     text = _text(link)
     for header in _HEADERS:
         if (at := text.find(data[header:])) >= 0:
-            return index, channel, kind, data[:header], link.number, at, len(data) - header
+            return index, channel, kind, data[:header], link.number, at, len(data) - header, link.checksum
     return write
 
 

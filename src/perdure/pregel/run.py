@@ -322,6 +322,13 @@ class Run:
         control, turn = self.control, self.turn
         if control is not None and control.reason is not None:
             raise GraphDrained(control.reason)
+        if turn is not None and turn.is_lost:
+            raise ConflictError(
+                f"the lease on thread {self.thread_id!r} was lost: this run stood still for longer than its lease, and "
+                "another may go on with the thread",
+                hint="what was acknowledged is stored; if no other run has gone on, resume with None as input",
+                thread_id=self.thread_id,
+            )
         if turn is not None and turn.is_asked_to_stop:
             raise GraphDrained("another caller asked for the thread's turn (busy='interrupt')")
 

@@ -38,9 +38,10 @@ class Turn:
     Attributes:
         lease: The saver's lease, if it has leases.
         is_asked_to_stop: Whether another caller asked this run to stop at its next superstep.
+        is_lost: Whether the lease ran out, and another run may go on with the thread.
     """
 
-    __slots__ = ("__weakref__", "_line", "_wake", "is_asked_to_stop", "is_given_back", "lease", "thread_id")
+    __slots__ = ("__weakref__", "_line", "_wake", "is_asked_to_stop", "is_given_back", "is_lost", "lease", "thread_id")
 
     def __init__(self, line: Line, thread_id: str, wake: Callable[[], None]) -> None:
         self._line = line
@@ -48,6 +49,7 @@ class Turn:
         self.thread_id = thread_id
         self.lease: Lease | None = None
         self.is_asked_to_stop = False
+        self.is_lost = False
         self.is_given_back = False
 
     def __del__(self) -> None:
@@ -321,8 +323,8 @@ class _Keeper:
             return
         states = _quietly(saver.renew, [lease for _, lease in leases], LEASE_SECONDS) or ()
         for (turn, _), state in zip(leases, states, strict=False):
-            if state != "held":
-                turn.is_asked_to_stop = True
+            turn.is_lost = turn.is_lost or state == "lost"
+            turn.is_asked_to_stop = turn.is_asked_to_stop or state == "stop"
 
 
 def _quietly(call: Callable[..., Any], *args: Any) -> Any:

@@ -159,7 +159,7 @@ def _look(dialect: Dialect, key: tuple[str, str]) -> Op[Known | None]:
     if not rows:
         return None
     ns, head, number, frame = rows[0]
-    return Known(ns, head, number, None if frame is None else layout.open_record(frame))
+    return Known(ns, head, number, None if frame is None else layout.open_record(frame, head))
 
 
 def _appended(dialect: Dialect, known: Known, prepared: Sequence[Prepared]) -> Op[_Appended | None]:
@@ -178,9 +178,9 @@ def _appended(dialect: Dialect, known: Known, prepared: Sequence[Prepared]) -> O
                 number += 1
             head = one.checkpoint_id
             values += fresh.values()
-            rows.add(rows.checkpoints, head, one.parent_id, one.run_id, one.searched, layout.seal_record(record))
+            rows.add(rows.checkpoints, head, one.parent_id, one.run_id, one.searched, layout.seal_record(record, head))
         for task in one.tasks:
-            frame = layout.seal_task(layout.share(task, fresh) if fresh else task)
+            frame = layout.seal_task(layout.share(task, fresh) if fresh else task, one.parent_id)
             rows.add(rows.writes, one.parent_id, task.task_id, task.task_path, frame)
     if len(set(zip(*rows.writes[:2], strict=True))) < len(rows.writes[0]):
         return None  # a task's writes in two parts

@@ -140,6 +140,9 @@ ON CONFLICT (thread_id, checkpoint_ns) DO UPDATE SET head = n.head RETURNING ns;
 -- name: find_namespace
 SELECT ns FROM @schema.perdure_namespaces WHERE thread_id = $1 AND checkpoint_ns = $2 FOR UPDATE;
 
+-- name: place_of_namespace
+SELECT thread_id, checkpoint_ns FROM @schema.perdure_namespaces WHERE ns = $1;
+
 -- name: namespaces_of_thread
 SELECT ns, checkpoint_ns FROM @schema.perdure_namespaces WHERE thread_id = $1 ORDER BY ns FOR UPDATE;
 

@@ -32,7 +32,7 @@ class SqliteDialect(Dialect):
 
     def adding_writes(self, ns: int, one: Prepared, task: TaskRecord) -> Statement:
         if one.checkpoint_id is not None and len(one.tasks) == 1:
-            frame = layout.seal_named_task(task)
+            frame = layout.seal_named_task(task, one.parent_id)
             if len(frame) <= _MOST_BESIDE:
                 return self.sql["add_writes_beside"], (ns, one.parent_id, task.task_id, frame)
         return super().adding_writes(ns, one, task)

@@ -15,6 +15,9 @@ SELECT ns FROM perdure_namespaces WHERE thread_id = ? AND checkpoint_ns = ?;
 -- name: add_namespace
 INSERT INTO perdure_namespaces (thread_id, checkpoint_ns) VALUES (?, ?) RETURNING ns;
 
+-- name: place_of_namespace
+SELECT thread_id, checkpoint_ns FROM perdure_namespaces WHERE ns = ?;
+
 -- name: namespaces_of_thread
 SELECT ns, checkpoint_ns FROM perdure_namespaces WHERE thread_id = ?;
 

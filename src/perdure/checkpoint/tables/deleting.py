@@ -7,8 +7,10 @@ from typing import Any
 
 from perdure.checkpoint import layout
 from perdure.checkpoint.operation import Op, Rows, Statement
+from perdure.checkpoint.records import located
 from perdure.checkpoint.tables.dialect import Dialect
 from perdure.checkpoint.tables.writing import namespace
+from perdure.errors import CorruptCheckpointError
 
 
 def delete_thread(dialect: Dialect, thread_id: str) -> Op[None]:
@@ -60,10 +62,16 @@ def _sweep(dialect: Dialect, ns: int) -> Op[None]:
     if not kept:
         yield from _delete_namespace(dialect, ns)
         return
-    tasks = [layout.open_task(*row[1:]) for row in writes]
-    used = layout.numbers_of_all({}, tasks)
-    for row in kept:
-        used |= layout.numbers_of_all(layout.open_record(row[3]).refs, ())
+    used: set[int] = set()
+    checkpoint_id = ""
+    try:
+        for checkpoint_id, *stored in writes:
+            used |= layout.numbers_of_all({}, [layout.open_task(checkpoint_id, *stored)])
+        for checkpoint_id, _, _, frame, *_ in kept:
+            used |= layout.numbers_of_all(layout.open_record(frame, checkpoint_id).refs, ())
+    except CorruptCheckpointError as e:
+        [[where]] = yield [(sql["place_of_namespace"], (ns,))]
+        raise located(e, (*where, checkpoint_id), "(its record or writes)") from e
     unused = [number for (number,) in held if number not in used]
     yield [*[(sql["delete_piece"], (ns, number)) for number in unused], *dialect.settling(ns)]
 
@@ -90,8 +98,8 @@ def _shifted(row: Sequence[Any], shift: int) -> Sequence[Any]:
     """Return a checkpoint's row with a record whose pieces have got other numbers."""
     if not shift:
         return row
-    record = layout.shifted(layout.open_record(row[3]), shift)
-    return (*row[:3], layout.seal_record(record), *row[4:])
+    record = layout.shifted(layout.open_record(row[3], row[0]), shift)
+    return (*row[:3], layout.seal_record(record, row[0]), *row[4:])
 
 
 def _copying(dialect: Dialect, ns: int, rows: Rows, shift: int) -> list[Statement]:
@@ -102,5 +110,5 @@ def _copying(dialect: Dialect, ns: int, rows: Rows, shift: int) -> list[Statemen
     return [
         dialect.adding_task(ns, checkpoint_id, layout.shifted_task(task, shift))
         for checkpoint_id, found in by_checkpoint.items()
-        for task in layout.open_tasks(found)
+        for task in layout.open_tasks(checkpoint_id, found)
     ]

@@ -90,7 +90,13 @@ class Dialect:
 
     def adding_task(self, ns: int, checkpoint_id: str | None, task: TaskRecord) -> Statement:
         """Return what stores a task's writes, unless it has some; it answers with a row if it did."""
-        return self.sql["add_writes"], (ns, checkpoint_id, task.task_id, task.task_path, layout.seal_task(task))
+        return self.sql["add_writes"], (
+            ns,
+            checkpoint_id,
+            task.task_id,
+            task.task_path,
+            layout.seal_task(task, checkpoint_id),
+        )
 
     def asking_checkpoint(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Batch:
         """Return what reads a checkpoint, or the head, and its writes, of one moment."""

@@ -45,7 +45,8 @@ def get(
         ns, found_id, parent_id, frame = row
         place = (thread_id, checkpoint_ns, found_id)
         opened = Row(ns, place, parent_id, _record(frame, place))
-        [found], is_whole = yield from _complete(dialect, [opened], [writes], _at_hand(recent, opened))
+        tasks = [_tasks(place, writes)]
+        [found], is_whole = yield from _complete(dialect, [opened], tasks, _at_hand(recent, opened))
         # Was it deleted before its pieces were read? Then it's gone now. If it isn't, they are lost.
         if is_whole or row == seen:
             return found
@@ -66,16 +67,18 @@ def _at_hand(recent: Recent, row: Row) -> dict[str, Value]:
 
 def _record(frame: bytes, place: Any) -> Record:
     try:
-        return layout.open_record(frame)
+        return layout.open_record(frame, place[2])
     except CorruptCheckpointError as e:
         raise records.located(e, place, "(its record)") from e
 
 
 def _complete(
-    dialect: Dialect, rows: Sequence[Row], writes: Sequence[Rows], at_hand: Mapping[str, Value] = MappingProxyType({})
+    dialect: Dialect,
+    rows: Sequence[Row],
+    tasks: Sequence[list[TaskRecord]],
+    at_hand: Mapping[str, Value] = MappingProxyType({}),
 ) -> Op[tuple[list[Found], bool]]:
     """Read all pieces of checkpoints, in one statement; tell whether all were there."""
-    tasks = [_tasks(row.place, found) for row, found in zip(rows, writes, strict=True)]
     keys = {(row.ns, number) for row, its in zip(rows, tasks, strict=True) for number in _needed(row, its, at_hand)}
     frames: dict[int, dict[int, bytes]] = {row.ns: {} for row in rows}
     read: Rows = ()
@@ -101,7 +104,7 @@ def _needed(row: Row, tasks: list[TaskRecord], at_hand: Mapping[str, Value]) -> 
 
 def _tasks(place: tuple[str, str, str], rows: Any) -> list[TaskRecord]:
     try:
-        return layout.open_tasks(rows)
+        return layout.open_tasks(place[2], rows)
     except CorruptCheckpointError as e:
         raise records.located(e, place, "(pending writes)") from e
 
@@ -116,35 +119,65 @@ def page(
 ) -> Op[tuple[list[Found], Cursor | None]]:
     """Read the next checkpoints of a walk: those with all of the `wanted` metadata, as `accept` tells.
 
+    A page ends before one that is damaged, so that a walk comes as far as it can.
+
     Returns:
         Up to `limit` of them, and where to go on; None at the end.
+
+    Raises:
+        CorruptCheckpointError: The first of them is damaged.
     """
     size = max(limit, SCAN) if wanted else limit
     seen: list[Row] | None = None
     while True:
         [rows] = yield [dialect.asking_page(scope, cursor, size, wanted)]
-        taken, behind = _taken(rows, limit, accept if wanted else None)
-        goes_on = len(taken) == limit or len(rows) == size
+        taken, behind, is_cut = _taken(rows, limit, accept if wanted else None)
+        goes_on = is_cut or len(taken) == limit or len(rows) == size
         writes = yield [(dialect.sql["writes_of_checkpoint"], (row.ns, row.place[2])) for row in taken]
-        found, is_whole = yield from _complete(dialect, taken, writes)
+        tasks = _tasks_of_all(taken, writes)
+        if len(tasks) < len(taken):
+            taken, goes_on = taken[: len(tasks)], True
+            behind = Cursor(taken[-1].place[2], taken[-1].ns)
+        found, is_whole = yield from _complete(dialect, taken, tasks)
         if is_whole or taken == seen:  # see `get`
             return found, behind if goes_on else None
         seen = taken
 
 
-def _taken(rows: Rows, limit: int, accept: Callable[[Record], bool] | None) -> tuple[list[Row], Cursor | None]:
-    """Open rows and take those that are accepted, up to the limit; tell where that ended."""
+def _taken(rows: Rows, limit: int, accept: Callable[[Record], bool] | None) -> tuple[list[Row], Cursor | None, bool]:
+    """Open rows and take those that are accepted, up to the limit or to a damaged one.
+
+    Return them, where that ended, and whether it ended at a damaged one.
+    """
     taken: list[Row] = []
     cursor: Cursor | None = None
     for ns, thread_id, checkpoint_ns, checkpoint_id, parent_id, frame in rows:
-        cursor = Cursor(checkpoint_id, ns)
         place = (thread_id, checkpoint_ns, checkpoint_id)
-        row = Row(ns, place, parent_id, _record(frame, place))
+        try:
+            row = Row(ns, place, parent_id, _record(frame, place))
+        except CorruptCheckpointError:
+            if cursor is None:
+                raise
+            return taken, cursor, True
+        cursor = Cursor(checkpoint_id, ns)
         if accept is None or accept(row.record):
             taken.append(row)
             if len(taken) == limit:
                 break
-    return taken, cursor
+    return taken, cursor, False
+
+
+def _tasks_of_all(taken: Sequence[Row], writes: Sequence[Rows]) -> list[list[TaskRecord]]:
+    """Open the writes of checkpoints, up to a damaged one."""
+    tasks: list[list[TaskRecord]] = []
+    for row, found in zip(taken, writes, strict=True):
+        try:
+            tasks.append(_tasks(row.place, found))
+        except CorruptCheckpointError:
+            if not tasks:
+                raise
+            break
+    return tasks
 
 
 def threads(dialect: Dialect, after: str | None, limit: int | None) -> Op[list[str]]:

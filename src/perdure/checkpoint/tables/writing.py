@@ -59,12 +59,12 @@ def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
     batch: list[Statement] = []
     fresh: Mapping[str, Value] = {}
     if one.checkpoint_id is not None:
-        before = None if parent is None else layout.open_record(parent)
+        before = None if parent is None else _parent(one, parent)
         record, fresh, pieces = yield from made(dialect, ns, one, before, number)
         for frame in pieces:
             batch.append(dialect.adding_piece(ns, number, frame))
             number += 1
-        batch.append(dialect.adding_checkpoint(ns, one, layout.seal_record(record)))
+        batch.append(dialect.adding_checkpoint(ns, one, layout.seal_record(record, one.checkpoint_id)))
     batch += dialect.advancing(ns, one, number)
     tasks = [layout.share(task, fresh) for task in one.tasks] if fresh else one.tasks
     batch += [dialect.adding_writes(ns, one, task) for task in tasks]
@@ -73,6 +73,13 @@ def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
         if not reply:
             yield from _add(dialect, ns, one.parent_id, task)
     return stop
+
+
+def _parent(one: Prepared, frame: bytes) -> Record:
+    try:
+        return layout.open_record(frame, one.parent_id or "")
+    except CorruptCheckpointError as e:
+        raise records.located(e, (one.thread_id, one.checkpoint_ns, one.parent_id or ""), "(its record)") from e
 
 
 def made(
@@ -146,8 +153,8 @@ def _find_earlier(dialect: Dialect, ns: int, before: str, found: records.Inherit
     """Look in older checkpoints for the values that the parent lacks."""
     while found.missing:
         [rows] = yield [(dialect.sql["older_records"], (ns, before, SCAN))]
-        for before, frame in rows:  # noqa: B007, PLR1704 - the last one is where the next page begins
-            record = layout.open_record(frame)
+        for before, frame in rows:  # noqa: PLR1704 - the last one is where the next page begins
+            record = layout.open_record(frame, before)
             for channel, version in list(found.missing.items()):
                 if record.versions.get(channel) == version and channel in record.refs:
                     found.refs[channel] = record.refs[channel]
@@ -163,10 +170,10 @@ def _add(dialect: Dialect, ns: int, checkpoint_id: str | None, task: TaskRecord)
         return
     key = (ns, checkpoint_id, task.task_id)
     [[(frame,)]] = yield [(dialect.sql["find_writes"], key)]
-    old = layout.open_task(task.task_id, task.task_path, frame)
+    old = layout.open_task(checkpoint_id or "", task.task_id, task.task_path, frame)
     merged = task._replace(writes=records.merge_writes(old.writes, task.writes))
     if merged.writes != old.writes:
-        yield [(dialect.sql["change_writes"], (layout.seal_task(merged), *key))]
+        yield [(dialect.sql["change_writes"], (layout.seal_task(merged, checkpoint_id), *key))]
 
 
 def put_writes(dialect: Dialect, thread_id: str, checkpoint_ns: str, checkpoint_id: str, task: TaskRecord) -> Op[None]:
