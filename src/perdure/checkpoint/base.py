@@ -656,7 +656,7 @@ def get_checkpoint_metadata(config: RunnableConfig, metadata: CheckpointMetadata
                 continue
             if isinstance(value, (str, int, bool, float)):
                 joined[key] = _without_nul(value)
-    return joined  # type: ignore[return-value]
+    return joined  # type: ignore[return-value]  # the TypedDict's keys, and those that the config adds
 
 
 def _without_nul(value: Any) -> Any:
@@ -666,7 +666,7 @@ def _without_nul(value: Any) -> Any:
 def get_serializable_checkpoint_metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> CheckpointMetadata:
     """Do as `get_checkpoint_metadata` and drop the key `writes` of old versions."""
     joined = get_checkpoint_metadata(config, metadata)
-    joined.pop("writes", None)  # type: ignore[typeddict-item]
+    joined.pop("writes", None)  # type: ignore[typeddict-item]  # a key that old checkpoints of other savers have
     return joined
 
 
