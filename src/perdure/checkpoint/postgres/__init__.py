@@ -9,7 +9,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self
 
-import psycopg
+try:
+    import psycopg
+except ImportError as missing:
+    raise ModuleNotFoundError(
+        "perdure.checkpoint.postgres needs psycopg: pip install 'perdure[postgres]'", name=missing.name
+    ) from missing
 
 from perdure.checkpoint import records
 from perdure.checkpoint.base import Commit, Lease, V

@@ -1,0 +1,17 @@
+"""A room whose packages are missing says which extra brings them."""
+
+import subprocess
+import sys
+
+import pytest
+
+ROOMS = {"perdure.checkpoint.postgres": ("psycopg", "perdure[postgres]")}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_missing_package_is_named_with_its_extra(room):
+    package, extra = ROOMS[room]
+    program = f"import sys; sys.modules[{package!r}] = None; import {room}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {room} needs {package}: pip install '{extra}'"
