@@ -3,7 +3,7 @@
 import hashlib
 import operator
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
 from typing import Annotated, Any
@@ -63,25 +63,42 @@ def fan_out(package: str, width: int, saver: Any = None) -> Any:
     return builder.compile(checkpointer=saver)
 
 
+def messages(count: int) -> list[dict[str, str]]:
+    return [message(n) for n in range(count)]
+
+
+def mutated(value: list[dict[str, str]], n: int) -> list[dict[str, str]]:
+    """Change an old message in place, and append one: the list is the same object."""
+    value[n * 7 % 300]["role"] = f"user {n}"
+    value.append(message(1000 + n))
+    return value
+
+
+EDITS: dict[str, tuple[Callable[[], Any], Callable[[Any, int], Any], int]] = {
+    "append": (list, lambda value, n: [*value, message(n)], 1000),
+    "window": (lambda: messages(50), lambda value, n: [*value[1:], message(50 + n)], 1000),
+    "trim": (lambda: messages(300), lambda value, _: value[1:], 1000),
+    "middle": (lambda: messages(300), lambda value, n: [*value[:150], message(1000 + n), *value[151:]], 1000),
+    "keys": (
+        lambda: {f"key {n}": text(n, 100) for n in range(1000)},
+        lambda value, n: {**value, f"key {n * 7 % 1000}": text(5000 + n, 100)},
+        100,
+    ),
+    "string": (str, lambda value, n: value + text(n, 40), 40),
+    "int": (int, lambda value, _: value + 1, 8),
+    "mutate": (lambda: messages(300), mutated, 1010),
+}
+"""By pattern: the first value, what a step makes of the last one, and the bytes that this changes."""
+
+
 def edits(package: str, kind: str, k: int, saver: Any) -> tuple[Any, dict[str, Any], int]:
-    """Return a graph that edits one large value a step, its input, and the bytes that change in a step."""
-    if kind == "keys":
-        start: Any = {f"key {n}": text(n, 100) for n in range(1000)}
-    else:
-        start = [message(n) for n in range(300)]
+    """Return a graph that edits one value a step, its input, and the bytes that change in a step."""
+    start, edit, changed = EDITS[kind]
 
     def step(state: Whole) -> dict[str, Any]:
-        n, value = state["n"], state["value"]
-        if kind == "trim":
-            value = value[1:]
-        elif kind == "middle":
-            value = [*value[:150], message(1000 + n), *value[151:]]
-        else:
-            value = {**value, f"key {n * 7 % 1000}": text(5000 + n, 100)}
-        return {"value": value, "n": n + 1}
+        return {"value": edit(state["value"], state["n"]), "n": state["n"] + 1}
 
-    changed = 100 if kind == "keys" else 1000
-    return looping(package, Whole, step, k, saver), {"value": start, "n": 0}, changed
+    return looping(package, Whole, step, k, saver), {"value": start(), "n": 0}, changed
 
 
 def memory_saver(package: str) -> Any:

@@ -34,6 +34,17 @@ def _against_allowed(figures: dict[str, float]) -> float:
     return figures["added"] / figures["allowed"]
 
 
+_EDITS = {
+    "append": "append 1 KB",
+    "window": "window of 50",
+    "trim": "trim from the front",
+    "middle": "replace in the middle",
+    "keys": "one of 1,000 keys",
+    "string": "string that grows by 40 B",
+    "int": "int",
+    "mutate": "change an old item and append",
+}
+
 ROWS = [
     Row("import graph + memory saver", "import", judge="at most", must=0.150, aim=0.060),
     Row("modules imported", "import", "modules", judge="at most", unit=""),
@@ -63,11 +74,11 @@ ROWS = [
     Row("stored / payload bytes, Postgres (chain, k=1000)", "postgres 1000", "stored", "at most", 2.5, 1.3, unit="x"),
     Row("task of a fan-out of 200, memory saver", "fan-out", must=15, aim=30),
     Row("stored / payload bytes (chain, k=1000)", "sqlite normal 1000", "stored", "at most", 2.5, 1.3, unit="x"),
-    Row("trim from the front: of 5x changed + 2 KB", "edit trim", "added", "at most", 1, None, "B", _against_allowed),
-    Row(
-        "replace in the middle: of 5x changed + 2 KB", "edit middle", "added", "at most", 1, None, "B", _against_allowed
-    ),
-    Row("one of 1,000 keys: of 5x changed + 2 KB", "edit keys", "added", "at most", 1, None, "B", _against_allowed),
+    *[
+        Row(f"{what}: of 5x changed + 2 KB", f"edit {kind}", "added", "at most", 1, None, "B", _against_allowed)
+        for kind, what in _EDITS.items()
+    ],
+    *[Row(f"encoder, {what}", f"edit {kind}", "encoding", judge="at most") for kind, what in _EDITS.items()],
     Row("get_state of the latest (k=1000)", "sqlite normal 1000", "latest", must=1, aim=2),
     Row("history of 50, values touched (k=1000)", "sqlite normal 1000", "history touched", must=1),
     Row("history of 50, values untouched (k=1000)", "sqlite normal 1000", "history untouched", must=5),

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import math
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -71,10 +73,27 @@ def edit(package: str, kind: str, k: int = 100) -> Figures:
         with graphs.sqlite_saver(package, path, "NORMAL") as saver:
             graph, _, _ = graphs.edits(package, kind, k + 1, saver)
             state = graph.get_state(graphs.config("measured"))
+            graph.update_state(state.config, {"n": 1}, as_node="step")
+            encoding = _timed(saver, "prepare") if package == "perdure" else [math.nan]
             with Watch() as watch:
-                graph.update_state(state.config, {"n": 1}, as_node="step")
                 graph.invoke(None, graphs.config("measured", k), durability="sync")
-        return {**watch.per(k), "added": (_stored(path) - before) / k, "allowed": 5 * changed + 2048}
+        added = (_stored(path) - before) / k
+        return {**watch.per(k), "added": added, "allowed": 5 * changed + 2048, "encoding": sum(encoding) / k}
+
+
+def _timed(saver: Any, name: str) -> list[float]:
+    """Return a list that gets the seconds of each call of a method from now on."""
+    method, seconds = getattr(saver, name), []
+
+    def call(*args: Any) -> Any:
+        begun = time.perf_counter()
+        try:
+            return method(*args)
+        finally:
+            seconds.append(time.perf_counter() - begun)
+
+    setattr(saver, name, call)
+    return seconds
 
 
 def fan_out(package: str, width: int) -> Figures:
@@ -127,7 +146,5 @@ WORKLOADS: dict[str, Callable[[str], Figures]] = {
     "postgres raw": partial(postgres.raw_floor, k=300),
     "postgres async threads": partial(postgres.async_threads, threads=64, k=20),
     "fan-out": partial(fan_out, width=200),
-    "edit trim": partial(edit, kind="trim"),
-    "edit middle": partial(edit, kind="middle"),
-    "edit keys": partial(edit, kind="keys"),
+    **{f"edit {kind}": partial(edit, kind=kind) for kind in graphs.EDITS},
 }
