@@ -27,7 +27,7 @@ def _share_of_raw(figures: dict[str, float]) -> float:
 
 
 def _against_latest(figures: dict[str, float]) -> float:
-    return figures["old"] / figures["latest"]
+    return figures["old"] / figures["latest from the store"]
 
 
 def _against_allowed(figures: dict[str, float]) -> float:
@@ -82,6 +82,15 @@ ROWS = [
     Row("get_state of the latest (k=1000)", "sqlite normal 1000", "latest", must=1, aim=2),
     Row("history of 50, values touched (k=1000)", "sqlite normal 1000", "history touched", must=1),
     Row("history of 50, values untouched (k=1000)", "sqlite normal 1000", "history untouched", must=5),
-    Row("old checkpoint / latest (k=1000)", "sqlite normal 1000", "old", "at most", 3, None, "ms", _against_latest),
+    Row(
+        "old checkpoint / latest, both from the store (k=1000)",
+        "sqlite normal 1000",
+        "old",
+        "at most",
+        3,
+        None,
+        "ms",
+        _against_latest,
+    ),
     Row("process memory after k=1000 on SQLite", "sqlite normal 1000", "resident", "at most", 60 * 2**20, unit="MB"),
 ]
