@@ -21,13 +21,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from perdure.checkpoint.operation import Op
 from perdure.checkpoint.postgres.errors import mapped, may_be_retried
 from perdure.checkpoint.postgres.exchange import SHARED, Attempts, Exchange, Job, Merge, Mode, exchanges
 from perdure.checkpoint.postgres.sources import Source
+from perdure.checkpoint.tables.waking import wake
 from perdure.errors import UsageError
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Driver:
             except BaseException as e:  # noqa: BLE001 - belongs to the callers, who wait for it
                 for job in jobs:
                     job.error = job.error or e
-            _wake(jobs)
+            wake(jobs)
 
     def _next(self) -> list[Job]:
         """Wait for jobs that can run together; none: the driver is closed and all are done."""
@@ -245,26 +245,3 @@ def _carry(link: Link, exchange: Exchange) -> None:
         pass
     finally:
         exchange.close()
-
-
-def _wake(jobs: Sequence[Job]) -> None:
-    """Give each loop the results of its jobs, in one call."""
-    by_loop: dict[AbstractEventLoop, list[Job]] = {}
-    for job in jobs:
-        if job.future is not None:
-            by_loop.setdefault(job.future.get_loop(), []).append(job)
-    for loop, done in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(partial(_resolve, done))
-        except RuntimeError:
-            continue  # the loop is closed: nobody waits any more
-
-
-def _resolve(jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        if job.future.cancelled():
-            continue
-        if job.error is not None:
-            job.future.set_exception(job.error)
-        else:
-            job.future.set_result(job.result)

@@ -21,12 +21,12 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from perdure.checkpoint.operation import Op
 from perdure.checkpoint.sqlite.connection import Connection, is_busy, mapped
+from perdure.checkpoint.tables.waking import wake
 from perdure.errors import StorageError, TransientStorageError, UsageError
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Driver:
             except BaseException as e:  # noqa: BLE001 - belongs to the callers, who wait for it
                 for job in jobs:
                     job.error = job.error or e
-            _wake(jobs)
+            wake(jobs)
             jobs = None if more is None else self._inbox.get()
 
     # -- turns
@@ -383,27 +383,3 @@ _NORMAL = "PRAGMA synchronous = NORMAL"
 
 def _cause(error: BaseException | None) -> BaseException:
     return (error.__cause__ if error is not None else None) or StorageError()
-
-
-def _wake(jobs: list[Job]) -> None:
-    """Give each loop the results of its jobs, in one call."""
-    by_loop: dict[AbstractEventLoop, list[Job]] = {}
-    for job in jobs:
-        if job.future is not None:
-            by_loop.setdefault(job.future.get_loop(), []).append(job)
-    for loop, done in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(partial(_resolve, done))
-        except RuntimeError:
-            continue  # the loop is closed: nobody waits any more
-
-
-def _resolve(jobs: list[Job]) -> None:
-    for job in jobs:
-        future = job.future
-        if future is None or future.cancelled():
-            continue
-        if job.error is not None:
-            future.set_exception(job.error)
-        else:
-            future.set_result(job.result)

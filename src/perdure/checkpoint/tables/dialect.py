@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -63,7 +64,7 @@ class Cursor(NamedTuple):
     ns: int
 
 
-class Dialect:
+class Dialect(ABC):
     """The statements of one backend. Its methods make statements and do no I/O.
 
     Args:
@@ -114,13 +115,13 @@ class Dialect:
         """Return what stores a checkpoint's row."""
         return self.sql["add_checkpoint"], (ns, one.checkpoint_id, one.parent_id, one.run_id, frame)
 
+    @abstractmethod
     def adding_piece(self, ns: int, number: int, frame: bytes) -> Statement:
         """Return what stores a piece."""
-        raise NotImplementedError
 
+    @abstractmethod
     def asking_pieces(self, keys: Iterable[tuple[int, int]]) -> Statement:
         """Return what reads pieces, by namespace's number and their own; the rows are both and the frame."""
-        raise NotImplementedError
 
     def advancing(self, ns: int, one: Prepared, number: int) -> Batch:
         """Return what notes the head and the next piece's number after a commit, where those are stored."""
