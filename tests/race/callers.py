@@ -6,10 +6,12 @@ python -m tests.race.callers URL COLOUR NAME LOG
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import operator
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -143,11 +145,15 @@ def notes_in(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def main(url: str, colour: str, name: str, path: str) -> None:
+def main(url: str, colour: str, name: str, path: str, dies_after: str = "0") -> None:
+    """Run callers in this process, and kill it when it has noted so many calls and replies."""
     log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    left = itertools.count(int(dies_after) - 1, -1)
 
     def note(what: dict[str, Any]) -> None:
         os.write(log, f"{json.dumps(what)}\n".encode())  # one write: whole, whatever happens to the process
+        if next(left) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     with open_saver(url) as saver:
         call_all(graph_on(saver), colour, name, note)

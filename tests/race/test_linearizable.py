@@ -37,23 +37,17 @@ def check(calls, final, *, unfinished):
 
 
 class Process:
-    """A process of callers."""
+    """A process of callers; it dies when it has noted so many calls and replies, in the middle of something."""
 
-    def __init__(self, url, colour, name, folder):
+    def __init__(self, url, colour, name, folder, dies_after=0):
         self.log = folder / f"{name}.log"
+        self._dies = dies_after > 0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.race.callers", url, colour, name, str(self.log)], cwd=ROOT
+            [sys.executable, "-m", "tests.race.callers", url, colour, name, str(self.log), str(dies_after)], cwd=ROOT
         )
 
-    def kill(self, after):
-        """Kill it when it has noted so many calls and replies: in the middle of something."""
-        while not self.log.exists() or len(self.log.read_text().splitlines()) < after:
-            assert self._process.poll() is None, "it ended by itself"
-            time.sleep(0.002)
-        self._process.kill()
-
-    def calls(self, *, was_killed):
-        assert self._process.wait(60) == (-9 if was_killed else 0)
+    def calls(self):
+        assert self._process.wait(60) == (-9 if self._dies else 0)
         return calls_of(notes_in(self.log), time.monotonic())
 
 
@@ -63,16 +57,17 @@ class Process:
 def test_in_processes(tmp_path, store, killed):
     url = STORES[store](tmp_path)
     chance = random.Random(killed)
-    processes = [Process(url, colour, f"p{n}", tmp_path) for n, colour in enumerate(("sync", "async", "sync"))]
+    processes = [
+        Process(url, colour, f"p{n}", tmp_path, dies_after=chance.randint(2, 30) if n < killed else 0)
+        for n, colour in enumerate(("sync", "async", "sync"))
+    ]
     calls, lost = [], []
     for n in range(killed):
         # The dead one's calls ended, at the latest, now; the others go on, and a new one joins them.
-        dying = processes.pop(0)
-        dying.kill(after=chance.randint(2, 30))
-        lost += dying.calls(was_killed=True)
+        lost += processes.pop(0).calls()
         processes.append(Process(url, ("async", "sync")[n % 2], f"new{n}", tmp_path))
     for process in processes:
-        calls += process.calls(was_killed=False)
+        calls += process.calls()
     with open_saver(url) as saver:
         check(calls + lost, final_of(saver), unfinished=3 * killed)
 
