@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.registry import open_saver
 from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
+from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.graph import END, START, StateGraph
 from perdure.types import StateSnapshot
 
@@ -96,3 +97,23 @@ def test_what_is_deleted_meanwhile_is_still_in_the_history(saver: BaseCheckpoint
     saver.delete_thread("t")
     assert len(history[0].values["items"]) == 5
     assert list(graph.get_state_history(CONFIG)) == []
+
+
+async def test_a_history_shows_no_more_than_list(tmp_path: Path) -> None:
+    class OnlyLoops(SqliteSaver[Any]):
+        """Hides checkpoints, as a saver with tenants might."""
+
+        def list(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+            return (found for found in super().list(*args, **kwargs) if found.metadata["source"] == "loop")
+
+        async def alist(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            async for found in super().alist(*args, **kwargs):
+                if found.metadata["source"] == "loop":
+                    yield found
+
+    with OnlyLoops.from_conn_string(str(tmp_path / "hiding.db")) as saver:
+        graph = _graph(saver)
+        graph.invoke({"items": [], "n": 0}, CONFIG)
+        steps = [5, 4, 3, 2, 1, 0]
+        assert [s.metadata["step"] for s in graph.get_state_history(CONFIG)] == steps
+        assert [s.metadata["step"] async for s in graph.aget_state_history(CONFIG)] == steps

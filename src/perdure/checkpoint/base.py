@@ -240,6 +240,13 @@ class BaseCheckpointSaver(Generic[V]):
 
     _serde: SerializerProtocol | None = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Who changes what is listed changes what is browsed: a history must not show what `list` hides.
+        for listing, browsing in (("list", "browse"), ("alist", "abrowse")):
+            if listing in vars(cls) and browsing not in vars(cls):
+                setattr(cls, browsing, vars(BaseCheckpointSaver)[browsing])
+
     def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
         self._serde = None if serde is None else maybe_add_typed_methods(serde)
 

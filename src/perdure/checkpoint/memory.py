@@ -263,7 +263,8 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        return (found.open() for found in self.browse(config, filter=filter, before=before, limit=limit))
+        found = InMemorySaver.browse(self, config, filter=filter, before=before, limit=limit)
+        return (one.open() for one in found)
 
     def browse(
         self,

@@ -134,7 +134,7 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
         tasks = [encode_task(plain, task) for task in writes]
         where = (thread_id, checkpoint_ns, parent_id, None)
         return Prepared(*where, tasks, None, None, {}, {}, {}, False, expected_head, lease, False)
-    versions = checkpoint["channel_versions"].copy()
+    versions = dict(checkpoint["channel_versions"])
     pieces, offered, relies = _encode_values(plain, lineage, commit, checkpoint)
     values = checkpoint["channel_values"]
     tasks = [encode_task(plain, task, values, pieces) for task in writes]

@@ -169,8 +169,7 @@ class _Commits:
 
     def put(self, prepared: Sequence[Any]) -> None:
         if not self.is_behind:
-            if self.saver.commit(prepared) and self.run.turn is not None:
-                self.run.turn.is_asked_to_stop = True
+            self._commit(prepared)
             return
         if self._error is not None:
             self.settle()

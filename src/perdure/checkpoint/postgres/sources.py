@@ -150,7 +150,7 @@ class Pool:
                 yield link
                 usable = True
             except Exception:
-                usable = True
+                usable = True  # once what the error left open is ended; after a signal nobody knows what is under way
                 raise
             finally:
                 self._give_back(link, usable=usable and link.restore())

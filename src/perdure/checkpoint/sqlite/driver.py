@@ -107,12 +107,7 @@ class Driver:
             later: Whether it may run after this call, if this thread is in the middle of another one.
         """
         job = Job(make, writes=writes, soft=soft)
-        if self._may_lead():  # nobody else is here: no ticket
-            self._lead(_Ticket([job]))
-            if self._left and self._may_lead():
-                self._lead(_Ticket(()))
-        else:
-            self._submit([job], later=later)
+        self._submit([job], later=later)
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[no-any-return]

@@ -159,7 +159,8 @@ class TableSaver(BaseCheckpointSaver[V]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        return (found.open() for found in self.browse(config, filter=filter, before=before, limit=limit))
+        found = TableSaver.browse(self, config, filter=filter, before=before, limit=limit)
+        return (one.open() for one in found)
 
     def browse(
         self,
@@ -182,7 +183,7 @@ class TableSaver(BaseCheckpointSaver[V]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        async for found in self.abrowse(config, filter=filter, before=before, limit=limit):
+        async for found in TableSaver.abrowse(self, config, filter=filter, before=before, limit=limit):
             yield found.open()
 
     async def abrowse(
