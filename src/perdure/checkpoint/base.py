@@ -207,6 +207,8 @@ class Commit(NamedTuple):
             that `channel_values` lacks has become empty.
         expected_head: The head that the namespace must have, or `ANY_HEAD`; None: no checkpoint yet.
         lease: The right to write, where the saver has leases.
+        changes_only: Whether `checkpoint` is the engine's live state with no values but those of `new_versions`, which
+            name every channel that differs from the parent's: only for savers with `takes_changes`, in `prepare`.
     """
 
     thread_id: str
@@ -218,6 +220,7 @@ class Commit(NamedTuple):
     new_versions: Mapping[str, Any] = {}
     expected_head: str | None | _AnyHead = ANY_HEAD
     lease: Lease | None = None
+    changes_only: bool = False
 
 
 class BaseCheckpointSaver(Generic[V]):
@@ -235,6 +238,9 @@ class BaseCheckpointSaver(Generic[V]):
 
     inline: ClassVar[bool] = False
     """Whether `commit` does no I/O, so that the engine may call it from an event loop and never needs to defer it."""
+    takes_changes: ClassVar[bool] = False
+    """Whether `prepare` encodes at once, and takes commits that hold what changed only, see `Commit`: the engine then
+    copies nothing."""
     leases: bool = False
     """Whether `acquire`, `renew` and `release` guard a thread across processes."""
 

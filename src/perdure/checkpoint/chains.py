@@ -228,6 +228,10 @@ class Recent:
         found = self._values.get((thread_id, checkpoint_ns, channel))
         return found if found is not None and found.version == version else None
 
+    def last(self, thread_id: str, checkpoint_ns: str, channel: str) -> Value | None:
+        """Return the value of a channel that was noted last, whatever its version."""
+        return self._values.get((thread_id, checkpoint_ns, channel))
+
     def note(self, thread_id: str, checkpoint_ns: str, channel: str, value: Value) -> None:
         """Remember a value, if it is long: to store a short one whole costs no more than what changed."""
         key = (thread_id, checkpoint_ns, channel)

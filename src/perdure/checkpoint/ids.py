@@ -24,6 +24,8 @@ _FAR = 24 * 3600 * 10_000_000  # a day of ticks: no clock is that wrong
 _lock = threading.Lock()
 _last = 0
 _last_text = ""
+_high = 0  # of the last tick, all but its lowest 12 bits, and their text: they change every 0.4 ms
+_start = ""
 _suffix = ""
 
 
@@ -65,18 +67,25 @@ def new_id(after: str | None = None) -> str:
         after: The id of the parent checkpoint. If it is not a UUID, it can't be honoured and is
             ignored. One that lies more than a day ahead is exceeded too, but later ids don't follow it.
     """
-    global _last, _last_text
+    global _last, _last_text, _high, _start
     floor = _tick_of(after) if after and after != _last_text else 0
     suffix = _suffix
     with _lock:
         tick = time.time_ns() // 100 + _EPOCH
+        if tick <= _last:
+            tick = _last + 1
         if floor > tick + _FAR:
             # Somebody's mistake must not become everybody's clock.
             tick, suffix = min(floor + 1, _LAST_TICK), _random_suffix()
         else:
-            _last = tick = max(tick, _last + 1, floor + 1)
-        text = f"{tick:015x}"
-        text = f"{text[:8]}-{text[8:12]}-6{text[12:]}{suffix}"
+            if tick <= floor:
+                tick = floor + 1
+            _last = tick
+        if (high := tick >> 12) != _high:
+            _high = high
+            text = f"{_high:012x}"
+            _start = f"{text[:8]}-{text[8:]}-6"
+        text = f"{_start}{tick & 0xFFF:03x}{suffix}"
         if suffix is _suffix:
             _last_text = text
     return text

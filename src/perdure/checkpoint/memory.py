@@ -61,24 +61,16 @@ class _Space:
         return self.ids[-1] if self.ids else None
 
     def add(self, checkpoint_id: str, record: _Record) -> None:
-        ids = self.ids
         if checkpoint_id not in self.records:
-            if not ids or ids[-1] < checkpoint_id:
-                ids.append(checkpoint_id)
-            else:
-                insort(ids, checkpoint_id)
+            insort(self.ids, checkpoint_id)
         self.records[checkpoint_id] = record
 
     def add_writes(self, checkpoint_id: str, task: TaskRecord) -> None:
-        tasks = self.writes.get(checkpoint_id)
-        if tasks is None:
-            self.writes[checkpoint_id] = {task.task_id: task}
-            return
+        tasks = self.writes.setdefault(checkpoint_id, {})
         old = tasks.get(task.task_id)
-        if old is None:
-            tasks[task.task_id] = task
-        else:
-            tasks[task.task_id] = old._replace(writes=records.merge_writes(old.writes, task.writes))
+        if old is not None:
+            task = old._replace(writes=records.merge_writes(old.writes, task.writes))
+        tasks[task.task_id] = task
 
     def find(self, channel: str, version: Any) -> _Ref | None:
         """Find the value that a channel had when it was of this version."""
@@ -141,13 +133,21 @@ def _is_retry(one: Prepared, space: _Space) -> bool:
 def _record(one: Prepared, parent: _Record | None, space: _Space) -> _Record:
     """Make the record of a commit's checkpoint."""
     parent_refs: Mapping[str, _Ref] = parent.refs if parent is not None else {}
-    found = records.inherit(one, parent.versions if parent is not None else None, parent_refs)
-    refs = found.refs
-    for channel, version in found.missing.items():
-        if (earlier := space.find(channel, version)) is not None:
-            refs[channel] = earlier
-    for channel, piece in found.stored.items():
-        refs[channel] = _stored(piece, parent_refs.get(channel)) if isinstance(piece, Change) else piece
+    if one.changes_only and parent is not None:
+        refs = parent.refs.copy()
+        stored: Mapping[str, Piece | None] = one.pieces
+    else:
+        refs, stored, missing = records.inherit(one, parent.versions if parent is not None else None, parent_refs)
+        for channel, version in missing.items():
+            if (earlier := space.find(channel, version)) is not None:
+                refs[channel] = earlier
+    for channel, piece in stored.items():
+        if isinstance(piece, Change):
+            refs[channel] = _stored(piece, parent_refs.get(channel))
+        elif piece is not None:
+            refs[channel] = piece
+        else:
+            refs.pop(channel, None)
     assert one.header is not None
     return _Record(one.parent_id, one.header, one.run_id, one.versions, refs)
 
@@ -158,7 +158,13 @@ def _add(one: Prepared, record: _Record | None, space: _Space) -> None:
     if parent_id is not None:
         for task in one.tasks:
             space.add_writes(parent_id, task if record is None else _sharing(task, one.pieces))
-    if record is not None and checkpoint_id is not None:
+    if record is None or checkpoint_id is None:
+        return
+    ids = space.ids
+    if not ids or ids[-1] < checkpoint_id:
+        ids.append(checkpoint_id)
+        space.records[checkpoint_id] = record
+    else:
         space.add(checkpoint_id, record)
 
 
@@ -189,6 +195,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
     """
 
     inline = True
+    takes_changes = True
 
     def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
         super().__init__(serde=serde)
@@ -393,11 +400,12 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         """Do at once what needs no stage: nothing that comes after it can fail."""
         space = self._space_made(one.thread_id, one.checkpoint_ns)
         record = None
-        if not _is_retry(one, space):
+        checkpoint_id = one.checkpoint_id
+        if checkpoint_id not in space.records or not _is_retry(one, space):
             head = space.ids[-1] if space.ids else None
             if one.expected_head != head:
                 records.check_head(one, head)
-            if one.checkpoint_id is not None:
+            if checkpoint_id is not None:
                 record = _record(one, space.records.get(one.parent_id or ""), space)
         _add(one, record, space)
 

@@ -57,6 +57,7 @@ class Prepared(NamedTuple):
         pieces: Values of the changed channels: a short one's blob, a long one's change; None for one that became empty.
         offered: Values of other channels, for the case that the parent doesn't have them.
         relies: Whether values were left out because the parent is known to have them.
+        changes_only: Whether all channels that have no piece have the parent's values, if any.
         searched: What of the metadata the backend searches by, in its own form.
     """
 
@@ -74,6 +75,7 @@ class Prepared(NamedTuple):
     expected_head: Any
     lease: Any
     replaces: bool
+    changes_only: bool = False
     searched: str | None = None
 
 
@@ -128,25 +130,33 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
     Raises:
         SerializationError: A value can't be stored; names its channel.
     """
-    thread_id, checkpoint_ns, parent_id, writes, checkpoint, metadata, _, expected_head, lease = commit
+    thread_id, checkpoint_ns, parent_id, writes, checkpoint, metadata, new, expected_head, lease, changes_only = commit
     plain = plain_of(serde)
     if checkpoint is None:
         tasks = [encode_task(plain, task) for task in writes]
         where = (thread_id, checkpoint_ns, parent_id, None)
         return Prepared(*where, tasks, None, None, {}, {}, {}, False, expected_head, lease, False)
     versions = dict(checkpoint["channel_versions"])
-    pieces, offered, relies = _encode_values(plain, lineage, commit, checkpoint)
     values = checkpoint["channel_values"]
+    pieces, has_long = _encode_changed(plain, values, new)
+    offered: dict[str, Piece] = {}
+    if changes_only:
+        relies = len(versions) > len(pieces)
+    else:
+        relies = _encode_others(plain, lineage, commit, checkpoint, pieces, offered)
+        has_long = True
+    if has_long:
+        _compare(lineage, commit, versions, pieces, offered)
+    if not changes_only:
+        lineage.note(thread_id, checkpoint_ns, checkpoint["id"], versions)
     tasks = [encode_task(plain, task, values, pieces) for task in writes]
     header = _encode_header(serde, checkpoint, metadata or {})
-    checkpoint_id = checkpoint["id"]
-    lineage.note(thread_id, checkpoint_ns, checkpoint_id, versions)
     run_id = metadata.get("run_id") if metadata else None
     return Prepared(
         thread_id,
         checkpoint_ns,
         parent_id,
-        checkpoint_id,
+        checkpoint["id"],
         tasks,
         header,
         None if run_id is None else str(run_id),
@@ -157,6 +167,7 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
         expected_head,
         lease,
         False,
+        changes_only,
     )
 
 
@@ -179,53 +190,76 @@ def _encode_header(serde: SerializerProtocol, checkpoint: Checkpoint, metadata: 
         raise
 
 
-def _encode_values(
-    plain: Plain, lineage: Lineage, commit: Commit, checkpoint: Checkpoint
-) -> tuple[dict[str, Piece | None], dict[str, Piece], bool]:
-    values = checkpoint["channel_values"]
-    versions = checkpoint["channel_versions"]
-    known: Mapping[str, Any] | None = None
-    pieces: dict[str, Any] = {}
-    offered: dict[str, Any] = {}
-    relies = has_long = False
-    for channel in commit.new_versions:
-        if channel in values:
-            pieces[channel] = blob = encode_value(plain, channel, values[channel])
-            has_long = has_long or chains.is_long(blob[1])
-        else:
+def _encode_changed(
+    plain: Plain, values: Mapping[str, Any], changed: Iterable[str]
+) -> tuple[dict[str, Piece | None], bool]:
+    """Encode the values that changed; tell whether there is a long one among them."""
+    pieces: dict[str, Piece | None] = {}
+    has_long = False
+    for channel in changed:
+        if channel not in values:
             pieces[channel] = None
+            continue
+        try:
+            pieces[channel] = blob = plain(values[channel])
+        except SerializationError as e:
+            raise _of_channel(e, channel) from e
+        if chains.is_long(blob[1]):
+            has_long = True
+    return pieces, has_long
+
+
+def _encode_others(
+    plain: Plain,
+    lineage: Lineage,
+    commit: Commit,
+    checkpoint: Checkpoint,
+    pieces: dict[str, Piece | None],
+    offered: dict[str, Piece],
+) -> bool:
+    """Encode the values that a caller didn't name as changed, but for those that the parent is known to have.
+
+    Return whether there are such.
+    """
+    values, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
+    known = lineage.versions(commit.thread_id, commit.checkpoint_ns, commit.parent_id) or {}
+    relies = False
     for channel in values:
         if channel in pieces:
             continue
-        if known is None:
-            known = lineage.versions(commit.thread_id, commit.checkpoint_ns, commit.parent_id) or {}
         version = versions.get(channel)
         if version is not None and version == known.get(channel):
             relies = True
             continue
-        into = pieces if version is None else offered
-        into[channel] = blob = encode_value(plain, channel, values[channel])
-        has_long = has_long or chains.is_long(blob[1])
-    if has_long:
-        if known is None:
-            known = lineage.versions(commit.thread_id, commit.checkpoint_ns, commit.parent_id) or {}
-        for made in (pieces, offered):
-            for channel, blob in made.items():
-                if blob is not None and chains.is_long(blob[1]):
-                    made[channel] = _change(lineage.values, commit, channel, blob, versions.get(channel), known)
-    return pieces, offered, relies
+        into: dict[str, Any] = pieces if version is None else offered
+        into[channel] = encode_value(plain, channel, values[channel])
+    return relies
 
 
-def _change(
-    recent: chains.Recent, commit: Commit, channel: str, blob: Blob, version: Any, known: Mapping[str, Any]
-) -> Change:
-    """Compare a long value with the one that the parent is thought to have, and remember it for its child."""
-    where = (commit.thread_id, commit.checkpoint_ns, channel)
-    value = Value(*blob, version)
-    before = known.get(channel)
-    change = chains.change(value, None if before is None else recent.get(*where, before))
-    recent.note(*where, value)
-    return change
+def _compare(
+    lineage: Lineage,
+    commit: Commit,
+    versions: Mapping[str, Any],
+    pieces: dict[str, Piece | None],
+    offered: dict[str, Piece],
+) -> None:
+    """Replace long values by how they changed from what the parent is thought to have."""
+    thread_id, checkpoint_ns, parent_id = commit[:3]
+    known = None if commit.changes_only else lineage.versions(thread_id, checkpoint_ns, parent_id) or {}
+    recent = lineage.values
+    both: tuple[dict[str, Any], ...] = (pieces, offered)
+    for made in both:
+        for channel, blob in made.items():
+            if blob is None or not chains.is_long(blob[1]):
+                continue
+            value = Value(*blob, versions.get(channel))
+            if known is None:
+                before = recent.last(thread_id, checkpoint_ns, channel)  # the parent's, unless the run forked
+            else:
+                version = known.get(channel)
+                before = None if version is None else recent.get(thread_id, checkpoint_ns, channel, version)
+            made[channel] = chains.change(value, before)
+            recent.note(thread_id, checkpoint_ns, channel, value)
 
 
 def plain_of(serde: SerializerProtocol) -> Plain:
@@ -278,15 +312,16 @@ def encode_task(
     encoded: list[Write] = []
     special = False
     for place, (channel, value) in enumerate(writes):
-        if value is not None and values.get(channel) is value and (piece := pieces.get(channel)) is not None:
-            kind, data = _blob(piece)
+        if value is None:
+            kind, data = plain(None)
+        elif values.get(channel) is value and (piece := pieces.get(channel)) is not None:
+            kind, data = piece if type(piece) is tuple else _blob(piece)
         else:
             kind, data = encode_value(plain, channel, value)
         if channel in WRITES_IDX_MAP:
             special = True
-            encoded.append((WRITES_IDX_MAP[channel], channel, kind, data))
-        else:
-            encoded.append((place, channel, kind, data))
+            place = WRITES_IDX_MAP[channel]  # noqa: PLW2901
+        encoded.append((place, channel, kind, data))
     return TaskRecord(task_id, task_path, merge_writes([], encoded) if special else encoded)
 
 
@@ -337,9 +372,14 @@ def inherit(prepared: Prepared, parent_versions: dict[str, Any] | None, parent_r
             raise _orphan(prepared)
         parent_versions = {}
     pieces = prepared.pieces
-    refs: dict[str, R] = {}
     stored = {channel: piece for channel, piece in pieces.items() if piece is not None}
     missing: dict[str, Any] = {}
+    if prepared.changes_only:
+        refs = dict(parent_refs)
+        for channel in pieces:
+            refs.pop(channel, None)
+        return Inheritance(refs, stored, missing)
+    refs = {}
     for channel, version in prepared.versions.items():
         if channel in pieces:
             continue

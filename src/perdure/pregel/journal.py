@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from perdure.channels import UntrackedValue
+from perdure.channels.base import MISSING
 from perdure.checkpoint.base import Commit, TaskWrites
 from perdure.checkpoint.ids import new_id
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
@@ -28,6 +29,25 @@ CHECKPOINT_VERSION = 4
 
 Prepared = list[Any]
 """Encoded commits, for the driver to make durable in this order, all or nothing."""
+
+
+def view_changes(machine: Machine, id_: str) -> Checkpoint:
+    """Return the machine's live state as a checkpoint, with the values that changed: to be encoded at once."""
+    channels = machine.channels
+    values = {}
+    for name in machine.changed:
+        if (value := channels[name].checkpoint()) is not MISSING:
+            values[name] = value
+    updated = machine.updated
+    return {
+        "v": CHECKPOINT_VERSION,
+        "id": id_,
+        "ts": now(),
+        "channel_values": values,
+        "channel_versions": machine.versions,
+        "versions_seen": machine.seen,
+        "updated_channels": None if updated is None else sorted(updated),
+    }
 
 
 def make_checkpoint(machine: Machine, id_: str) -> Checkpoint:
@@ -63,6 +83,7 @@ class Journal:
         self.last: tuple[dict[str, Any], str | None] | None = None
         self.is_off = run.saver is None
         self._keeps_back = run.durability == "exit"
+        self._sends_changes = run.saver is not None and run.saver.takes_changes and not self._keeps_back
         self._unsaved: list[Any] = []
         self.single: Task | None = None
         self._deferred: tuple[str | None, Commit] | None = None
@@ -211,6 +232,7 @@ class Journal:
             return []
         metadata = self.metadata(source)
         task, self.single = self.single, None
+        changes_only = self._sends_changes
         parent_id = machine.checkpoint_id
         head = self.head
         id_ = new_id(parent_id if parent_id == head else max(parent_id, head or ""))
@@ -221,11 +243,12 @@ class Journal:
             machine.ns,
             parent_id or None,
             (self.task_writes(task),) if task is not None else (),
-            make_checkpoint(machine, id_),
+            view_changes(machine, id_) if changes_only else make_checkpoint(machine, id_),
             metadata,  # type: ignore[arg-type]  # the TypedDict plus what the caller's config adds
             {name: versions[name] for name in machine.changed},
             head,
             turn.lease if turn is not None else None,
+            changes_only,
         )
         stored_parent = self._deferred[0] if self._deferred else parent_id or None
         self.last = (metadata, stored_parent)

@@ -25,6 +25,7 @@ def drive(run: Run, loop: Loop) -> Iterator[Event]:
     """Drive a run to its end, yielding the events that somebody listens to."""
     sink = run.sink
     commits = run.commits = _Commits(run)
+    put = commits.put if commits.is_behind else commits.commit
     reply: Any = None
     error: BaseException | None = None
     try:
@@ -38,7 +39,7 @@ def drive(run: Run, loop: Loop) -> Iterator[Event]:
                 yield from sink.drain()
             try:
                 if isinstance(effect, Store):
-                    commits.put(effect.prepared)
+                    put(effect.prepared)
                 elif isinstance(effect, Execute):
                     tasks = effect.tasks
                     if len(tasks) == 1 and not run.listens:
@@ -168,8 +169,9 @@ class _Commits:
         return self.saver.get_head(self.run.thread_id, self.run.machine.ns)
 
     def put(self, prepared: Sequence[Any]) -> None:
+        """Make commits durable, or hand them to the thread that does."""
         if not self.is_behind:
-            self._commit(prepared)
+            self.commit(prepared)
             return
         if self._error is not None:
             self.settle()
@@ -180,7 +182,8 @@ class _Commits:
         self._room.acquire()  # back-pressure: at most MAX_LAG wait or are being committed
         self._queue.put(prepared)
 
-    def _commit(self, prepared: Sequence[Any]) -> None:
+    def commit(self, prepared: Sequence[Any]) -> None:
+        """Make commits durable now."""
         if self.saver.commit(prepared) and self.run.turn is not None:
             self.run.turn.is_asked_to_stop = True
 
@@ -195,7 +198,7 @@ class _Commits:
             prepared = [p for part in batch if part is not None for p in part]
             if prepared and self._error is None:
                 try:
-                    self._commit(prepared)
+                    self.commit(prepared)
                 except BaseException as e:  # noqa: BLE001 - raised where the run next touches the storage
                     self._error = e
             self._room.release(len(batch))

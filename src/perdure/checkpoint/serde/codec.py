@@ -31,6 +31,9 @@ OPTIONS = (
     | ormsgpack.OPT_PASSTHROUGH_UUID
 )
 
+PACK_ERRORS = (TypeError, SerializationError, RecursionError)
+"""What the fast path of packing raises."""
+
 Parts = tuple[int, Any]
 
 # What decoding forged or damaged bytes can raise: from ormsgpack, and from building standard types.
@@ -85,17 +88,21 @@ class Codec:
             SerializationError: It can't be stored; `path` says what in it.
         """
         try:
-            return packb(value, self._hook, OPTIONS)
-        except (TypeError, SerializationError, RecursionError):
-            # What the fast path can't do is rare, or an error that deserves a path.
-            from perdure.checkpoint.serde.walk import pack_slowly
+            return packb(value, self.hook, OPTIONS)
+        except PACK_ERRORS:
+            return self.pack_slowly(value)
 
-            return pack_slowly(value, self.take_apart)
+    def pack_slowly(self, value: Any) -> bytes:
+        """Encode a value that the fast path can't: it is a rare one, or an error that deserves a path."""
+        from perdure.checkpoint.serde.walk import pack_slowly
 
-    def _hook(self, value: Any) -> Ext:
+        return pack_slowly(value, self.take_apart)
+
+    def hook(self, value: Any) -> Ext:
+        """Make what ormsgpack doesn't know, or mustn't take for something else, an extension."""
         code, parts = (self._takers.get(type(value)) or self._taker(value))(value)
         if type(parts) is not bytes:
-            parts = packb(parts, self._hook, OPTIONS)
+            parts = packb(parts, self.hook, OPTIONS)
         return Ext(code, parts)
 
     def take_apart(self, value: Any) -> Parts:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
+from ormsgpack import packb
+
 from perdure.checkpoint.serde import compression
-from perdure.checkpoint.serde.codec import Codec
+from perdure.checkpoint.serde.codec import OPTIONS, PACK_ERRORS, Codec
 from perdure.checkpoint.serde.registry import TypeRegistry, default_registry
 from perdure.errors import SerializationError
 
@@ -41,7 +43,7 @@ class JsonPlusSerializer:
         registry: TypeRegistry = default_registry,
     ) -> None:
         self._codec = Codec(registry, unknown)
-        self._pack = self._codec.pack
+        self._hook = self._codec.hook
 
     def register_types(self, types: Iterable[type]) -> None:
         """Let values of these types be read, see `TypeRegistry.register_types`."""
@@ -73,7 +75,10 @@ class JsonPlusSerializer:
             return "bytes", obj
         if kind is bytearray:
             return "bytearray", bytes(obj)
-        return "msgpack", self._pack(obj)
+        try:
+            return "msgpack", packb(obj, self._hook, OPTIONS)
+        except PACK_ERRORS:
+            return "msgpack", self._codec.pack_slowly(obj)
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         """Decode what `dumps_typed` made.

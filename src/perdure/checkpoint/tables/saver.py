@@ -52,6 +52,7 @@ class TableSaver(BaseCheckpointSaver[V]):
     """
 
     leases = True
+    takes_changes = True
     _closed = False
     _owns = False
 
