@@ -173,18 +173,9 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
 
 def _encode_header(serde: SerializerProtocol, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> Blob:
     others = {k: v for k, v in checkpoint.items() if k not in _STANDARD} if len(checkpoint) > len(_STANDARD) else {}
-    updated = checkpoint.get("updated_channels")
+    seen, updated = checkpoint["versions_seen"], checkpoint.get("updated_channels")
     try:
-        return serde.dumps_typed(
-            [
-                checkpoint["v"],
-                checkpoint["ts"],
-                checkpoint["versions_seen"],
-                updated,
-                metadata,
-                others,
-            ]
-        )
+        return serde.dumps_typed([checkpoint["v"], checkpoint["ts"], seen, updated, metadata, others])
     except SerializationError as e:
         e.path = e.path.replace("$[4]", "$.metadata", 1)
         raise

@@ -176,6 +176,8 @@ class Journal:
     def task_writes(self, task: Task) -> TaskWrites:
         """Return what is stored for a task that ended."""
         failure = task.failure
+        if failure is None and not task.resumed and not self._untracked:
+            return TaskWrites(task.id, task.path_text, task.writes)
         if isinstance(failure, GraphInterrupt):
             writes: list[tuple[str, Any]] = [(INTERRUPT, list(task.interrupts))] if task.interrupts else []
         elif isinstance(failure, GraphBubbleUp):
@@ -183,12 +185,14 @@ class Journal:
         elif failure is not None:
             writes = [(ERROR, failure)]
         else:
-            writes = self._tracked(task.writes) if self._untracked else task.writes
+            writes = self._tracked(task.writes)
         if task.resumed:
             writes = [*writes, (RESUME, list(task.resume))]
         return TaskWrites(task.id, task.path_text, writes)
 
     def _tracked(self, writes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        if not self._untracked:
+            return writes
         kept = []
         for name, value in writes:
             if name in self._untracked:

@@ -55,12 +55,12 @@ class JsonPlusSerializer:
         Raises:
             SerializationError: It can't be stored; `path` says what in it, such as `$.messages[3].when`.
         """
-        kind, data = self.dumps_plain(obj)
+        kind, data = encoded = self.dumps_plain(obj)
         if len(data) >= compression.SMALLEST and kind == "msgpack":
             packed = compression.compress(data)
             if packed is not None:
                 return "msgpack.zstd", packed
-        return kind, data
+        return encoded
 
     def dumps_plain(self, obj: Any) -> tuple[str, bytes]:
         """Encode a value without compression, for a store that compares values with the ones before them.
