@@ -240,7 +240,47 @@ def test_a_superstep_is_one_transaction_of_few_statements(saver: Saver) -> None:
     one = saver.prepare(Commit("t", "", root["id"], tasks, made, {}, {"x": 2}, root["id"]))
     seen = trace(saver)
     saver.commit([one])
-    assert len(seen) == 5  # BEGIN, guard, writes, checkpoint, COMMIT
+    assert len(seen) == 4  # BEGIN, writes, checkpoint, COMMIT
+
+
+def _steps(saver: Saver, thread_id: str, parent: str | None, count: int) -> str:
+    for n in range(count):
+        made = checkpoint({"x": n}, {"x": n}, after=parent)
+        saver.commit([saver.prepare(Commit(thread_id, "", parent, (), made, {}, {"x": n}, parent))])
+        parent = made["id"]
+    assert parent is not None
+    return parent
+
+
+def test_what_a_namespace_was_is_asked_for_again_once_anything_else_has_changed(saver: Saver, path: str) -> None:
+    head = _steps(saver, "t", None, 2)
+    seen = trace(saver)
+    head = _steps(saver, "t", head, 1)
+    assert len(seen) == 3  # BEGIN, checkpoint, COMMIT: nobody else has changed anything
+
+    with SqliteSaver.from_conn_string(path, synchronous="NORMAL") as other:
+        theirs = _steps(other, "t", head, 1)
+    with pytest.raises(ConflictError):
+        _steps(saver, "t", head, 1)
+    mine = _steps(saver, "t", theirs, 1)
+
+    saver.delete_thread("t")
+    with pytest.raises(ConflictError):
+        _steps(saver, "t", mine, 1)
+    assert saver.get_tuple(place()) is None
+
+
+def test_what_a_transaction_that_failed_would_have_made_is_forgotten(saver: Saver) -> None:
+    head = _steps(saver, "t", None, 2)
+    made = checkpoint({"x": 9}, {"x": 9}, after=head)
+    good = saver.prepare(Commit("t", "", head, (), made, {}, {"x": 9}, head))
+    bad = saver.prepare(Commit("t", "", None, (), checkpoint({"x": 1}), {}, {"x": 1}, None))
+    with pytest.raises(ConflictError):
+        saver.commit([good, bad])
+    assert saver.get_head("t") == head
+    with pytest.raises(ConflictError):
+        _steps(saver, "t", made["id"], 1)
+    _steps(saver, "t", head, 1)
 
 
 def pieces(saver: Saver) -> int:

@@ -10,7 +10,7 @@ import apsw
 
 from perdure.checkpoint.conformance.case import checkpoint, place
 from perdure.checkpoint.sqlite import SqliteSaver, schema
-from perdure.checkpoint.sqlite.dialect import DIALECT
+from perdure.checkpoint.sqlite.dialect import SQL
 
 # What released migrations hash to: a released file must never change.
 RELEASED: dict[int, str] = {}
@@ -45,7 +45,7 @@ def test_setup_applies_all_migrations(tmp_path: Path) -> None:
 def test_every_statement_fits_the_tables() -> None:
     with SqliteSaver.from_conn_string(":memory:") as saver:
         saver.setup()
-        for name, sql in DIALECT.sql.items():
+        for name, sql in SQL.items():
             numbered = {int(n) for n in re.findall(r"\?(\d)", sql)}
             count = max(numbered) if numbered else sql.count("?")
             saver._connection.execute(f"EXPLAIN {sql}", (None,) * count)

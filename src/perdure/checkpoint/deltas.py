@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ormsgpack import packb, unpackb
 
@@ -26,7 +26,8 @@ _LONGEST_SLICE = 64 * 1024  # longer ones would be mapped and unmapped by malloc
 _MOST_HUNKS = 24
 _ANCHOR = 24
 _LEAST_MATCH = 40
-_COUNT = 5  # msgpack's longest header of a list, a dict or a text: a marker and four bytes that count
+COUNT: Final = 5
+"""The bytes of msgpack's longest header of a list, a dict or a text: a marker and four bytes that count."""
 _OFFSETS = (1, 4, 16, 64, 256, 1024, 4096, 16384)
 
 
@@ -176,8 +177,13 @@ def _as_script(rope: _Rope, size: int) -> Script:
 
 def diff(old: bytes, new: bytes) -> Script:
     """Find a script from one text to another; without hunks if they are equal."""
-    if (grown := _growth(old, new)) is not None:
-        return grown
+    if may_be_growth(old, new) and _is_continued(old, new):
+        return growth(old, new)
+    return difference(old, new)
+
+
+def difference(old: bytes, new: bytes) -> Script:
+    """Find a script between texts of which neither is the other's beginning."""
     shorter = min(len(old), len(new))
     i = j = keep = _common_prefix(old, new, 0, 0, shorter)
     if keep == len(old) == len(new):
@@ -200,20 +206,26 @@ def diff(old: bytes, new: bytes) -> Script:
     return Script(len(old), hunks, b"".join(parts))
 
 
-def _growth(old: bytes, new: bytes) -> Script | None:
-    """Find the script of a list, a text or a dict that only grew at its end: its first bytes count its items.
+def may_be_growth(old: bytes, new: bytes) -> bool:
+    """Tell at a glance whether a list, a text or a dict may have grown at its end only.
 
-    By far the most frequent change, so it is looked for first, at the cost of a comparison.
+    By far the most frequent change, so it is looked for first: the texts then agree after `COUNT` bytes.
     """
     size = len(old)
-    if not _COUNT + _ANCHOR < size < len(new) or not new.startswith(old[-_ANCHOR:], size - _ANCHOR):
-        return None
-    if size > _LONGEST_SLICE:
-        if _common_prefix(old, new, _COUNT, _COUNT, size - _COUNT) < size - _COUNT:
-            return None
-    elif not new.startswith(old[_COUNT:], _COUNT):
-        return None
-    low, high = 0, _COUNT
+    return COUNT + _ANCHOR < size < len(new) and new.startswith(old[-_ANCHOR:], size - _ANCHOR)
+
+
+def _is_continued(old: bytes, new: bytes) -> bool:
+    left = len(old) - COUNT
+    if left > _LONGEST_SLICE:
+        return _common_prefix(old, new, COUNT, COUNT, left) == left
+    return new.startswith(old[COUNT:], COUNT)
+
+
+def growth(old: bytes, new: bytes) -> Script:
+    """Make the script of a value that grew: its first bytes, and what follows the old text."""
+    size = len(old)
+    low, high = 0, COUNT
     while low < high and old[low] == new[low]:
         low += 1
     while low < high and old[high - 1] == new[high - 1]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from perdure.checkpoint import chains
 from perdure.checkpoint.address import make_config
@@ -120,6 +120,8 @@ class Lineage:
 
 
 Plain = Callable[[Any], Blob]
+
+_EMPTY: Blob = ("null", b"")
 
 _STANDARD = frozenset(Checkpoint.__annotations__)
 
@@ -238,12 +240,12 @@ def _compare(
     thread_id, checkpoint_ns, parent_id = commit[:3]
     known = None if commit.changes_only else lineage.versions(thread_id, checkpoint_ns, parent_id) or {}
     recent = lineage.values
-    both: tuple[dict[str, Any], ...] = (pieces, offered)
-    for made in both:
-        for channel, blob in made.items():
-            if blob is None or not chains.is_long(blob[1]):
+    for made in cast("tuple[dict[str, Any], ...]", (pieces, offered)):
+        for channel, piece in made.items():
+            kind, data = piece or _EMPTY
+            if not chains.is_long(data):
                 continue
-            value = Value(*blob, versions.get(channel))
+            value = Value(kind, data, versions.get(channel))
             if known is None:
                 before = recent.last(thread_id, checkpoint_ns, channel)  # the parent's, unless the run forked
             else:
@@ -306,7 +308,7 @@ def encode_task(
         if value is None:
             kind, data = plain(None)
         elif values.get(channel) is value and (piece := pieces.get(channel)) is not None:
-            kind, data = piece if type(piece) is tuple else _blob(piece)
+            kind, data = _blob(piece)
         else:
             kind, data = encode_value(plain, channel, value)
         if channel in WRITES_IDX_MAP:

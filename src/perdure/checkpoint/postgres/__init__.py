@@ -31,11 +31,19 @@ from perdure.checkpoint.postgres.sources import Brought, Pool, Single, Source
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables.saver import Kind, TableSaver
+from perdure.checkpoint.tables.sights import Sights
 from perdure.errors import InvalidConfigError, StorageError, UsageError
 
 __all__ = ["PostgresSaver", "open_url"]
 
-_MODES: dict[Kind, Mode] = {"read": "plain", "write": "write", "acquire": "plain", "lease": "soft", "release": "soft"}
+_MODES: dict[Kind, Mode] = {
+    "read": "plain",
+    "write": "write",
+    "commit": "write",
+    "acquire": "plain",
+    "lease": "soft",
+    "release": "soft",
+}
 _MOST_THREADS = 3
 _RACES = ("23505", "42P06", "42P07", "42710")  # another process made the same thing
 
@@ -72,7 +80,7 @@ class PostgresSaver(TableSaver[V]):
         self._schema = schema
         self._owns = isinstance(connection, Pool)
         self._driver = _driver_for(connection, retry_for, partial(merged, self._dialect))
-        self._sights = operations.Sights()
+        self._sights = Sights()
         self._ready = False
         self._setup_lock = threading.Lock()
 

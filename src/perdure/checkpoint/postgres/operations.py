@@ -20,51 +20,10 @@ from perdure.checkpoint.postgres.adapting import Blobs, Numbers, Texts
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.tables import writing
 from perdure.checkpoint.tables.dialect import Dialect
+from perdure.checkpoint.tables.sights import Known, Sights
 
 _NOT_YET = 0
 """Stands for the number of a namespace that is being made; real ones count from 1."""
-
-
-class Known(NamedTuple):
-    """A namespace as it was last seen.
-
-    Attributes:
-        ns: Its number.
-        head: Its head.
-        number: The next piece's.
-        record: The head's.
-    """
-
-    ns: int
-    head: str | None
-    number: int
-    record: Record | None
-
-
-class Sights:
-    """What was last seen of namespaces, bounded. Guesses: each append compares them with the store."""
-
-    _MOST = 4096
-
-    def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], Known] = {}
-
-    def get(self, key: tuple[str, str]) -> Known | None:
-        """Return a namespace as it was last seen."""
-        return self._seen.get(key)
-
-    def note(self, key: tuple[str, str], known: Known) -> None:
-        """Remember a namespace."""
-        seen = self._seen
-        seen.pop(key, None)
-        seen[key] = known
-        if len(seen) > self._MOST:
-            for old in list(seen)[: self._MOST // 2]:
-                seen.pop(old, None)
-
-    def forget(self, key: tuple[str, str]) -> None:
-        """Forget a namespace."""
-        self._seen.pop(key, None)
 
 
 def may_append(prepared: Sequence[Prepared]) -> bool:
@@ -164,7 +123,7 @@ def _look(dialect: Dialect, key: tuple[str, str]) -> Op[Known | None]:
 
 def _appended(dialect: Dialect, known: Known, prepared: Sequence[Prepared]) -> Op[_Appended | None]:
     """Make the rows; None if the commits don't go on from what is known."""
-    ns, head, number, record = known
+    ns, head, number, record, _ = known
     rows = _Rows()
     values: list[Value] = []
     for one in prepared:

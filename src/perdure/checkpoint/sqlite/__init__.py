@@ -12,7 +12,7 @@ from perdure.checkpoint.operation import Op
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.sqlite import leases, schema
 from perdure.checkpoint.sqlite.connection import ApswConnection, Connection, adapt, connect
-from perdure.checkpoint.sqlite.dialect import DIALECT
+from perdure.checkpoint.sqlite.dialect import SQL, SqliteDialect
 from perdure.checkpoint.sqlite.driver import Driver
 from perdure.checkpoint.tables.saver import Kind, TableSaver
 from perdure.errors import InvalidConfigError
@@ -53,7 +53,9 @@ class SqliteSaver(TableSaver[V]):
         synchronous: Synchronous = "FULL",
         timeout: float = 30.0,
     ) -> None:
-        super().__init__(DIALECT, serde=serde)
+        dialect = SqliteDialect(SQL)
+        super().__init__(dialect, serde=serde)
+        self._sights = dialect.sights
         if synchronous not in ("FULL", "NORMAL"):
             msg = f"synchronous must be 'FULL' or 'NORMAL', not {synchronous!r}"
             raise InvalidConfigError(msg)
@@ -64,7 +66,7 @@ class SqliteSaver(TableSaver[V]):
     def _open(self, connection: Connection, synchronous: str, timeout: float) -> None:
         self._connection = connection
         self._timeout = timeout
-        self._driver = Driver(connection, synchronous)
+        self._driver = Driver(connection, synchronous, self._sights.clear)
         self._ready = False
         self._setup_lock = threading.Lock()
 
@@ -144,12 +146,13 @@ class SqliteSaver(TableSaver[V]):
     def _run(self, make: Callable[[], Op[Any]], kind: Kind) -> Any:
         self._ready or self.setup()  # type: ignore[func-returns-value]
         # Leases are soft: one that a power failure takes had no living holder any more.
-        soft = kind in _SOFT
-        return self._driver.run(make, writes=kind != "read", soft=soft, later=kind == "release")
+        return self._driver.run(
+            make, writes=kind != "read", soft=kind in _SOFT, plain=kind == "commit", later=kind == "release"
+        )
 
     async def _arun(self, make: Callable[[], Op[Any]], kind: Kind) -> Any:
         self._ready or self.setup()  # type: ignore[func-returns-value]
-        return await self._driver.arun(make, writes=kind != "read", soft=kind in _SOFT)
+        return await self._driver.arun(make, writes=kind != "read", soft=kind in _SOFT, plain=kind == "commit")
 
     def _acquiring(self, thread_id: str, holder: str, ttl: float) -> Op[Lease | None]:
         return leases.acquire(self._dialect, thread_id, holder, ttl)

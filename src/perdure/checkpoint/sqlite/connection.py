@@ -33,6 +33,10 @@ class Connection(Protocol):
         """Return the number of rows changed since the connection was opened."""
         ...
 
+    def data_version(self) -> int | None:
+        """Return a number that changes with each change of the database that this connection sees; None: unknown."""
+        ...
+
     def close(self) -> None:
         """Close the connection."""
         ...
@@ -46,6 +50,7 @@ class ApswConnection:
         self._cursor = connection.cursor()
         self.path: str = connection.filename or ":memory:"
         self.total_changes = connection.total_changes
+        self.data_version = getattr(connection, "data_version", _unknown)
         self.in_transaction = connection.in_transaction if _has_method(connection) else self._open
 
     def _open(self) -> bool:
@@ -59,6 +64,10 @@ class ApswConnection:
         """Close the connection."""
         self._cursor.close()
         self._connection.close()
+
+
+def _unknown() -> None:
+    """Stand for what an old apsw can't tell."""
 
 
 def _has_method(connection: Any) -> bool:
@@ -87,6 +96,10 @@ class StdlibConnection:
     def total_changes(self) -> int:
         """Return the number of rows changed since the connection was opened."""
         return self._connection.total_changes
+
+    def data_version(self) -> int | None:
+        """The standard library can't ask for it."""
+        return None
 
     def close(self) -> None:
         """Close the connection."""

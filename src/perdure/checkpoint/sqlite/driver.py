@@ -13,6 +13,9 @@ Theory of operation:
 5. Reads run first, in a transaction of their own, and don't wait for the commit.
 6. A finalizer may call in the middle of anything, in the leader's own thread too. What it leaves (`later`) is run by
    whoever leads, and it never waits.
+7. Commits remember how they leave a namespace, so that the next need not ask. All that is forgotten as soon as anything
+   else has changed the database: another connection (its data version tells), an operation that isn't a commit, or a
+   transaction that didn't stand.
 """
 
 from __future__ import annotations
@@ -44,14 +47,16 @@ class Job:
         make: Makes the operation; anew for each attempt.
         writes: Whether it changes the database.
         soft: Whether it may be lost at a power failure, so that its commit needs no fsync.
+        plain: Whether it takes note itself of what it changes, see rule 7.
     """
 
-    __slots__ = ("error", "future", "make", "result", "soft", "writes")
+    __slots__ = ("error", "future", "make", "plain", "result", "soft", "writes")
 
-    def __init__(self, make: Callable[[], Op[Any]], *, writes: bool, soft: bool = False) -> None:
+    def __init__(self, make: Callable[[], Op[Any]], *, writes: bool, soft: bool = False, plain: bool = False) -> None:
         self.make = make
         self.writes = writes
         self.soft = soft
+        self.plain = plain
         self.result: Any = None
         self.error: BaseException | None = None
         self.future: Future[Any] | None = None
@@ -75,11 +80,14 @@ class Driver:
     Args:
         connection: The connection; nobody else may use it.
         synchronous: How a commit is made durable: `FULL` or `NORMAL`, see `SqliteSaver`.
+        forget: Called when what commits remember may not hold any more.
     """
 
-    def __init__(self, connection: Connection, synchronous: str) -> None:
+    def __init__(self, connection: Connection, synchronous: str, forget: Callable[[], None]) -> None:
         self._connection = connection
         self._is_full = synchronous == "FULL"
+        self._forget = forget
+        self._version: int | None = None
         self._pid = os.getpid()
         # Reentrant: a finalizer may run in the middle of this thread's own call.
         self._mutex = threading.RLock()
@@ -97,28 +105,39 @@ class Driver:
 
     # -- the two doors
 
-    def run(self, make: Callable[[], Op[T]], *, writes: bool = False, soft: bool = False, later: bool = False) -> T:
+    def run(
+        self,
+        make: Callable[[], Op[T]],
+        *,
+        writes: bool = False,
+        soft: bool = False,
+        plain: bool = False,
+        later: bool = False,
+    ) -> T:
         """Run an operation now, in this thread or as part of another's transaction.
 
         Args:
             make: Makes the operation.
             writes: Whether it changes the database.
             soft: Whether its commit needs no fsync.
+            plain: Whether it takes note itself of what it changes.
             later: Whether it may run after this call, if this thread is in the middle of another one.
         """
-        job = Job(make, writes=writes, soft=soft)
+        job = Job(make, writes=writes, soft=soft, plain=plain)
         self._submit([job], later=later)
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[no-any-return]
 
-    async def arun(self, make: Callable[[], Op[T]], *, writes: bool = False, soft: bool = False) -> T:
+    async def arun(
+        self, make: Callable[[], Op[T]], *, writes: bool = False, soft: bool = False, plain: bool = False
+    ) -> T:
         """Run an operation on the driver's thread, together with what others ask in this tick."""
         from asyncio import get_running_loop
 
         self._check_usable()
         loop = get_running_loop()
-        job = Job(make, writes=writes, soft=soft)
+        job = Job(make, writes=writes, soft=soft, plain=plain)
         job.future = loop.create_future()
         tick = self._ticks.get(loop)
         if tick is None:
@@ -296,6 +315,7 @@ class Driver:
                 if job.error is None:
                     job.error = TransientStorageError("the commit was interrupted")
                     job.error.__cause__ = cause
+        self._forget()
         if self._connection.in_transaction():
             self._connection.execute("ROLLBACK")
 
@@ -337,15 +357,22 @@ class Driver:
         connection = self._connection
         try:
             connection.execute(begin)
+            version = connection.data_version()
+            if version is None or version != self._version:
+                self._forget()
             for job in jobs:
                 before = connection.total_changes()
                 self._drive(job)
+                if job.writes and (not job.plain or job.error is not None):
+                    self._forget()
                 if job.error is not None and (connection.total_changes() != before or not connection.in_transaction()):
                     if connection.in_transaction():
                         connection.execute("ROLLBACK")
                     return len(jobs) == 1 and not is_busy(_cause(job.error))
             connection.execute("COMMIT")
+            self._version = connection.data_version()
         except Exception as e:  # noqa: BLE001 - of BEGIN or COMMIT: the callers get it
+            self._forget()
             if connection.in_transaction():
                 connection.execute("ROLLBACK")
             error = mapped(e, connection.path)

@@ -12,6 +12,7 @@ from perdure.checkpoint.chains import Value
 from perdure.checkpoint.layout import Pieces, Record
 from perdure.checkpoint.operation import Batch, Replies, Rows, Statement
 from perdure.checkpoint.records import Prepared, TaskRecord, located
+from perdure.checkpoint.tables.sights import Known
 from perdure.errors import CorruptCheckpointError
 
 
@@ -81,6 +82,13 @@ class Dialect(ABC):
         whether the checkpoint is stored already with this parent. No row: there is no such namespace.
         """
         return [(self.sql["guard"], (one.thread_id, one.checkpoint_ns, one.parent_id, one.checkpoint_id))]
+
+    def recalled(self, one: Prepared) -> Known | None:
+        """Return what is known for sure of a commit's namespace, if it allows the commit; None: ask."""
+        return None
+
+    def remember(self, one: Prepared, known: Known) -> None:  # noqa: B027 - most have no use for it
+        """Take note of a namespace after a commit's checkpoint, if the transaction stands."""
 
     def adding_writes(self, ns: int, one: Prepared, task: TaskRecord) -> Statement:
         """Return what stores a task's writes with their commit.

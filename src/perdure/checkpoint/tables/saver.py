@@ -36,7 +36,7 @@ from perdure.checkpoint.tables import leases as leasing
 from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
 from perdure.types import RunnableConfig
 
-Kind = Literal["read", "write", "acquire", "lease", "release"]
+Kind = Literal["read", "write", "commit", "acquire", "lease", "release"]
 """What an operation does, so that the driver can choose its transaction. A `release` may come from a finalizer."""
 
 _FIRST_AHEAD = 8  # checkpoints that a walk reads at once: few, for it may be abandoned; then more
@@ -273,10 +273,10 @@ class TableSaver(BaseCheckpointSaver[V]):
         return records.prepare(self.serde, self._lineage, commit)
 
     def commit(self, prepared: Sequence[Prepared]) -> bool:
-        return self._do("write", writing.commit, prepared)  # type: ignore[no-any-return]
+        return self._do("commit", writing.commit, prepared)  # type: ignore[no-any-return]
 
     async def acommit(self, prepared: Sequence[Prepared]) -> bool:
-        return await self._ado("write", writing.commit, prepared)  # type: ignore[no-any-return]
+        return await self._ado("commit", writing.commit, prepared)  # type: ignore[no-any-return]
 
     def delete_thread(self, thread_id: str) -> None:
         self._do("write", deleting.delete_thread, str(thread_id))

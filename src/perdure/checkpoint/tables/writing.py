@@ -12,6 +12,7 @@ from perdure.checkpoint.layout import Pieces, Record, Ref
 from perdure.checkpoint.operation import Op, Rows, Statement
 from perdure.checkpoint.records import Prepared, TaskRecord
 from perdure.checkpoint.tables.dialect import Dialect
+from perdure.checkpoint.tables.sights import Known
 from perdure.errors import ConflictError, CorruptCheckpointError
 
 SCAN = 100
@@ -43,27 +44,33 @@ def _check_lease(lease: Lease, rows: Rows) -> bool:
 
 def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
     stop = False
-    asking = dialect.asking_guard(one)
-    if one.lease is not None:
-        asking.insert(0, (dialect.sql["lease"], (one.lease.thread_id,)))
-    replies = yield asking
-    if one.lease is not None:
-        stop = _check_lease(one.lease, replies[0])
-    ns, head, number, parent, done = replies[-1][0] if replies[-1] else _NOTHING
-    if done and not one.replaces:
-        return stop  # a retry after a lost reply
-    if one.expected_head is not ANY_HEAD:
-        records.check_head(one, head)
-    if ns is None:
-        [[(ns,)]] = yield [(dialect.sql["add_namespace"], (one.thread_id, one.checkpoint_ns))]
+    known = dialect.recalled(one)
+    if known is None:
+        asking = dialect.asking_guard(one)
+        if one.lease is not None:
+            asking.insert(0, (dialect.sql["lease"], (one.lease.thread_id,)))
+        replies = yield asking
+        if one.lease is not None:
+            stop = _check_lease(one.lease, replies[0])
+        ns, head, number, parent, done = replies[-1][0] if replies[-1] else _NOTHING
+        if done and not one.replaces:
+            return stop  # a retry after a lost reply
+        if one.expected_head is not ANY_HEAD:
+            records.check_head(one, head)
+        if ns is None:
+            [[(ns,)]] = yield [(dialect.sql["add_namespace"], (one.thread_id, one.checkpoint_ns))]
+        before = None if parent is None or one.checkpoint_id is None else _parent(one, parent)
+    else:
+        ns, head, number, before, _ = known
     batch: list[Statement] = []
     fresh: Mapping[str, Value] = {}
     if one.checkpoint_id is not None:
-        before = None if parent is None else _parent(one, parent)
         record, fresh, pieces = yield from made(dialect, ns, one, before, number)
         for frame in pieces:
             batch.append(dialect.adding_piece(ns, number, frame))
             number += 1
+        if not one.replaces and (head is None or head < one.checkpoint_id):
+            dialect.remember(one, Known(ns, one.checkpoint_id, number, record, one.lease))
         batch.append(dialect.adding_checkpoint(ns, one, layout.seal_record(record, one.checkpoint_id)))
     batch += dialect.advancing(ns, one, number)
     tasks = [layout.share(task, fresh) for task in one.tasks] if fresh else one.tasks
