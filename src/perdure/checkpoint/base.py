@@ -28,10 +28,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
 from perdure.checkpoint import bridge, derived
-from perdure.checkpoint.ids import new_id, uuid6
+from perdure.checkpoint.ids import first_id, new_id, uuid6
 from perdure.checkpoint.serde.base import SerializerProtocol, maybe_add_typed_methods
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
 from perdure.errors import EmptyChannelError, InvalidConfigError, UsageError
@@ -486,6 +487,7 @@ class BaseCheckpointSaver(Generic[V]):
         thread_ids: Sequence[str],
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
+        older_than: datetime | timedelta | None = None,
     ) -> None:
         """Make threads smaller.
 
@@ -493,26 +495,34 @@ class BaseCheckpointSaver(Generic[V]):
             thread_ids: Which; ids without a thread are ignored.
             strategy: `keep_latest` keeps the head of each namespace with its writes; `delete` keeps
                 nothing.
+            older_than: Only what was made before this moment, or this long ago, goes: of `keep_latest`, checkpoints;
+                of `delete`, threads whose newest checkpoint is that old. The age is that of the checkpoint's id, so
+                it is as exact as the clock of the machine that made it.
 
         Raises:
-            NotImplementedError: This saver can't `keep_latest`; it can't be derived from the classic methods.
+            InvalidConfigError: There is no such strategy.
+            NotImplementedError: This saver can't `keep_latest`, or not by age; it can't be derived from the classic
+                methods.
         """
         if strategy == "delete" and not bridge.has_async(self, "prune"):
-            derived.run_sync(self, derived.delete_threads(thread_ids))
+            derived.run_sync(self, derived.delete_threads(thread_ids, oldest_kept(older_than)))
             return
-        bridge.call_sync(self, "prune", thread_ids, strategy=strategy)
+        by_age = {} if older_than is None else {"older_than": older_than}
+        bridge.call_sync(self, "prune", thread_ids, strategy=strategy, **by_age)
 
     async def aprune(
         self,
         thread_ids: Sequence[str],
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
+        older_than: datetime | timedelta | None = None,
     ) -> None:
         """Async twin of `prune`."""
         if strategy == "delete" and not bridge.has_sync(self, "prune"):
-            await derived.run_async(self, derived.delete_threads(thread_ids))
+            await derived.run_async(self, derived.delete_threads(thread_ids, oldest_kept(older_than)))
             return
-        await bridge.call_async(self, "prune", thread_ids, strategy=strategy)
+        by_age = {} if older_than is None else {"older_than": older_than}
+        await bridge.call_async(self, "prune", thread_ids, strategy=strategy, **by_age)
 
     def get_next_version(self, current: V | None, channel: None) -> V:
         """Return a version greater than `current`; 1 for the first.
@@ -648,6 +658,21 @@ def check_strategy(strategy: str) -> None:
     """
     if strategy not in ("keep_latest", "delete"):
         raise InvalidConfigError(f"prune knows 'keep_latest' and 'delete', not {strategy!r}")
+
+
+def oldest_kept(older_than: datetime | timedelta | None) -> str | None:
+    """Return the id below which checkpoints are older than a moment, or than so long ago; None: age doesn't matter.
+
+    Raises:
+        InvalidConfigError: It is neither.
+    """
+    if older_than is None:
+        return None
+    if isinstance(older_than, timedelta):
+        older_than = datetime.now(UTC) - older_than
+    if not isinstance(older_than, datetime):
+        raise InvalidConfigError(f"older_than must be a datetime or a timedelta, not {older_than!r}")
+    return first_id(older_than)
 
 
 def get_checkpoint_id(config: RunnableConfig) -> str | None:

@@ -118,7 +118,11 @@ def threads(limit: int | None, after: str | None) -> Derivation[list[str]]:
     return sorted(i for i in ids if after is None or i > after)[:limit]
 
 
-def delete_threads(thread_ids: Sequence[str]) -> Derivation[None]:
-    """Delete each thread."""
+def delete_threads(thread_ids: Sequence[str], before: str | None) -> Derivation[None]:
+    """Delete each thread that has no checkpoint from this id on; all if it is None."""
     for thread_id in thread_ids:
+        if before is not None:
+            found: list[CheckpointTuple] = yield "list", ({"configurable": {"thread_id": thread_id}},), {}
+            if any(item.checkpoint["id"] >= before for item in found):
+                continue
         yield "delete_thread", (thread_id,), {}

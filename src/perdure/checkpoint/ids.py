@@ -12,9 +12,10 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
-__all__ = ["new_id", "uuid6"]
+__all__ = ["first_id", "new_id", "uuid6"]
 
 # Ticks between the Gregorian reform (1582-10-15), where UUID time starts, and 1970 (RFC 9562, 5.1).
 _EPOCH = 0x01B21DD213814000
@@ -89,6 +90,19 @@ def new_id(after: str | None = None) -> str:
         if suffix is _suffix:
             _last_text = text
     return text
+
+
+def first_id(moment: datetime) -> str:
+    """Return an id between those that were made before a moment and those that were made later, by their clocks.
+
+    Args:
+        moment: With a time zone; without one it is in local time.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    ticks = (moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 10 + _EPOCH
+    text = f"{max(0, ticks):015x}"
+    return f"{text[:8]}-{text[8:12]}-6{text[12:]}-0000-000000000000"
 
 
 def uuid6(node: int | None = None, clock_seq: int | None = None) -> UUID:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from heapq import merge
 from types import TracebackType
@@ -24,6 +25,7 @@ from perdure.checkpoint.base import (
     V,
     check_strategy,
     get_serializable_checkpoint_metadata,
+    oldest_kept,
 )
 from perdure.checkpoint.chains import Chain, Change, Value
 from perdure.checkpoint.records import Blob, Piece, Prepared, TaskRecord
@@ -86,8 +88,8 @@ class _Space:
             self.records.pop(checkpoint_id, None)
             self.writes.pop(checkpoint_id, None)
 
-    def keep_head(self) -> None:
-        gone = {*self.ids, *self.writes}
+    def keep_head(self, before: str | None) -> None:
+        gone = {i for i in (*self.ids, *self.writes) if before is None or i < before}
         gone.difference_update(self.ids[-1:])
         self.remove(gone)
 
@@ -457,15 +459,18 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         thread_ids: Sequence[str],
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
+        older_than: datetime | timedelta | None = None,
     ) -> None:
         check_strategy(strategy)
+        before = oldest_kept(older_than)
         for thread_id in thread_ids:
-            if strategy == "delete":
-                self.delete_thread(thread_id)
-                continue
             with self._lock:
-                for space in self._threads.get(str(thread_id), {}).values():
-                    space.keep_head()
+                spaces = self._threads.get(str(thread_id), {})
+                if strategy == "keep_latest":
+                    for space in spaces.values():
+                        space.keep_head(before)
+                elif before is None or all((space.head() or "") < before for space in spaces.values()):
+                    self.delete_thread(thread_id)
 
     # -- the async twins: nothing here waits
 
@@ -536,8 +541,9 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         thread_ids: Sequence[str],
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
+        older_than: datetime | timedelta | None = None,
     ) -> None:
-        self.prune(thread_ids, strategy=strategy)
+        self.prune(thread_ids, strategy=strategy, older_than=older_than)
 
 
 MemorySaver = InMemorySaver

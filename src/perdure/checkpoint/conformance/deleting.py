@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from perdure.checkpoint.conformance.case import (
@@ -140,6 +142,46 @@ async def prune_keeps_the_heads(saver: Any) -> None:
     third = await put(saver, {"b": 4}, config=second, versions={"a": 1, "b": 4}, new={"b": 4})
     expect(await values(saver, third), {"a": _BIG, "b": 4}, "the next checkpoint")
     expect((await saver.get_tuple(other)).config, other, "the other thread's head")
+
+
+@extended
+async def prune_by_age_keeps_what_is_younger_and_the_heads(saver: Any) -> None:
+    config = place()
+    made = []
+    moment = datetime.now(UTC)
+    for n in range(4):
+        if n == 2:
+            await asyncio.sleep(0.01)
+            moment = datetime.now(UTC)
+        config = await put(saver, {"a": _BIG + str(n), "b": n}, config=config, versions={"a": n + 1, "b": n + 1})
+        await saver.put_writes(config, [("b", n)], "task")
+        made.append(config)
+    old = await put(saver, {"x": 1}, config=place("old"))
+    await saver.prune(["t"], older_than=timedelta(hours=1))
+    expect(len(await saver.list(place())), 4, "none is an hour old")
+    await saver.prune(["t", "old"], older_than=moment)
+    expect(await ids(saver, place()), [id_of(made[3]), id_of(made[2])], "what is younger")
+    for n in (2, 3):
+        found = await saver.get_tuple(made[n])
+        expect(found.checkpoint["channel_values"], {"a": _BIG + str(n), "b": n}, "values")
+        expect(found.pending_writes, [("task", "b", n)], "writes")
+    await saver.prune(["t", "old"], older_than=timedelta(0))
+    expect(await ids(saver, place()), [id_of(made[3])], "the head, however old")
+    expect(await values(saver, old), {"x": 1}, "the other thread's head")
+
+
+@extended
+async def prune_by_age_deletes_threads_that_rest(saver: Any) -> None:
+    old = await put(saver, config=place("old"))
+    await put(saver, config=place("mixed"))
+    await asyncio.sleep(0.01)
+    moment = datetime.now(UTC)
+    await put(saver, config=place("mixed", "sub"))
+    await put(saver, config=place("young"))
+    await saver.prune(["old", "mixed", "young", "never was"], strategy="delete", older_than=moment)
+    expect(await saver.get_tuple(old), None, "what rests")
+    expect(sorted(await saver.threads()), ["mixed", "young"], "threads")
+    await expect_error(ValueError, saver.prune(["young"], older_than=3), "an age of no unit")
 
 
 @case

@@ -260,11 +260,13 @@ DELETE FROM @schema.perdure_writes WHERE ns = $1 AND checkpoint_id = $2;
 
 -- name: delete_all_but_head
 DELETE FROM @schema.perdure_checkpoints
-WHERE ns = $1 AND checkpoint_id < (SELECT head FROM @schema.perdure_namespaces WHERE ns = $1);
+WHERE ns = $1 AND checkpoint_id < (SELECT head FROM @schema.perdure_namespaces WHERE ns = $1)
+    AND ($2::text IS NULL OR checkpoint_id < $2);
 
 -- name: delete_writes_of_all_but_head
 DELETE FROM @schema.perdure_writes
-WHERE ns = $1 AND checkpoint_id <> (SELECT head FROM @schema.perdure_namespaces WHERE ns = $1);
+WHERE ns = $1 AND checkpoint_id <> (SELECT head FROM @schema.perdure_namespaces WHERE ns = $1)
+    AND ($2::text IS NULL OR checkpoint_id < $2);
 
 -- name: records_of_namespace
 SELECT checkpoint_id, parent_id, run_id, record, metadata::text

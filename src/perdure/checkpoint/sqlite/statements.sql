@@ -126,11 +126,13 @@ DELETE FROM perdure_writes WHERE ns = ? AND checkpoint_id = ?;
 
 -- name: delete_all_but_head
 DELETE FROM perdure_checkpoints
-WHERE ns = ?1 AND checkpoint_id < (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = ?1);
+WHERE ns = ?1 AND checkpoint_id < (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = ?1)
+    AND (?2 IS NULL OR checkpoint_id < ?2);
 
 -- name: delete_writes_of_all_but_head
 DELETE FROM perdure_writes
-WHERE ns = ?1 AND checkpoint_id <> (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = ?1);
+WHERE ns = ?1 AND checkpoint_id <> (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = ?1)
+    AND (?2 IS NULL OR checkpoint_id < ?2);
 
 -- name: records_of_namespace
 SELECT checkpoint_id, parent_id, run_id, record FROM perdure_checkpoints WHERE ns = ? ORDER BY checkpoint_id;

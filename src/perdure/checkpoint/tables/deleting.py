@@ -21,9 +21,14 @@ def delete_thread(dialect: Dialect, thread_id: str) -> Op[None]:
         yield from _delete_namespace(dialect, ns)
 
 
-def delete_threads(dialect: Dialect, thread_ids: Sequence[str]) -> Op[None]:
-    """Delete each thread."""
+def delete_threads(dialect: Dialect, thread_ids: Sequence[str], before: str | None) -> Op[None]:
+    """Delete each thread that has no checkpoint from this id on; all if it is None."""
     for thread_id in sorted(map(str, thread_ids)):
+        if before is not None:
+            [spaces] = yield [(dialect.sql["namespaces_of_thread"], (thread_id,))]
+            heads = yield [(dialect.sql["head"], (thread_id, checkpoint_ns)) for _, checkpoint_ns in spaces]
+            if any(rows and rows[0][0] is not None and rows[0][0] >= before for rows in heads):
+                continue
         yield from delete_thread(dialect, thread_id)
 
 
@@ -44,14 +49,14 @@ def delete_for_runs(dialect: Dialect, run_ids: Sequence[str]) -> Op[None]:
         yield from _sweep(dialect, ns)
 
 
-def prune(dialect: Dialect, thread_ids: Sequence[str]) -> Op[None]:
-    """Keep each namespace's head only."""
+def prune(dialect: Dialect, thread_ids: Sequence[str], before: str | None) -> Op[None]:
+    """Keep each namespace's head only; and what is not below an id, if there is one."""
     sql = dialect.sql
     for thread_id in sorted(map(str, thread_ids)):
         [rows] = yield [(sql["namespaces_of_thread"], (thread_id,))]
         for ns, _ in rows:
             # The writes first: what the head is, is asked of the checkpoints.
-            yield [(sql["delete_writes_of_all_but_head"], (ns,)), (sql["delete_all_but_head"], (ns,))]
+            yield [(sql["delete_writes_of_all_but_head"], (ns, before)), (sql["delete_all_but_head"], (ns, before))]
             yield from _sweep(dialect, ns)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -25,6 +26,7 @@ from perdure.checkpoint.base import (
     V,
     check_strategy,
     get_serializable_checkpoint_metadata,
+    oldest_kept,
 )
 from perdure.checkpoint.chains import Value
 from perdure.checkpoint.layout import Record
@@ -305,16 +307,18 @@ class TableSaver(BaseCheckpointSaver[V]):
         thread_ids: Sequence[str],
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
+        older_than: datetime | timedelta | None = None,
     ) -> None:
-        self._do("write", _pruning(strategy), thread_ids)
+        self._do("write", _pruning(strategy), thread_ids, oldest_kept(older_than))
 
     async def aprune(
         self,
         thread_ids: Sequence[str],
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
+        older_than: datetime | timedelta | None = None,
     ) -> None:
-        await self._ado("write", _pruning(strategy), thread_ids)
+        await self._ado("write", _pruning(strategy), thread_ids, oldest_kept(older_than))
 
     # -- leases
 
@@ -382,6 +386,6 @@ class _Walk:
         return found  # type: ignore[no-any-return]
 
 
-def _pruning(strategy: str) -> Callable[[Dialect, Sequence[str]], Op[None]]:
+def _pruning(strategy: str) -> Callable[[Dialect, Sequence[str], str | None], Op[None]]:
     check_strategy(strategy)
     return deleting.prune if strategy == "keep_latest" else deleting.delete_threads
