@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["ExecutionInfo", "RunControl", "Runtime", "ServerInfo", "get_runtime"]
 
 ContextT = TypeVar("ContextT")
+T = TypeVar("T")
 
 scope_var: ContextVar[TaskScope | None] = ContextVar("perdure_task", default=None)
 """The task that the running code belongs to."""
@@ -115,6 +116,41 @@ class Runtime(Generic[ContextT]):
     def drain_requested(self) -> bool:
         """Whether this run has been asked to stop."""
         return self.control is not None and self.control.drain_requested
+
+    def step(self, key: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Call a function once for this task, and keep what it returns.
+
+        The result is durable before it is returned. When the node runs again, because it is retried, resumed after a
+        question, or taken up after a crash, the function isn't called again: its first result is returned. Only a
+        process that dies while the function runs makes it run again; pass `idempotency_key` to what must not happen
+        twice even then.
+
+        Args:
+            key: Names the call within the task; the same in every attempt.
+            function: What to call; for a coroutine function use `astep`.
+            args: Its arguments.
+            kwargs: Its keyword arguments.
+
+        Raises:
+            UsageError: The key was used for another call in this attempt, or this isn't a node.
+            SerializationError: The result can't be stored.
+        """
+        return current_task("runtime.step()").calls.step(key, function, (args, kwargs))  # type: ignore[no-any-return]
+
+    async def astep(self, key: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Do what `step` does, in a coroutine; a plain function runs in a thread."""
+        return await current_task("runtime.astep()").calls.astep(key, function, (args, kwargs))
+
+    def idempotency_key(self, key: str = "") -> str:
+        """Return a text that is the same in every attempt of this task, and in no other task.
+
+        An outside service that is given it can tell a repeated call from a new one.
+
+        Args:
+            key: Tells several calls of one task from each other.
+        """
+        scope = current_task("runtime.idempotency_key()")
+        return scope.calls.id_of("idempotency", key)
 
     def override(self, **changes: Any) -> Runtime[ContextT]:
         """Return a copy with some attributes replaced."""

@@ -6,6 +6,8 @@ from typing import Any
 from tests.fault.program import Way
 from tests.fault.shapes import CONFIG, LABELS, SHAPES
 
+from perdure.constants import RETURN
+
 
 def lost(way: Way, saver: Any, lines: list[str]) -> list[str]:
     """Say what of the acknowledged is missing, before anything runs again."""
@@ -35,7 +37,7 @@ def labels(saver: Any) -> set[str]:
     for entry in saver.list(CONFIG):
         found.update(entry.checkpoint["channel_values"].get("items", ()))
         for _, channel, value in entry.pending_writes or ():
-            found.update(value if channel == "items" else ())
+            found.update(value if channel == "items" else (value,) if channel == RETURN else ())
     return found
 
 

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 from typing_extensions import TypedDict
 
+from perdure.func import task
 from perdure.graph import END, START, StateGraph
+from perdure.runtime import Runtime
 from perdure.types import Send, interrupt
 
 CONFIG = {"configurable": {"thread_id": "t"}}
@@ -105,11 +107,46 @@ def nested(saver: Any, note: Note) -> Any:
     return builder.compile(checkpointer=saver)
 
 
-SHAPES = {"chain": chain, "fan_out": fan_out, "siblings": siblings, "question": question, "nested": nested}
+def calls(saver: Any, note: Note) -> Any:
+    """Return a graph whose node calls tasks side by side, and steps one after the other."""
+
+    @task
+    def called(label: str, pause: float) -> str:
+        time.sleep(pause)
+        note(label)
+        return label
+
+    def step(label: str) -> str:
+        note(label)
+        return label
+
+    def work(state: Any, runtime: Runtime) -> dict[str, Any]:
+        futures = [called(f"call{n}", PAUSE * n) for n in range(3)]
+        first = runtime.step("first", step, "step0")
+        found = [future.result() for future in futures]
+        return {"items": [*found, first, runtime.step("second", step, "step1")]}
+
+    builder = StateGraph(State)
+    builder.add_node("work", work)
+    builder.add_node("last", node(note, "last"))
+    builder.add_edge(START, "work")
+    builder.add_edge("work", "last")
+    return builder.compile(checkpointer=saver)
+
+
+SHAPES = {
+    "chain": chain,
+    "fan_out": fan_out,
+    "siblings": siblings,
+    "question": question,
+    "nested": nested,
+    "calls": calls,
+}
 LABELS = {
     "chain": {"a", "b", "c", "d"},
     "fan_out": {"plan", "collect", *(f"work{n}" for n in range(4))},
     "siblings": {"quick", "slow", "slower", "join"},
     "question": {"before", "beside", "ask yes", "after"},
     "nested": {"first", "x", "y", "last"},
+    "calls": {"call0", "call1", "call2", "step0", "step1", "last"},
 }

@@ -20,6 +20,7 @@ from perdure.checkpoint.base import Commit
 from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.postgres.connecting import Link
 from perdure.checkpoint.sqlite import SqliteSaver
+from perdure.constants import RETURN
 
 Note = Callable[[str], None]
 Tick = Callable[[], None]
@@ -89,8 +90,8 @@ def _acknowledged(commit: Commit) -> list[str]:
         f"acked {label}"
         for task in commit.writes
         for channel, value in task.writes
-        if channel == "items"
-        for label in value
+        if channel in {"items", RETURN}
+        for label in (value if channel == "items" else [value])
     ]
     if commit.checkpoint is not None:
         lines.append(f"checkpoint {commit.checkpoint_ns or '-'} {commit.checkpoint['id']}")

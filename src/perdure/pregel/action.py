@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_INJECTED: dict[str, Callable[[TaskScope], Any]] = {
+INJECTED: dict[str, Callable[[TaskScope], Any]] = {
     "config": lambda scope: scope.config(),
     "runtime": lambda scope: scope.runtime(),
     "writer": lambda scope: scope.writer,
@@ -33,7 +33,8 @@ def _unwrap(fn: Any) -> Any:
     return fn
 
 
-def _is_coroutine_function(fn: Any) -> bool:
+def is_coroutine_function(fn: Any) -> bool:
+    """Tell whether calling something makes a coroutine."""
     fn = _unwrap(fn)
     return inspect.iscoroutinefunction(fn) or (
         not inspect.isroutine(fn)
@@ -76,9 +77,9 @@ def _wanted(fn: Any) -> Wanted:
             parameter.POSITIONAL_ONLY,
         ):
             continue
-        source = _INJECTED.get(parameter.name)
+        source = INJECTED.get(parameter.name)
         if source is None and parameter.annotation is RunnableConfig:
-            source = _INJECTED["config"]
+            source = INJECTED["config"]
         if source is not None:
             wanted.append((parameter.name, source))
     return tuple(wanted)
@@ -109,11 +110,11 @@ class Action:
         if not self.is_runnable and not callable(target):
             msg = f"a node must be callable or have an invoke method, and {target!r} isn't"
             raise GraphValidationError(msg)
-        self.is_async = not self.is_runnable and _is_coroutine_function(target)
+        self.is_async = not self.is_runnable and is_coroutine_function(target)
         wanted = () if self.is_runnable else _wanted(target)
         self.call = self._pick(wanted)
         self.plain = None if wanted or self.is_runnable or self.is_async else target
-        self.run = _refuse if self.is_async else self.call
+        self.run = refuse if self.is_async else self.call
 
     def _pick(self, wanted: Wanted) -> Callable[[Any, TaskScope], Any]:
         target = self.target
@@ -148,7 +149,12 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
     return await get_running_loop().run_in_executor(None, partial(context.run, function, *args))
 
 
-def _refuse(_value: Any, scope: TaskScope) -> Any:
+def refuse(_value: Any, scope: TaskScope) -> Any:
+    """Stand for a coroutine function in synchronous code.
+
+    Raises:
+        NoSyncActionError: Always.
+    """
     msg = f"node {scope.task.name!r} is a coroutine function, and the graph was called synchronously"
     raise NoSyncActionError(msg, hint="call the graph with ainvoke or astream")
 

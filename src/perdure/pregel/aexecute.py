@@ -23,12 +23,17 @@ if TYPE_CHECKING:
 async def arun_task(run: Run, task: Task) -> Task:
     """Do what `run_task` does, from asynchronous code."""
     scope = TaskScope(run, task)
+    scope.is_async = True
     enter(scope)
     while True:
         try:
-            await _aattempt(scope)
+            try:
+                await _aattempt(scope)
+            finally:
+                if scope.kept is not None:
+                    await scope.kept.await_()
         except GraphBubbleUp as bubble:
-            stop(task, bubble)
+            stop(scope, bubble)
         except asyncio.CancelledError as error:
             current = asyncio.current_task()
             if current is not None and current.cancelling():

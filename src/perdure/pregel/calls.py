@@ -146,7 +146,7 @@ class Call:
             if not modes:
                 sink = outer
             elif outer is SILENT:
-                sink = Sink(modes, subgraphs=subgraphs)
+                sink = Sink(modes, subgraphs=subgraphs, is_live=graph.stream_eager)
             else:
                 sink = Tee(modes, outer, subgraphs=subgraphs)
         inner = parent.run if parent is not None else None

@@ -41,9 +41,13 @@ def _attempts(scope: TaskScope) -> None:
     task = scope.task
     while True:
         try:
-            _attempt(scope)
+            try:
+                _attempt(scope)
+            finally:
+                if scope.kept is not None:
+                    scope.kept.wait()
         except GraphBubbleUp as bubble:
-            stop(task, bubble)
+            stop(scope, bubble)
         except Exception as error:  # noqa: BLE001 - a node may raise anything; the policy decides
             delay = retry_delay(task, error)
             if delay is not None:
@@ -78,12 +82,18 @@ def to_here(sent: ParentCommand) -> Any:
     return dataclasses.replace(command, graph=None)
 
 
-def stop(task: Task, bubble: GraphBubbleUp) -> None:
+def stop(scope: TaskScope, bubble: GraphBubbleUp) -> None:
     """Note that a signal ended the task."""
-    task.failure = bubble
+    task = scope.task
     task.writes = []
     if isinstance(bubble, GraphInterrupt):
-        task.interrupts = tuple(bubble.args[0])
+        asked = {i.id: i for i in bubble.args[0]}
+        if scope.kept is not None:
+            asked.update({i.id: i for i in scope.kept.questions().args[0]})
+        task.interrupts = tuple(asked.values())
+        if scope.kept is not None:
+            bubble = GraphInterrupt(task.interrupts)
+    task.failure = bubble
 
 
 def reset(scope: TaskScope) -> None:

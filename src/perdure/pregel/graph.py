@@ -50,6 +50,8 @@ class Pregel(ThreadAccess):
 
     stream_mode: StreamMode = "values"
     debug: bool = False
+    stream_eager: bool = False
+    """Whether a stream tells of what happens within a superstep before the superstep has ended."""
 
     def __init__(
         self,

@@ -226,6 +226,26 @@ class Journal:
             return []
         return [self.prepare(Commit(**self.place(), writes=writes))]
 
+    def call(self, task: Task) -> Prepared:
+        """Return the commit of what a call returned, and of the answers that it used.
+
+        Raises:
+            SerializationError: The result can't be stored.
+        """
+        writes = list(task.writes) if task.failure is None else []
+        if task.resumed:
+            writes.append((RESUME, list(task.resume)))
+        if self.saver is None or not writes:
+            return []
+        kept = [TaskWrites(task.id, task.path_text, writes)]
+        if self.run.answers.null_was_taken:
+            kept.append(TaskWrites(NULL_TASK_ID, "", [(RESUME, None)]))
+        prepared = self.prepare(Commit(**self.place(), writes=kept), [task])
+        if not self._keeps_back:
+            return [prepared]
+        self._unsaved.append(prepared)
+        return []
+
     def checkpoint(self, source: str) -> Prepared:
         """Make the machine's state the new head; return its commit, with the writes that led to it."""
         run, machine = self.run, self.run.machine

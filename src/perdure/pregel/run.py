@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from perdure.channels.base import MISSING
 from perdure.checkpoint.base import TaskWrites
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
-from perdure.constants import CONF, INPUT, NO_WRITES, NS_SEP, NULL_TASK_ID
+from perdure.constants import CONF, INPUT, NO_WRITES, NS_SEP, NULL_TASK_ID, PREVIOUS
 from perdure.errors import (
     ConflictError,
     EmptyInputError,
@@ -45,6 +45,7 @@ class Run:
         machine: The graph's state.
         tasks: The tasks of the current superstep.
         pending: The writes stored for the current checkpoint: (task id, channel, value).
+        returned: What calls of the current superstep's tasks have returned, by the call's id.
         resuming: Whether this superstep goes on where an earlier run stopped.
         interrupts: The questions that the run stopped to ask.
         replayed: The old checkpoint that the caller asked to run again from.
@@ -63,7 +64,6 @@ class Run:
         self.context = settings.context
         self.store: Any = settings.store
         self.control = settings.control
-        self.previous: Any = settings.previous
         self.server_info = settings.server_info
         self.durability: Durability = settings.durability
         self.owns_sink = settings.owns_sink
@@ -77,6 +77,8 @@ class Run:
         self._has_stopped = False
         self.commits: Any = None
         self.pending: list[tuple[str, str, Any]] = []
+        self.returned: dict[str, Any] = {}
+        self._saved: tuple[Any, dict[str, list[tuple[str, Any]]]] = (None, {})
         self.interrupts: tuple[Interrupt, ...] = ()
         self.resuming = False
         self.replayed: str | None = None
@@ -103,6 +105,23 @@ class Run:
         """Return the current checkpoint of this namespace and of each one around it."""
         around = self.parent.run.checkpoint_map() if self.parent else {}
         return {**around, self.machine.ns: self.machine.checkpoint_id}
+
+    @property
+    def previous(self) -> Any:
+        """What the thread's last run saved (functional API)."""
+        channel = self.machine.channels.get(PREVIOUS)
+        value = MISSING if channel is None else channel.peek()
+        return None if value is MISSING else value
+
+    def saved_writes(self, task_id: str) -> list[tuple[str, Any]]:
+        """Return what is stored for a task, or a call of one, on the current checkpoint."""
+        of, by_task = self._saved
+        if of is not self.pending:
+            by_task = {}
+            for tid, name, value in self.pending:
+                by_task.setdefault(tid, []).append((name, value))
+            self._saved = (self.pending, by_task)
+        return by_task.get(task_id, [])
 
     def answer(self, interrupt_id: str) -> Any:
         """Return the caller's answer to a question; MISSING if there is none."""
@@ -275,6 +294,8 @@ class Run:
                     yield from self._fail(todo)
             machine.apply(tasks)
             self.pending = []
+            if self.returned:
+                self.returned = {}
             if teller.is_heard:
                 teller.applied(tasks)
             if prepared := journal.checkpoint("loop"):
@@ -375,9 +396,11 @@ class Run:
     def output(self) -> Any:
         """Return what the run returns: the output channels, with the open interrupts."""
         value = self.machine.read(self.settings.output_keys)
-        if self.interrupts and isinstance(value, dict):
-            value[INTERRUPT] = list(self.interrupts)
-        return value
+        if not self.interrupts:
+            return value
+        if isinstance(value, dict):
+            return {**value, INTERRUPT: list(self.interrupts)}
+        return {INTERRUPT: list(self.interrupts)} if value is None else value
 
 
 def _store(prepared: list[Any]) -> Loop:

@@ -14,6 +14,7 @@ from perdure.runtime import ExecutionInfo, Runtime, no_writer
 from perdure.types import Interrupt, RunnableConfig
 
 if TYPE_CHECKING:
+    from perdure.pregel.called import Calls
     from perdure.pregel.plan import StateReader
     from perdure.pregel.run import Run
 
@@ -25,9 +26,13 @@ class TaskScope:
         run: The run.
         task: The task.
         asked: How many questions the task has asked in this attempt.
+        is_async: Whether an asynchronous driver runs the task.
+        kept: The calls that the task has made in this attempt and whose results are kept, if any.
     """
 
     asked = 0
+    is_async = False
+    kept: Calls | None = None
     subgraphs_called: dict[str, int] | None = None
     _config: RunnableConfig | None = None
     _runtime: Runtime[Any] | None = None
@@ -39,6 +44,7 @@ class TaskScope:
     def restart(self) -> None:
         """Forget what the last attempt did: another one begins."""
         self.asked = 0
+        self.kept = None
         self.subgraphs_called = None
         self._config = None
         self._runtime = None
@@ -63,6 +69,17 @@ class TaskScope:
     def resume_writes(self) -> list[tuple[str, Any]]:
         """Return the write that keeps the answers that this attempt consumed."""
         return [(RESUME, list(self.task.resume))] if self.task.resumed else []
+
+    # -- calls whose results are kept
+
+    @property
+    def calls(self) -> Calls:
+        """The calls of this attempt."""
+        if self.kept is None:
+            from perdure.pregel.called import Calls
+
+            self.kept = Calls(self)
+        return self.kept
 
     # -- what nodes are given
 

@@ -49,7 +49,6 @@ class Settings(NamedTuple):
     parent: TaskScope | None
     sink: Sink = SILENT
     owns_sink: bool = True
-    previous: Any = None
     server_info: ServerInfo | None = None
 
 

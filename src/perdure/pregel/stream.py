@@ -26,11 +26,12 @@ class Sink:
     Args:
         modes: The stream modes that somebody listens to.
         subgraphs: Whether events of graphs called from inside are wanted too.
+        is_live: Whether events come while a task is running, whatever the modes are.
     """
 
     __slots__ = ("events", "is_live", "modes", "notify", "seen_messages", "subgraphs")
 
-    def __init__(self, modes: Iterable[str] = (), *, subgraphs: bool = False) -> None:
+    def __init__(self, modes: Iterable[str] = (), *, subgraphs: bool = False, is_live: bool = False) -> None:
         self.modes = frozenset(modes)
         if "debug" in self.modes:
             self.modes |= {"debug:checkpoints", "debug:tasks"}
@@ -38,7 +39,7 @@ class Sink:
         self.events: deque[Event] = deque()
         self.notify: Callable[[], None] | None = None
         self.seen_messages: set[str] = set()
-        self.is_live = bool(self.modes & _LIVE) or (subgraphs and bool(self.modes))
+        self.is_live = is_live or bool(self.modes & _LIVE) or (subgraphs and bool(self.modes))
         """Whether events come while a task is running, so that the driver must listen meanwhile."""
 
     def wants(self, mode: str) -> bool:
@@ -209,11 +210,12 @@ def result_of(output: str | Sequence[str], writes: Sequence[tuple[str, Any]]) ->
 def result_payload(task: Task, output: str | Sequence[str]) -> dict[str, Any]:
     """Return the payload of the mode `tasks` for a task that ended."""
     failure = None if isinstance(task.failure, GraphBubbleUp) else task.failure
+    names = (output,) if isinstance(output, str) else output
     return {
         "id": task.id,
         "name": task.name,
         "error": failure,
-        "result": {} if task.failure is not None else result_of(output, task.writes),
+        "result": {} if task.failure is not None else result_of(names, task.writes),
         "interrupts": [as_dict(i) for i in task.interrupts],
     }
 

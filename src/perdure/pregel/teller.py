@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from perdure.checkpoint.serde.types import INTERRUPT
-from perdure.constants import TAG_HIDDEN
+from perdure.constants import RETURN, TAG_HIDDEN
 from perdure.errors import GraphBubbleUp
 from perdure.pregel import stream
 
@@ -78,6 +78,20 @@ class Teller:
             return
         if TAG_HIDDEN not in task.node.tags and self._wants_any("tasks", "debug"):
             self._task_event("task_result", stream.result_payload(task, self.run.plan.stream_channels))
+
+    def call_begins(self, task: Task) -> None:
+        """Tell that a task called another function whose result is kept."""
+        if self.is_heard and self._wants_any("tasks", "debug"):
+            self._task_event("task", stream.task_payload(task))
+
+    def call_ended(self, task: Task) -> None:
+        """Tell what a call returned; what stopped it is told by the task that waits for it."""
+        if not self.is_heard or isinstance(task.failure, GraphBubbleUp):
+            return
+        if task.failure is None:
+            self._tell("updates", lambda: {task.name: task.writes[0][1]})
+        if self._wants_any("tasks", "debug"):
+            self._task_event("task_result", stream.result_payload(task, (RETURN,)))
 
     def _with_interrupts(self, task: Task) -> dict[str, Any]:
         value = self.run.machine.read(self.output)

@@ -1,0 +1,299 @@
+"""The functional API: durable workflows as plain functions.
+
+`@entrypoint` makes a graph of one function; `@task` marks functions whose results are kept: a workflow that runs again,
+after a question, a failure or a crash, gets them back instead of calling again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, get_type_hints, overload
+
+from perdure.channels import EphemeralValue, LastValue, Topic
+from perdure.checkpoint.serde.schemas import collect_types
+from perdure.constants import END, PREVIOUS, START, TASKS
+from perdure.errors import GraphValidationError, UsageError
+from perdure.graph.drawing import DrawnEdge, DrawnNode, Graph
+from perdure.graph.schema import coercer, json_schema
+from perdure.pregel.action import Action, name_of
+from perdure.pregel.called import call_node
+from perdure.pregel.graph import Pregel
+from perdure.pregel.plan import Node, Plan, ValueReader
+from perdure.runtime import current_task
+from perdure.types import CachePolicy, RetryPolicy, Send, TimeoutPolicy
+
+if TYPE_CHECKING:
+    from perdure.pregel.called import CallFuture
+    from perdure.pregel.task import Task
+    from perdure.types import BusyPolicy, Checkpointer, RunnableConfig, StreamMode
+
+__all__ = ["entrypoint", "task"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+S = TypeVar("S")
+
+Seconds = float | timedelta | TimeoutPolicy
+
+
+class UnsupportedFunctionError(UsageError, NotImplementedError):
+    """A kind of function that the functional API can't run."""
+
+
+def _refuse_generator(function: Callable[..., Any]) -> None:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise UnsupportedFunctionError(
+            f"{function.__qualname__} is a generator function, and the functional API runs functions that return",
+            hint="return a list, and send what shall be seen early by get_stream_writer()",
+        )
+
+
+def _policies(given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, RetryPolicy) else tuple(given)
+
+
+def _timeout(given: Seconds | None, function: Callable[..., Any]) -> TimeoutPolicy | None:
+    if given is None:
+        return None
+    if not inspect.iscoroutinefunction(function):
+        raise GraphValidationError(
+            f"{name_of(function)!r} has a timeout and is a plain function, which can't be stopped",
+            hint="make it a coroutine function (async def)",
+        )
+    return given if isinstance(given, TimeoutPolicy) else TimeoutPolicy(run_timeout=given)
+
+
+class TaskFunction(Generic[P, T]):
+    """A function whose calls, made in a node or an entrypoint, are kept; made by `task`."""
+
+    def __init__(self, function: Callable[P, Any], node: Node) -> None:
+        functools.update_wrapper(self, function)
+        self.func = function
+        self.name = node.name
+        self._node = node
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> CallFuture[T]:
+        """Begin a call.
+
+        Returns:
+            A future: wait for `.result()` in a plain function, `await` it in a coroutine. Several calls run at once.
+
+        Raises:
+            UsageError: This isn't a node or an entrypoint.
+        """
+        scope = current_task(f"the task {self.name!r}")
+        return cast("CallFuture[T]", scope.calls.call(self._node, (args, kwargs)))
+
+    def __repr__(self) -> str:
+        return f"<task {self.name}>"
+
+
+@overload
+def task(__func_or_none__: Callable[P, T], /) -> TaskFunction[P, T]: ...
+
+
+@overload
+def task(
+    __func_or_none__: None = None,
+    /,
+    *,
+    name: str | None = None,
+    retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+    cache_policy: CachePolicy | None = None,
+    timeout: Seconds | None = None,
+) -> Callable[[Callable[P, T]], TaskFunction[P, T]]: ...
+
+
+def task(
+    __func_or_none__: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+    cache_policy: CachePolicy | None = None,
+    timeout: Seconds | None = None,
+) -> Any:
+    """Make a function's calls part of a workflow: concurrent, retried by policy, and kept.
+
+    A call returns a future. Its result is durable before anybody gets it; when the entrypoint or node that made the
+    call runs again, the call isn't made again. Calls are told from each other by their order and their task's name. So
+    a workflow must make them in the same order each time: what differs from run to run (time, chance, the outside
+    world) belongs inside of tasks.
+
+    Args:
+        __func_or_none__: The function, when used without arguments.
+        name: Its name in streams; the function's own by default.
+        retry_policy: When and how often to try again.
+        cache_policy: Not supported yet: refused.
+        timeout: Seconds that an attempt of a coroutine function may take.
+
+    Raises:
+        UnsupportedFunctionError: It is a generator function.
+    """
+
+    def decorate(function: Callable[..., Any]) -> TaskFunction[..., Any]:
+        _refuse_generator(function)
+        if cache_policy is not None:
+            raise GraphValidationError(f"task {name_of(function)!r} has a cache_policy, which isn't supported yet")
+        made = call_node(name or name_of(function), function, _policies(retry_policy), _timeout(timeout, function))
+        return TaskFunction(function, made)
+
+    return decorate if __func_or_none__ is None else decorate(__func_or_none__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Final(Generic[R, S]):
+    """What an entrypoint returns when its caller shall get another value than the next run.
+
+    Args:
+        value: For the caller.
+        save: For the next run's `previous`.
+    """
+
+    value: R
+    save: S
+
+
+def _write(result: Any, task: Task) -> None:
+    """Write what the caller gets, and what the next run gets."""
+    final = result if isinstance(result, _Final) else _Final(result, result)
+    task.writes += [(END, final.value), (PREVIOUS, final.save)]
+
+
+class Workflow(Pregel):
+    """A graph made of one function by `entrypoint`."""
+
+    stream_mode: StreamMode = "updates"
+    stream_eager = True
+
+    def __init__(self, *, function: Callable[..., Any], context_schema: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        functools.update_wrapper(cast("Any", self), function, updated=())
+        self.context_schema = context_schema
+        hints = _hints(function)
+        parameter = next(iter(inspect.signature(function).parameters))
+        self.input_schema = hints.get(parameter, Any)
+        self.output_schema = hints.get("return", Any)
+        register = getattr(self.checkpointer, "register_types", None)
+        if register is not None:
+            for schema in (self.input_schema, self.output_schema, context_schema):
+                if schema is not None and schema is not Any:
+                    register(collect_types(schema))
+
+    def get_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Graph:
+        """Return the workflow's drawing: one node, for what it calls is known only when it runs."""
+        drawing = Graph()
+        (name,) = self.plan.nodes
+        drawing.nodes = {id_: DrawnNode(id_, id_) for id_ in (START, name, END)}
+        drawing.edges = [DrawnEdge(START, name), DrawnEdge(name, END)]
+        return drawing
+
+    def get_input_jsonschema(self, config: RunnableConfig | None = None) -> dict[str, Any]:
+        """Return the JSON schema of what a run takes."""
+        return json_schema(self.input_schema, f"{self.name}Input")
+
+    def get_output_jsonschema(self, config: RunnableConfig | None = None) -> dict[str, Any]:
+        """Return the JSON schema of what a run returns."""
+        return json_schema(self.output_schema, f"{self.name}Output")
+
+    def get_context_jsonschema(self) -> dict[str, Any] | None:
+        """Return the JSON schema of the run's context, if there is one."""
+        return None if self.context_schema is None else json_schema(self.context_schema, f"{self.name}Context")
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function)
+    except (NameError, TypeError, AttributeError):  # hints are a convenience
+        return {}
+
+
+class entrypoint(Generic[R, S]):  # noqa: N801 - a decorator, with the name that users know
+    """Make a workflow of a function: a graph with the methods of every other (`invoke`, `stream`, `get_state`, ...).
+
+    The function's first parameter is the run's input; it may also take `previous` (what the thread's last run
+    returned), `runtime`, `config`, `store` and `writer`. Its return value is the run's output and the next run's
+    `previous`; `entrypoint.final(value=..., save=...)` tells them apart.
+
+    Args:
+        checkpointer: A saver: runs are durable, may `interrupt`, and remember `previous`.
+        store: Memory across threads.
+        cache: Kept for tasks with a cache policy, which aren't supported yet.
+        context_schema: The type of the run's `context`.
+        cache_policy: Not supported yet: refused.
+        retry_policy: When and how often to run the function again.
+        timeout: Seconds that an attempt of a coroutine function may take.
+        busy: What a call does when another one runs its thread: `wait`, `reject` or `interrupt`.
+
+    Raises:
+        UnsupportedFunctionError: It is a generator function.
+        GraphValidationError: It takes no input.
+    """
+
+    final = _Final
+
+    def __init__(
+        self,
+        checkpointer: Checkpointer = None,
+        store: Any = None,
+        cache: Any = None,
+        context_schema: type[Any] | None = None,
+        cache_policy: CachePolicy | None = None,
+        retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+        timeout: Seconds | None = None,
+        *,
+        busy: BusyPolicy = "wait",
+    ) -> None:
+        if cache_policy is not None:
+            raise GraphValidationError("entrypoint has a cache_policy, which isn't supported yet")
+        self._options: dict[str, Any] = {"checkpointer": checkpointer, "store": store, "cache": cache, "busy": busy}
+        self._context_schema = context_schema
+        self._retry = _policies(retry_policy)
+        self._timeout = timeout
+
+    def __call__(self, func: Callable[..., Any]) -> Workflow:
+        """Make the workflow."""
+        _refuse_generator(func)
+        name = name_of(func)
+        parameters = list(inspect.signature(func).parameters.values())
+        if not parameters or parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
+            raise GraphValidationError(
+                f"the entrypoint {name!r} takes no input",
+                hint=f"def {name}(input): ...: the first parameter is the input",
+            )
+        node = Node(
+            name,
+            Action(func),
+            (START,),
+            ValueReader(START),
+            _write,
+            retry=self._retry,
+            timeout=_timeout(self._timeout, func),
+        )
+        plan = Plan(
+            nodes={name: node},
+            channels={
+                START: EphemeralValue(Any, True, START),
+                END: LastValue(Any, END),
+                PREVIOUS: LastValue(Any, PREVIOUS),
+                TASKS: Topic(Send, False, TASKS),
+            },
+            input_channel=START,
+            output_channels=END,
+            stream_channels=END,
+        )
+        return Workflow(
+            function=func,
+            context_schema=self._context_schema,
+            plan=plan,
+            name=name,
+            coerce_context=coercer(self._context_schema),
+            **self._options,
+        )
