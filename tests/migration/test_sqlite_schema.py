@@ -32,7 +32,7 @@ def test_released_migrations_do_not_change() -> None:
 
 def test_setup_applies_all_migrations(tmp_path: Path) -> None:
     by_hand = apsw.Connection(":memory:")
-    by_hand.execute(schema._TABLE)
+    by_hand.execute(schema.savers_tables().sql(schema._TABLE))
     for migration in schema.migrations():
         for statement in migration.statements:
             by_hand.execute(statement)

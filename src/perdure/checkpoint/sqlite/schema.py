@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from perdure.checkpoint.sqlite.connection import Connection, mapped, persistently
 from perdure.checkpoint.sqltext import Migration, load_migrations
 from perdure.errors import SchemaVersionError, StorageError
 
-_TABLE = """CREATE TABLE IF NOT EXISTS perdure_migrations (
+
+class Tables(NamedTuple):
+    """A set of tables with migrations of its own; several may live in one database.
+
+    Attributes:
+        record: The table that says which migrations were applied; a name of perdure's own.
+        steps: The migrations that this version of perdure has.
+    """
+
+    record: str
+    steps: Sequence[Migration]
+
+    def sql(self, text: str) -> str:
+        """Fill the record's name into a statement."""
+        return text.replace("@record", self.record)
+
+
+_TABLE = """CREATE TABLE IF NOT EXISTS @record (
     version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL
 ) STRICT"""
-_EXISTS = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'perdure_migrations'"
-_APPLIED = "SELECT version, name, checksum FROM perdure_migrations ORDER BY version"
-_RECORD = "INSERT INTO perdure_migrations (version, name, checksum) VALUES (?, ?, ?)"
+_EXISTS = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '@record'"
+_APPLIED = "SELECT version, name, checksum FROM @record ORDER BY version"
+_RECORD = "INSERT INTO @record (version, name, checksum) VALUES (?, ?, ?)"
 
 
 @cache
@@ -24,29 +42,36 @@ def migrations() -> list[Migration]:
     return load_migrations(Path(__file__).with_name("migrations"))
 
 
+@cache
+def savers_tables() -> Tables:
+    """Return the tables of checkpoints."""
+    return Tables("perdure_migrations", migrations())
+
+
 def prepare_file(connection: Connection, timeout: float) -> None:
     """Switch the database to WAL, whose log may grow to 16 MB before it is folded in."""
     persistently(connection, "PRAGMA journal_mode = WAL", timeout)
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
 
 
-def migrate(connection: Connection, timeout: float) -> None:
+def migrate(connection: Connection, timeout: float, tables: Tables | None = None) -> None:
     """Bring the tables up to date; any number of processes may do so at once.
 
     Raises:
         SchemaVersionError: The database was made by a newer perdure.
         StorageError: A migration that was applied isn't the one of this version.
     """
-    if len(_check(_applied(connection, timeout), connection.path)) == 0:
+    tables = tables or savers_tables()
+    if len(_check(_applied(connection, timeout, tables), connection.path, tables)) == 0:
         return
     persistently(connection, "BEGIN IMMEDIATE", timeout)
     try:
-        connection.execute(_TABLE)
+        connection.execute(tables.sql(_TABLE))
         # Another process may have been here first.
-        for step in _check(_applied(connection, timeout), connection.path):
+        for step in _check(_applied(connection, timeout, tables), connection.path, tables):
             for statement in step.statements:
                 connection.execute(statement)
-            connection.execute(_RECORD, (step.version, step.name, step.checksum))
+            connection.execute(tables.sql(_RECORD), (step.version, step.name, step.checksum))
         connection.execute("COMMIT")
     except Exception as e:
         if connection.in_transaction():
@@ -54,15 +79,15 @@ def migrate(connection: Connection, timeout: float) -> None:
         raise mapped(e, connection.path) from e
 
 
-def _applied(connection: Connection, timeout: float) -> list[tuple[Any, ...]]:
-    if not persistently(connection, _EXISTS, timeout):
+def _applied(connection: Connection, timeout: float, tables: Tables) -> list[tuple[Any, ...]]:
+    if not persistently(connection, tables.sql(_EXISTS), timeout):
         return []
-    return persistently(connection, _APPLIED, timeout)
+    return persistently(connection, tables.sql(_APPLIED), timeout)
 
 
-def _check(applied: list[tuple[Any, ...]], path: str) -> list[Migration]:
+def _check(applied: list[tuple[Any, ...]], path: str, tables: Tables) -> list[Migration]:
     """Return the migrations to do."""
-    known = {step.version: step for step in migrations()}
+    known = {step.version: step for step in tables.steps}
     newest = max(known)
     for version, name, checksum in applied:
         if version not in known:

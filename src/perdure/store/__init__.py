@@ -1,0 +1,1 @@
+"""Long-term memory: items that outlive threads and are shared by them."""

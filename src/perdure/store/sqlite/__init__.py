@@ -1,0 +1,197 @@
+"""A store on SQLite: one file, any number of threads, tasks and processes of one machine."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+from perdure.checkpoint.operation import Op as Operation
+from perdure.checkpoint.serde.base import SerializerProtocol
+from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
+from perdure.checkpoint.sqlite import schema
+from perdure.checkpoint.sqlite.connection import ApswConnection, adapt, connect
+from perdure.checkpoint.sqlite.driver import Driver
+from perdure.checkpoint.sqltext import load_migrations, load_statements
+from perdure.store import tables
+from perdure.store.base import IndexConfig, Op, Result, TTLConfig
+from perdure.store.base.expiring import ExpiringStore
+from perdure.store.base.plan import Batch, index_of
+
+__all__ = ["SqliteStore"]
+
+SQL: Final = load_statements(Path(__file__).with_name("statements.sql"))
+
+
+@cache
+def stores_tables() -> schema.Tables:
+    """Return the tables of stores; those of checkpoints may be in the same database."""
+    return schema.Tables("perdure_store_migrations", load_migrations(Path(__file__).with_name("migrations")))
+
+
+class SqliteStore(ExpiringStore):
+    """Keeps items in an SQLite database, in WAL mode; the file may be that of a `SqliteSaver`.
+
+    One object serves sync and async callers, any number of threads and event loops. Writes of callers that come at the
+    same time share a transaction. See `perdure.store.base` for the law.
+
+    Args:
+        connection: An `apsw.Connection`, or a `sqlite3.Connection` made with `check_same_thread=False`. The store uses
+            it alone; the caller closes it. `from_conn_string` is the usual way instead.
+        index: How items are made searchable by meaning; a search compares the query with every item in the namespace.
+        ttl: How long items live.
+        serde: Turns values into bytes.
+        synchronous: `FULL` or `NORMAL`, as of `SqliteSaver`.
+        timeout: Seconds to wait for another process.
+    """
+
+    _closed = True
+    _owns = False
+
+    def __init__(
+        self,
+        connection: Any,
+        *,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+        serde: SerializerProtocol | None = None,
+        synchronous: Literal["FULL", "NORMAL"] = "FULL",
+        timeout: float = 30.0,
+    ) -> None:
+        super().__init__(ttl)
+        self.index_config = index
+        self._index = index_of(index)
+        self._serde = serde or JsonPlusSerializer()
+        self._owns = isinstance(connection, ApswConnection)
+        self._connection = connection if self._owns else adapt(connection)
+        self._timeout = timeout
+        self._driver = Driver(self._connection, synchronous, _nothing)
+        self._ready = False
+        self._setup_lock = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    @contextmanager
+    def from_conn_string(cls, conn_string: str, **options: Any) -> Iterator[Self]:
+        """Open a database for the length of a `with` block.
+
+        Args:
+            conn_string: A path, `:memory:`, or a `file:` URI of SQLite.
+            options: Those of the class.
+
+        Raises:
+            StorageError: The database can't be opened.
+        """
+        store = cls.open(conn_string, **options)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    @classmethod
+    def open(cls, conn_string: str, **options: Any) -> Self:
+        """Open a database; the caller closes the store, by `close()` or a `with` block."""
+        connection = connect(str(conn_string), options.get("timeout", 30.0))
+        try:
+            return cls(connection, **options)
+        except BaseException:
+            connection.close()
+            raise
+
+    def setup(self) -> None:
+        """Create or migrate the tables. Optional: the first use does it. Safe for many processes at once.
+
+        Raises:
+            SchemaVersionError: The database was made by a newer perdure.
+        """
+        if self._ready:
+            return
+        with self._setup_lock:
+            if not self._ready:
+                schema.prepare_file(self._connection, self._timeout)
+                schema.migrate(self._connection, self._timeout, stores_tables())
+                self._driver.begin()
+                self._ready = True
+
+    async def asetup(self) -> None:
+        """Async twin of `setup`."""
+        self.setup()
+
+    def close(self) -> None:
+        """Stop sweeping and close the database; a connection that the caller brought stays open."""
+        if self._closed:
+            return
+        self._closed = True
+        self.stop_ttl_sweeper()
+        self._driver.close(self._owns)
+
+    async def aclose(self) -> None:
+        """Async twin of `close`."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if self._owns and not self._closed:
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=2, source=self)
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._connection.path}>"
+
+    # -- operations
+
+    def _run(self, make: Callable[[], Operation[Any]], *, writes: bool) -> Any:
+        self._ready or self.setup()  # type: ignore[func-returns-value]
+        return self._driver.run(make, writes=writes)
+
+    async def _arun(self, make: Callable[[], Operation[Any]], *, writes: bool) -> Any:
+        self._ready or self.setup()  # type: ignore[func-returns-value]
+        return await self._driver.arun(make, writes=writes)
+
+    def _asking(self, asked: Batch) -> Callable[[], Operation[tables.Outcome]]:
+        values = tables.encode(self._serde, asked)
+        return partial(tables.batch, SQL, self._serde, asked, values, time.time())
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        asked = Batch(ops, self._index)
+        asked.embed()
+        done = self._run(self._asking(asked), writes=bool(asked.puts))
+        if done.read:
+            self._run(partial(tables.refresh, SQL, done.read, time.time()), writes=True)
+        return done.results  # type: ignore[no-any-return]
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        asked = Batch(ops, self._index)
+        await asked.aembed()
+        done = await self._arun(self._asking(asked), writes=bool(asked.puts))
+        if done.read:
+            await self._arun(partial(tables.refresh, SQL, done.read, time.time()), writes=True)
+        return done.results  # type: ignore[no-any-return]
+
+    def sweep_ttl(self) -> int:
+        return self._run(partial(tables.sweep, SQL, time.time()), writes=True)  # type: ignore[no-any-return]
+
+
+def _nothing() -> None:
+    """Forget nothing: a store remembers nothing between calls."""

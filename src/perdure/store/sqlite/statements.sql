@@ -1,0 +1,45 @@
+-- name: get
+SELECT item, namespace, key, kind, value, created_at, updated_at, ttl FROM perdure_store_items
+WHERE namespace = ?1 AND key = ?2 AND (expires_at IS NULL OR expires_at > ?3);
+
+-- name: below
+SELECT item, namespace, key, kind, value, created_at, updated_at, ttl FROM perdure_store_items
+WHERE namespace >= ?1 AND namespace < ?2 AND (expires_at IS NULL OR expires_at > ?3)
+ORDER BY updated_at DESC, namespace DESC, key DESC LIMIT ?4;
+
+-- name: vectors_below
+SELECT v.item, v.vector FROM perdure_store_items AS i JOIN perdure_store_vectors AS v ON v.item = i.item
+WHERE i.namespace >= ? AND i.namespace < ? ORDER BY v.item, v.place;
+
+-- name: namespaces
+SELECT DISTINCT namespace FROM perdure_store_items
+WHERE namespace >= ?1 AND namespace < ?2 AND (expires_at IS NULL OR expires_at > ?3);
+
+-- name: put_item
+INSERT INTO perdure_store_items (namespace, key, kind, value, created_at, updated_at, expires_at, ttl)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (namespace, key) DO UPDATE SET kind = excluded.kind, value = excluded.value,
+    updated_at = excluded.updated_at, expires_at = excluded.expires_at, ttl = excluded.ttl;
+
+-- name: put_vector
+INSERT INTO perdure_store_vectors (item, place, vector)
+SELECT item, ?3, ?4 FROM perdure_store_items WHERE namespace = ?1 AND key = ?2;
+
+-- name: delete_vectors_of_item
+DELETE FROM perdure_store_vectors
+WHERE item = (SELECT item FROM perdure_store_items WHERE namespace = ? AND key = ?);
+
+-- name: delete_item
+DELETE FROM perdure_store_items WHERE namespace = ? AND key = ?;
+
+-- name: delete_expired_item
+DELETE FROM perdure_store_items WHERE namespace = ?1 AND key = ?2 AND expires_at <= ?3;
+
+-- name: refresh
+UPDATE perdure_store_items SET expires_at = ?1 + ttl * 60 WHERE item = ?2 AND ttl IS NOT NULL;
+
+-- name: sweep_vectors
+DELETE FROM perdure_store_vectors WHERE item IN (SELECT item FROM perdure_store_items WHERE expires_at <= ?);
+
+-- name: sweep
+DELETE FROM perdure_store_items WHERE expires_at <= ? RETURNING item;
