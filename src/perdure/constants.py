@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, TASKS
+from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED, TASKS
 
 __all__ = ["CONF", "END", "START", "TAG_HIDDEN", "TAG_NOSTREAM", "TASKS"]
 
@@ -29,10 +29,10 @@ PREVIOUS: Final = "__previous__"
 INPUT: Final = "__input__"
 COPY: Final = "__copy__"
 
-CONTROL_WRITES = frozenset({ERROR, INTERRUPT, RESUME})
+CONTROL_WRITES = frozenset({ERROR, INTERRUPT, RESUME, SCHEDULED})
 """Writes that don't mean that their task is finished."""
 
-RESERVED_WRITES = frozenset({ERROR, INTERRUPT, RESUME, NO_WRITES, RETURN})
+RESERVED_WRITES = frozenset({ERROR, INTERRUPT, RESUME, SCHEDULED, NO_WRITES, RETURN})
 """Writes that no channel receives."""
 
 NULL_TASK_ID: Final = "00000000-0000-0000-0000-000000000000"

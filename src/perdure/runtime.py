@@ -117,6 +117,10 @@ class Runtime(Generic[ContextT]):
         """Whether this run has been asked to stop."""
         return self.control is not None and self.control.drain_requested
 
+    def heartbeat(self) -> None:
+        """Say that the node is alive: its `idle_timeout` begins anew. Without effect if it has none."""
+        current_task("runtime.heartbeat()").sign(explicit=True)
+
     def step(self, key: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Call a function once for this task, and keep what it returns.
 

@@ -133,8 +133,9 @@ class TimeoutPolicy:
 
     Args:
         run_timeout: Longest time for one attempt.
-        idle_timeout: Not supported yet: refused.
-        refresh_on: What counts as a sign of life.
+        idle_timeout: Longest time without a sign of life.
+        refresh_on: What counts as one: `auto`: `runtime.heartbeat()`, what is sent to the stream, and the beginning and
+            end of calls whose results are kept; `heartbeat`: only the first.
     """
 
     run_timeout: float | timedelta | None = None
@@ -142,16 +143,22 @@ class TimeoutPolicy:
     refresh_on: Literal["auto", "heartbeat"] = "auto"
 
     def __post_init__(self) -> None:
-        if self.idle_timeout is not None:
-            raise InvalidConfigError(
-                "idle timeouts aren't supported yet",
-                hint="use TimeoutPolicy(run_timeout=...), or asyncio.timeout in the node",
-            )
+        for name in ("run_timeout", "idle_timeout"):
+            seconds = _seconds(getattr(self, name))
+            if seconds is not None and not seconds > 0:
+                raise InvalidConfigError(f"{name} must be longer than 0, not {getattr(self, name)!r}")
+        if self.refresh_on not in ("auto", "heartbeat"):
+            raise InvalidConfigError(f"refresh_on must be 'auto' or 'heartbeat', not {self.refresh_on!r}")
 
     @property
     def run_seconds(self) -> float | None:
         """`run_timeout` in seconds."""
         return _seconds(self.run_timeout)
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """`idle_timeout` in seconds."""
+        return _seconds(self.idle_timeout)
 
 
 @final

@@ -7,7 +7,8 @@ from typing import Any
 _PLACES = {
     "graph": "StateGraph START END",
     "graph.message": "add_messages MessagesState",
-    "types": "Send Command interrupt Interrupt RetryPolicy Overwrite StateUpdate StateSnapshot",
+    "types": "Send Command interrupt Interrupt RetryPolicy CachePolicy Overwrite StateUpdate StateSnapshot",
+    "cache.memory": "InMemoryCache",
     "channels": "AnyValue EphemeralValue LastValue BinaryOperatorAggregate Topic UntrackedValue NamedBarrierValue",
     "config": "get_config get_stream_writer",
     "runtime": "Runtime",

@@ -4,9 +4,7 @@ from collections import Counter
 from typing import Any
 
 from tests.fault.program import Way
-from tests.fault.shapes import CONFIG, LABELS, SHAPES
-
-from perdure.constants import RETURN
+from tests.fault.shapes import CONFIG, LABELS, SHAPES, labels_of
 
 
 def lost(way: Way, saver: Any, lines: list[str]) -> list[str]:
@@ -37,7 +35,7 @@ def labels(saver: Any) -> set[str]:
     for entry in saver.list(CONFIG):
         found.update(entry.checkpoint["channel_values"].get("items", ()))
         for _, channel, value in entry.pending_writes or ():
-            found.update(value if channel == "items" else (value,) if channel == RETURN else ())
+            found.update(labels_of(channel, value))
     return found
 
 

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 from typing_extensions import TypedDict
 
+from perdure.checkpoint.serde.types import SCHEDULED
+from perdure.constants import RETURN
 from perdure.func import task
 from perdure.graph import END, START, StateGraph
 from perdure.runtime import Runtime
-from perdure.types import Send, interrupt
+from perdure.types import Command, Send, interrupt
 
 CONFIG = {"configurable": {"thread_id": "t"}}
 INPUT = {"items": ["in"]}
@@ -134,6 +136,25 @@ def calls(saver: Any, note: Note) -> Any:
     return builder.compile(checkpointer=saver)
 
 
+def handled(saver: Any, note: Note) -> Any:
+    """Return a graph whose node fails, and whose handler goes on."""
+
+    def risky(state: State) -> dict[str, Any]:
+        time.sleep(PAUSE)
+        note("tried")
+        raise ValueError("no")
+
+    def handler(state: State) -> Any:
+        note("handled")
+        return Command(update={"items": ["tried", "handled"]}, goto="last")
+
+    builder = StateGraph(State)
+    builder.add_node("risky", risky, error_handler=handler)
+    builder.add_node("last", node(note, "last"))
+    builder.add_edge(START, "risky")
+    return builder.compile(checkpointer=saver)
+
+
 SHAPES = {
     "chain": chain,
     "fan_out": fan_out,
@@ -141,6 +162,7 @@ SHAPES = {
     "question": question,
     "nested": nested,
     "calls": calls,
+    "handled": handled,
 }
 LABELS = {
     "chain": {"a", "b", "c", "d"},
@@ -149,4 +171,12 @@ LABELS = {
     "question": {"before", "beside", "ask yes", "after"},
     "nested": {"first", "x", "y", "last"},
     "calls": {"call0", "call1", "call2", "step0", "step1", "last"},
+    "handled": {"tried", "handled", "last"},
 }
+
+
+def labels_of(channel: str, value: Any) -> list[str]:
+    """Return the labels of what a write says is done."""
+    if channel == SCHEDULED:
+        return ["tried"]  # the node has failed, and its handler goes on
+    return value if channel == "items" else [value] if channel == RETURN else []

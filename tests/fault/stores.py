@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 import apsw
 import psycopg
+from tests.fault.shapes import labels_of
 from tests.servers.postgres import Server
 
 from perdure.checkpoint.base import Commit
 from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.postgres.connecting import Link
 from perdure.checkpoint.sqlite import SqliteSaver
-from perdure.constants import RETURN
 
 Note = Callable[[str], None]
 Tick = Callable[[], None]
@@ -90,8 +90,7 @@ def _acknowledged(commit: Commit) -> list[str]:
         f"acked {label}"
         for task in commit.writes
         for channel, value in task.writes
-        if channel in {"items", RETURN}
-        for label in (value if channel == "items" else [value])
+        for label in labels_of(channel, value)
     ]
     if commit.checkpoint is not None:
         lines.append(f"checkpoint {commit.checkpoint_ns or '-'} {commit.checkpoint['id']}")

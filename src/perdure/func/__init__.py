@@ -20,6 +20,7 @@ from perdure.errors import GraphValidationError, UsageError
 from perdure.graph.drawing import DrawnEdge, DrawnNode, Graph
 from perdure.graph.schema import coercer, json_schema
 from perdure.pregel.action import Action, name_of
+from perdure.pregel.caching import namespace_of
 from perdure.pregel.called import call_node
 from perdure.pregel.graph import Pregel
 from perdure.pregel.plan import Node, Plan, ValueReader
@@ -27,6 +28,7 @@ from perdure.runtime import current_task
 from perdure.types import CachePolicy, RetryPolicy, Send, TimeoutPolicy
 
 if TYPE_CHECKING:
+    from perdure.cache.base import BaseCache
     from perdure.pregel.called import CallFuture
     from perdure.pregel.task import Task
     from perdure.types import BusyPolicy, Checkpointer, RunnableConfig, StreamMode
@@ -91,6 +93,14 @@ class TaskFunction(Generic[P, T]):
         scope = current_task(f"the task {self.name!r}")
         return cast("CallFuture[T]", scope.calls.call(self._node, (args, kwargs)))
 
+    def clear_cache(self, cache: BaseCache[Any]) -> None:
+        """Forget what the task has returned, in a cache."""
+        cache.clear([namespace_of(self._node)])
+
+    async def aclear_cache(self, cache: BaseCache[Any]) -> None:
+        """Async twin of `clear_cache`."""
+        await cache.aclear([namespace_of(self._node)])
+
     def __repr__(self) -> str:
         return f"<task {self.name}>"
 
@@ -131,7 +141,7 @@ def task(
         __func_or_none__: The function, when used without arguments.
         name: Its name in streams; the function's own by default.
         retry_policy: When and how often to try again.
-        cache_policy: Not supported yet: refused.
+        cache_policy: How its results may be used again for the same arguments; needs the workflow's `cache`.
         timeout: Seconds that an attempt of a coroutine function may take.
 
     Raises:
@@ -140,9 +150,8 @@ def task(
 
     def decorate(function: Callable[..., Any]) -> TaskFunction[..., Any]:
         _refuse_generator(function)
-        if cache_policy is not None:
-            raise GraphValidationError(f"task {name_of(function)!r} has a cache_policy, which isn't supported yet")
-        made = call_node(name or name_of(function), function, _policies(retry_policy), _timeout(timeout, function))
+        timeout_policy = _timeout(timeout, function)
+        made = call_node(name or name_of(function), function, _policies(retry_policy), timeout_policy, cache_policy)
         return TaskFunction(function, made)
 
     return decorate if __func_or_none__ is None else decorate(__func_or_none__)
@@ -225,9 +234,9 @@ class entrypoint(Generic[R, S]):  # noqa: N801 - a decorator, with the name that
     Args:
         checkpointer: A saver: runs are durable, may `interrupt`, and remember `previous`.
         store: Memory across threads.
-        cache: Kept for tasks with a cache policy, which aren't supported yet.
+        cache: Keeps what tasks with a cache policy return.
         context_schema: The type of the run's `context`.
-        cache_policy: Not supported yet: refused.
+        cache_policy: How the workflow's own results may be used again for the same input.
         retry_policy: When and how often to run the function again.
         timeout: Seconds that an attempt of a coroutine function may take.
         busy: What a call does when another one runs its thread: `wait`, `reject` or `interrupt`.
@@ -251,11 +260,10 @@ class entrypoint(Generic[R, S]):  # noqa: N801 - a decorator, with the name that
         *,
         busy: BusyPolicy = "wait",
     ) -> None:
-        if cache_policy is not None:
-            raise GraphValidationError("entrypoint has a cache_policy, which isn't supported yet")
         self._options: dict[str, Any] = {"checkpointer": checkpointer, "store": store, "cache": cache, "busy": busy}
         self._context_schema = context_schema
         self._retry = _policies(retry_policy)
+        self._cache_policy = cache_policy
         self._timeout = timeout
 
     def __call__(self, func: Callable[..., Any]) -> Workflow:
@@ -275,6 +283,7 @@ class entrypoint(Generic[R, S]):  # noqa: N801 - a decorator, with the name that
             ValueReader(START),
             _write,
             retry=self._retry,
+            cache=self._cache_policy,
             timeout=_timeout(self._timeout, func),
         )
         plan = Plan(

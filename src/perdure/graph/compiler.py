@@ -81,10 +81,26 @@ def _node(builder: Builder, name: str) -> Node:
         read=_reader(builder, spec.input_schema),
         write=_writer(builder, name, list(builder.channels)),
         branches=_branches(builder, name, spec.input_schema),
-        retry=spec.retry,
-        cache=spec.cache,
-        timeout=spec.timeout,
+        retry=spec.retry or builder.defaults.retry,
+        cache=spec.cache or builder.defaults.cache,
+        timeout=spec.timeout or (None if spec.action.runs_in_thread else builder.defaults.timeout),
+        handler=_handler(builder, name),
         metadata=spec.metadata,
+    )
+
+
+def _handler(builder: Builder, name: str) -> Node | None:
+    spec = builder.nodes[name]
+    action = spec.error_handler or builder.defaults.error_handler
+    if action is None:
+        return None
+    called = f"__error_handler__{name}" if spec.error_handler is not None else "__default_error_handler__"
+    return Node(
+        name=called,
+        action=action,
+        triggers=(),
+        read=_reader(builder, spec.input_schema),
+        write=_writer(builder, called, list(builder.channels)),
     )
 
 

@@ -56,6 +56,16 @@ class StateNodeSpec(NamedTuple):
     cache: CachePolicy | None
     timeout: TimeoutPolicy | None
     ends: dict[str, str]
+    error_handler: Action | None = None
+
+
+class NodeDefaults(NamedTuple):
+    """What nodes have that don't say otherwise."""
+
+    retry: tuple[RetryPolicy, ...] = ()
+    cache: CachePolicy | None = None
+    error_handler: Action | None = None
+    timeout: TimeoutPolicy | None = None
 
 
 class BranchSpec(NamedTuple):
@@ -103,6 +113,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         self.output_schema: Any = output_schema or state_schema
         self.context_schema = context_schema
         self.edge_order: list[tuple[str, str]] = []
+        self.defaults = NodeDefaults()
         for schema in (self.state_schema, self.input_schema, self.output_schema):
             self.add_schema(schema, is_state=schema is self.state_schema)
 
@@ -154,6 +165,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         input_schema: type[Any] | None = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
         cache_policy: CachePolicy | None = None,
+        error_handler: Callable[..., Any] | Any | None = None,
         destinations: dict[str, str] | tuple[str, ...] | None = None,
         timeout: float | timedelta | TimeoutPolicy | None = None,
     ) -> Self:
@@ -166,7 +178,9 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             metadata: Given to the node's config.
             input_schema: What it reads; by default the annotation of its first parameter, or the state.
             retry_policy: When and how often to try again; of several, the first that matches.
-            cache_policy: Not supported yet: refused.
+            cache_policy: How its results may be used again for the same input; needs `compile(cache=...)`.
+            error_handler: Called with the node's input, and the failure as `error` (a `NodeError`), when the node has
+                failed for good; what it returns takes the place of the node's result. See `perdure.pregel.handling`.
             destinations: Where its Commands may go; only for drawings.
             timeout: Seconds that an attempt of a coroutine function may take.
 
@@ -183,8 +197,6 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             raise GraphValidationError(msg, hint=f"add_node({node!r}, function)")
         self._check_name(node)
         made = Action(action)
-        if cache_policy is not None:
-            raise GraphValidationError(f"node {node!r} has a cache_policy, which isn't supported yet", node=node)
         if timeout is not None and made.runs_in_thread:
             raise GraphValidationError(
                 f"node {node!r} has a timeout and is a plain function, which can't be stopped",
@@ -202,9 +214,30 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             metadata,
             _as_tuple(retry_policy),
             cache_policy,
-            timeout if timeout is None or isinstance(timeout, TimeoutPolicy) else TimeoutPolicy(run_timeout=timeout),
+            _timeout(timeout),
             _destinations(destinations, hints),
+            None if error_handler is None else Action(error_handler),
         )
+        return self
+
+    def set_node_defaults(
+        self,
+        *,
+        retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+        cache_policy: CachePolicy | None = None,
+        error_handler: Callable[..., Any] | Any | None = None,
+        timeout: float | timedelta | TimeoutPolicy | None = None,
+    ) -> Self:
+        """Say what nodes have that don't say otherwise, whenever they were added; not those of subgraphs.
+
+        Args:
+            retry_policy: See `add_node`.
+            cache_policy: See `add_node`.
+            error_handler: See `add_node`.
+            timeout: See `add_node`; only for coroutine functions.
+        """
+        handler = None if error_handler is None else Action(error_handler)
+        self.defaults = NodeDefaults(_as_tuple(retry_policy), cache_policy, handler, _timeout(timeout))
         return self
 
     def _check_name(self, name: str) -> None:
@@ -355,7 +388,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         Args:
             checkpointer: A saver. In a subgraph: None to share the parent's for one call, True to share it with a
                 memory over calls, False for none.
-            cache: Kept for nodes with a cache policy, which aren't supported yet.
+            cache: Keeps what nodes with a cache policy return.
             store: Memory across threads, given to nodes.
             interrupt_before: Nodes before which every run stops; "*" for all.
             interrupt_after: Nodes after which every run stops; "*" for all.
@@ -480,6 +513,10 @@ def _as_tuple(policy: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[Retry
     if policy is None:
         return ()
     return (policy,) if isinstance(policy, RetryPolicy) else tuple(policy)
+
+
+def _timeout(given: float | timedelta | TimeoutPolicy | None) -> TimeoutPolicy | None:
+    return given if given is None or isinstance(given, TimeoutPolicy) else TimeoutPolicy(run_timeout=given)
 
 
 def _function(target: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from perdure.errors import GraphValidationError, UsageError
+from perdure.errors import GraphValidationError, NodeError, UsageError
 from perdure.types import RunnableConfig
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ INJECTED: dict[str, Callable[[TaskScope], Any]] = {
     "error": lambda scope: scope.task.error,
 }
 """Parameter names that a node may have beside its input, and where each comes from."""
+
+
+_BY_ANNOTATION: dict[Any, str] = {RunnableConfig: "config", NodeError: "error"}
+"""Annotations that a parameter of any name may have, and what they ask for."""
 
 
 def _unwrap(fn: Any) -> Any:
@@ -78,8 +82,8 @@ def _wanted(fn: Any) -> Wanted:
         ):
             continue
         source = INJECTED.get(parameter.name)
-        if source is None and parameter.annotation is RunnableConfig:
-            source = INJECTED["config"]
+        if source is None:
+            source = INJECTED.get(_BY_ANNOTATION.get(parameter.annotation, ""))
         if source is not None:
             wanted.append((parameter.name, source))
     return tuple(wanted)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from perdure.errors import GraphBubbleUp, NodeCancelledError, NodeTimeoutError, ParentCommand
+from perdure.pregel import handling
 from perdure.pregel.action import in_thread
 from perdure.pregel.execute import enter, reset, retry_delay, stop, to_here
 from perdure.pregel.scope import TaskScope
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from perdure.pregel.plan import Node
     from perdure.pregel.run import Run
     from perdure.pregel.task import Task
+    from perdure.types import TimeoutPolicy
 
 
 async def arun_task(run: Run, task: Task) -> Task:
@@ -45,6 +48,9 @@ async def arun_task(run: Run, task: Task) -> Task:
                 await asyncio.sleep(delay)
                 reset(scope)
                 continue
+            if handling.is_handled(task):
+                await scope.acommit(handling.note(scope, error))
+                continue
             task.failure = error
         return task
 
@@ -55,6 +61,11 @@ async def _aattempt(scope: TaskScope) -> None:
     What plain functions do runs in a thread, with one hop for as many of them as follow each other.
     """
     node = scope.task.node
+    if scope.task.failed is not None:
+        handler = handling.begin(scope)
+        assert handler.action is not None
+        handler.write(await handler.action.arun(scope.task.input, scope), scope.task)
+        return
     count = 1 + len(node.branches)
     at = 0
     while at < count:
@@ -139,6 +150,67 @@ class InContext:
                 step, value = coroutine.throw, error
 
 
+class _Clock:
+    """The time that an attempt has left: until its end, and until its next sign of life.
+
+    Args:
+        policy: The node's, or the Send's.
+    """
+
+    def __init__(self, policy: TimeoutPolicy) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._policy = policy
+        run, idle = policy.run_seconds, policy.idle_seconds
+        self._idle = idle
+        self._end = None if run is None else self._loop.time() + run
+        self._timeout = asyncio.timeout_at(self._next())
+        self._thread = threading.get_ident()
+
+    def _next(self) -> float | None:
+        quiet = None if self._idle is None else self._loop.time() + self._idle
+        return min((moment for moment in (self._end, quiet) if moment is not None), default=None)
+
+    def sign(self, *, explicit: bool) -> None:
+        """Note a sign of life; safe from any thread."""
+        if self._idle is None or not (explicit or self._policy.refresh_on == "auto"):
+            return
+        if threading.get_ident() == self._thread:
+            self._renew()
+        else:
+            self._loop.call_soon_threadsafe(self._renew)
+
+    def _renew(self) -> None:
+        if not self._timeout.expired() and self._timeout.when() is not None:
+            self._timeout.reschedule(self._next())
+
+    async def wait(self, result: Awaitable[Any], task: Task) -> Any:
+        """Wait for an attempt.
+
+        Raises:
+            NodeTimeoutError: It took too long, or gave no sign of life for too long.
+        """
+        try:
+            async with self._timeout:
+                return await result
+        except TimeoutError as error:
+            if not self._timeout.expired():
+                raise  # the node's own
+            raise self._error(task) from error
+
+    def _error(self, task: Task) -> NodeTimeoutError:
+        run = self._policy.run_seconds
+        if run is not None and self._end is not None and self._loop.time() >= self._end:
+            return NodeTimeoutError(
+                f"node {task.name!r} took longer than its timeout of {run:g} s", node=task.name, timeout=run
+            )
+        return NodeTimeoutError(
+            f"node {task.name!r} gave no sign of life for {self._idle:g} s",
+            hint="it can give one by runtime.heartbeat()",
+            node=task.name,
+            timeout=self._idle,
+        )
+
+
 async def _in_time(result: Awaitable[Any], scope: TaskScope, at: int) -> Any:
     """Wait for an attempt, at most as long as the node's (or the Send's) timeout says.
 
@@ -146,20 +218,14 @@ async def _in_time(result: Awaitable[Any], scope: TaskScope, at: int) -> Any:
         NodeTimeoutError: It took longer.
     """
     task = scope.task
-    timeout = task.timeout or task.node.timeout
-    seconds = timeout.run_seconds if timeout is not None and at == 0 else None
-    if seconds is None:
+    policy = task.timeout or task.node.timeout
+    if policy is None or at:
         return await result
-    clock = asyncio.timeout(seconds)
+    clock = scope.clock = _Clock(policy)
     try:
-        async with clock:
-            return await result
-    except TimeoutError as error:
-        if not clock.expired():
-            raise  # the node's own
-        raise NodeTimeoutError(
-            f"node {task.name!r} took longer than its timeout of {seconds:g} s", node=task.name, timeout=seconds
-        ) from error
+        return await clock.wait(result, task)
+    finally:
+        scope.clock = None
 
 
 def _cancelled(task: Task, error: BaseException) -> NodeCancelledError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.pregel.aexecute import InContext, arun_task
 from perdure.pregel.driver import MAX_LAG, before_config, failure_of
-from perdure.pregel.effects import Effect, Execute, Load, LoadBefore, LoadHead, Store
+from perdure.pregel.effects import Effect, Execute, Load, LoadBefore, LoadHead, Memorise, Recall, Store
 from perdure.pregel.run import Run
 
 if TYPE_CHECKING:
@@ -202,6 +202,10 @@ class _AsyncCommits:
     async def do(self, effect: Effect) -> Any:
         if isinstance(effect, Store):
             return await self.put(effect.prepared)
+        if isinstance(effect, Recall):
+            return await self.run.cache.aget(effect.keys)
+        if isinstance(effect, Memorise):
+            return await self.run.cache.aset(effect.pairs)
         if self.is_behind and self.run.parent is not None:
             await self.run.parent.run.commits.await_()  # see rule 2 of `driver`
         await self.settle()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from perdure.pregel.scope import TaskScope
-    from perdure.types import RetryPolicy, TimeoutPolicy
+    from perdure.types import CachePolicy, RetryPolicy, TimeoutPolicy
 
 T = TypeVar("T")
 
@@ -82,10 +82,14 @@ def _signature(target: Callable[..., Any]) -> inspect.Signature | None:
 
 
 def call_node(
-    name: str, target: Callable[..., Any], retry: tuple[RetryPolicy, ...] = (), timeout: TimeoutPolicy | None = None
+    name: str,
+    target: Callable[..., Any],
+    retry: tuple[RetryPolicy, ...] = (),
+    timeout: TimeoutPolicy | None = None,
+    cache: CachePolicy | None = None,
 ) -> Node:
     """Return the node that a call of a function runs."""
-    return Node(name, CallAction(target), (PUSH,), _no_state, _keep_result, retry=retry, timeout=timeout)
+    return Node(name, CallAction(target), (PUSH,), _no_state, _keep_result, retry=retry, timeout=timeout, cache=cache)
 
 
 def _no_state(*_: Any) -> Any:
@@ -131,6 +135,7 @@ class Calls:
                 hint="give each call a key of its own, such as f'{name} {item_id}'",
                 node=parent.name,
             )
+        self._scope.sign(explicit=False)
         path = (PUSH, parent.path_text, place, node.name)
         made = Task(
             self.id_of(node.name, key, place), node.name, path, node, given, node.triggers, self._run.machine.ns
@@ -142,8 +147,10 @@ class Calls:
 
     def id_of(self, name: str, key: str | None, place: str = "") -> str:
         """Return a call's id: the same for every attempt of its task."""
+        task = self._scope.task
         kind = "step" if key is not None else "call"
-        return task_id("\0".join((self._scope.task.id, kind, name, place or key or "")))
+        part = "" if task.failed is None else "handler"
+        return task_id("\0".join((task.id, part, kind, name, place or key or "")))
 
     def result(self, made: Task) -> Any:
         """Return what a call of an earlier attempt, or an earlier run, has returned; MISSING if there is nothing."""
@@ -182,13 +189,56 @@ class Calls:
 
     def _work(self, made: Task, future: Future[Any]) -> None:
         try:
-            self._finish(run_task(self._run, made))
+            self._do(made)
         except BaseException as error:  # noqa: BLE001 - belongs to whoever waits for the call
             made.failure = made.failure or error
         if made.failure is not None:
             future.set_exception(made.failure)
         else:
             future.set_result(made.writes[0][1])
+
+    def _do(self, made: Task) -> None:
+        """Run a call, or take what the cache has for it."""
+        key = self._cache_key(made)
+        if key is None:
+            self._finish(run_task(self._run, made))
+            return
+        cache = self._run.cache
+        if self._take(made, cache.get([key]).get(key, MISSING)):
+            self._finish(made, cached=True)
+            return
+        self._finish(run_task(self._run, made))
+        if made.failure is None:
+            cache.set({key: (list(made.writes), made.node.cache.ttl)})  # type: ignore[union-attr]
+
+    async def _ado(self, made: Task) -> None:
+        from perdure.pregel.aexecute import arun_task
+
+        key = self._cache_key(made)
+        if key is None:
+            await self._afinish(await arun_task(self._run, made))
+            return
+        cache = self._run.cache
+        if self._take(made, (await cache.aget([key])).get(key, MISSING)):
+            await self._afinish(made, cached=True)
+            return
+        await self._afinish(await arun_task(self._run, made))
+        if made.failure is None:
+            await cache.aset({key: (list(made.writes), made.node.cache.ttl)})  # type: ignore[union-attr]
+
+    def _cache_key(self, made: Task) -> Any:
+        if made.node.cache is None or self._run.cache is None:
+            return None
+        from perdure.pregel.caching import key_of
+
+        return key_of(made.node, *made.input)
+
+    @staticmethod
+    def _take(made: Task, writes: Any) -> bool:
+        if writes is MISSING:
+            return False
+        made.writes = [(name, value) for name, value in writes]
+        return True
 
     def _abegin(self, made: Task, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
         future: asyncio.Future[Any]
@@ -201,9 +251,7 @@ class Calls:
         return future
 
     async def _awork(self, made: Task) -> Any:
-        from perdure.pregel.aexecute import arun_task
-
-        await self._afinish(await arun_task(self._run, made))
+        await self._ado(made)
         if made.failure is not None:
             raise made.failure
         return made.writes[0][1]
@@ -234,20 +282,14 @@ class Calls:
 
     # -- keeping
 
-    def _finish(self, made: Task) -> None:
+    def _finish(self, made: Task, *, cached: bool = False) -> None:
         """Make a call's result durable."""
-        prepared = self._prepare(made)
-        if prepared:
-            self._note(self._run.saver.commit(prepared))  # type: ignore[union-attr]
-        self._ended(made)
+        self._scope.commit(self._prepare(made))
+        self._ended(made, cached=cached)
 
-    async def _afinish(self, made: Task) -> None:
-        prepared = self._prepare(made)
-        if prepared:
-            saver = self._run.saver
-            assert saver is not None
-            self._note(saver.commit(prepared) if saver.inline else await saver.acommit(prepared))
-        self._ended(made)
+    async def _afinish(self, made: Task, *, cached: bool = False) -> None:
+        await self._scope.acommit(self._prepare(made))
+        self._ended(made, cached=cached)
 
     def _prepare(self, made: Task) -> list[Any]:
         try:
@@ -256,14 +298,11 @@ class Calls:
             made.failure = error
             return []
 
-    def _note(self, stop: bool) -> None:
-        if stop and self._run.turn is not None:
-            self._run.turn.is_asked_to_stop = True
-
-    def _ended(self, made: Task) -> None:
+    def _ended(self, made: Task, *, cached: bool) -> None:
+        self._scope.sign(explicit=False)
         if made.failure is None:
             self._run.returned[made.id] = made.writes[0][1]
-        self._run.teller.call_ended(made)
+        self._run.teller.call_ended(made, cached=cached)
 
     # -- the task's end
 

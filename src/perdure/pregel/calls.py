@@ -166,6 +166,7 @@ class Call:
             context=graph.coerce_context(context) if context is not None else (inner.context if inner else None),
             store=graph.store if graph.store is not None else (inner.store if inner else None),
             control=control or (inner.control if inner else None),
+            cache=graph.cache if graph.cache is not None else (inner.cache if inner else None),
             parent=parent,
             sink=sink,
             owns_sink=owns,

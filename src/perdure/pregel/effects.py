@@ -6,13 +6,14 @@ A run is a generator that yields effects and is sent their outcome:
 2. `Execute`: None, once every task has ended. While the tasks run, the driver hands those that ended to `Run.ended`,
    and stores what `Run.take_unsaved` returns before anything counts it.
 3. `Store`: None, when the commits are durable (with durability `async`: when they are queued, in order).
+4. `Recall`: the values that the cache has. `Memorise`: None, once the cache has them.
 
 An effect that fails is thrown into the generator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perdure.types import RunnableConfig
@@ -47,6 +48,24 @@ class Store:
         self.prepared = prepared
 
 
+class Recall:
+    """Ask the cache for values by key; the reply is a dict of those that it has."""
+
+    __slots__ = ("keys",)
+
+    def __init__(self, keys: Sequence[Any]) -> None:
+        self.keys = keys
+
+
+class Memorise:
+    """Let the cache keep values."""
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, pairs: Mapping[Any, Any]) -> None:
+        self.pairs = pairs
+
+
 class Execute:
     """Ask for tasks to be run."""
 
@@ -56,5 +75,5 @@ class Execute:
         self.tasks = tasks
 
 
-Effect = Load | LoadBefore | LoadHead | Store | Execute
+Effect = Load | LoadBefore | LoadHead | Store | Recall | Memorise | Execute
 Loop = Generator[Effect, Any, None]

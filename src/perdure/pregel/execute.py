@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from perdure.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
+from perdure.pregel import handling
 from perdure.pregel.scope import TaskScope
 from perdure.runtime import scope_var
 from perdure.types import Command
@@ -54,6 +55,9 @@ def _attempts(scope: TaskScope) -> None:
                 time.sleep(delay)
                 reset(scope)
                 continue
+            if handling.is_handled(task):
+                scope.commit(handling.note(scope, error))
+                continue
             task.failure = error
         return
 
@@ -61,6 +65,11 @@ def _attempts(scope: TaskScope) -> None:
 def _attempt(scope: TaskScope) -> None:
     task = scope.task
     node = task.node
+    if task.failed is not None:
+        handler = handling.begin(scope)
+        assert handler.action is not None
+        handler.write(handler.action.run(task.input, scope), task)
+        return
     result = task.input
     action = node.action
     if action is not None:
@@ -106,6 +115,8 @@ def reset(scope: TaskScope) -> None:
 
 def retry_delay(task: Task, error: Exception) -> float | None:
     """Return the seconds to wait before another attempt, or None if there is none."""
+    if task.failed is not None:
+        return None  # the error is its handler's
     for policy in task.node.retry:
         if policy.matches(error):
             if task.attempt >= policy.max_attempts:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from perdure.errors import InvalidConfigError
+from perdure.errors import InvalidConfigError, UsageError
 from perdure.pregel import sync, turns
 from perdure.pregel.access import ThreadAccess
 from perdure.pregel.calls import Call, merge_configs
@@ -42,6 +42,7 @@ class Pregel(ThreadAccess):
         checkpointer: A saver; True to share the saver of the graph around with a memory over calls; None to share
             it for the time of one call; False for none.
         store: Memory across threads, given to nodes.
+        cache: Keeps what nodes with a cache policy return.
         interrupt_before: Nodes before which every run stops.
         interrupt_after: Nodes after which every run stops.
         busy: What a call does when another one runs its thread.
@@ -92,6 +93,33 @@ class Pregel(ThreadAccess):
     def get_name(self) -> str:
         """Return the graph's name."""
         return self.name
+
+    # -- the cache
+
+    def clear_cache(self, nodes: Sequence[str] | None = None) -> None:
+        """Forget what nodes have returned, in the cache of this graph.
+
+        Args:
+            nodes: Which; all that have a cache policy by default.
+
+        Raises:
+            UsageError: The graph was compiled without a cache.
+        """
+        self._cache().clear(self._cached(nodes))
+
+    async def aclear_cache(self, nodes: Sequence[str] | None = None) -> None:
+        """Async twin of `clear_cache`."""
+        await self._cache().aclear(self._cached(nodes))
+
+    def _cache(self) -> Any:
+        if self.cache is None:
+            raise UsageError("the graph has no cache", hint="compile it with one: compile(cache=InMemoryCache())")
+        return self.cache
+
+    def _cached(self, nodes: Sequence[str] | None) -> list[tuple[str, ...]]:
+        from perdure.pregel.caching import namespace_of
+
+        return [namespace_of(node) for name, node in self.plan.nodes.items() if nodes is None or name in nodes]
 
     # -- run
 

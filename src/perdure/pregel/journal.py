@@ -13,7 +13,7 @@ from perdure.channels import UntrackedValue
 from perdure.channels.base import MISSING
 from perdure.checkpoint.base import Commit, TaskWrites
 from perdure.checkpoint.ids import new_id
-from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
+from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
 from perdure.constants import CONF, NO_WRITES, NULL_TASK_ID, START, TASKS
 from perdure.errors import GraphBubbleUp, GraphInterrupt, SerializationError
 from perdure.pregel.clock import now
@@ -225,6 +225,18 @@ class Journal:
         if self.saver is None or self._keeps_back:
             return []
         return [self.prepare(Commit(**self.place(), writes=writes))]
+
+    def failed(self, task: Task) -> Prepared:
+        """Return the commit of a node's failure that its error handler takes up."""
+        failed = task.failed
+        if self.saver is None or failed is None:
+            return []
+        writes = [(ERROR, failed.error), (SCHEDULED, list(failed))]
+        prepared = self.prepare(Commit(**self.place(), writes=[TaskWrites(task.id, task.path_text, writes)]))
+        if not self._keeps_back:
+            return [prepared]
+        self._unsaved.append(prepared)
+        return []
 
     def call(self, task: Task) -> Prepared:
         """Return the commit of what a call returned, and of the answers that it used.

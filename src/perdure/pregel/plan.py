@@ -99,6 +99,9 @@ class Node:
         write: Adds its result to the task's writes.
         branches: Decisions to take after it.
         retry: Policies; the first that matches the error decides.
+        cache: How its results may be used again.
+        timeout: How long an attempt may take.
+        handler: What runs when it has failed for good.
         metadata: Given to its config.
         tags: Given to its config.
         path: Of the tasks that its triggers start.
@@ -114,6 +117,7 @@ class Node:
     retry: tuple[RetryPolicy, ...] = ()
     cache: CachePolicy | None = None
     timeout: TimeoutPolicy | None = None
+    handler: Node | None = None
     metadata: Mapping[str, Any] | None = None
     tags: tuple[str, ...] = ()
     path: tuple[str, str] = ("", "")
@@ -167,6 +171,7 @@ class Plan:
         "channels",
         "consuming",
         "finishing",
+        "has_cached_nodes",
         "input_channel",
         "nodes",
         "output_channels",
@@ -189,6 +194,7 @@ class Plan:
         self.input_channel = input_channel
         self.output_channels = output_channels
         self.stream_channels = stream_channels
+        self.has_cached_nodes = any(node.cache is not None for node in self.nodes.values())
         self.volatile = frozenset(name for name, channel in channels.items() if channel.volatile)
         self.consuming = frozenset(
             name for name, channel in channels.items() if type(channel).consume is not BaseChannel.consume

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.channels.base import MISSING
 from perdure.checkpoint.base import TaskWrites
-from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
+from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
 from perdure.constants import CONF, INPUT, NO_WRITES, NS_SEP, NULL_TASK_ID, PREVIOUS
 from perdure.errors import (
     ConflictError,
@@ -23,7 +23,8 @@ from perdure.errors import (
 from perdure.pregel.answers import Answers, addressed
 from perdure.pregel.commands import command_writes
 from perdure.pregel.driver import failure_of
-from perdure.pregel.effects import Effect, Execute, Load, LoadBefore, LoadHead, Loop, Store
+from perdure.pregel.effects import Effect, Execute, Load, LoadBefore, LoadHead, Loop, Memorise, Recall, Store
+from perdure.pregel.handling import Failure
 from perdure.pregel.journal import Journal
 from perdure.pregel.machine import Machine, Writes, int_version
 from perdure.pregel.settings import Settings, metadata_extra
@@ -63,6 +64,8 @@ class Run:
         self.thread_id = settings.thread_id
         self.context = settings.context
         self.store: Any = settings.store
+        self.cache: Any = settings.cache
+        self._has_cached_nodes = settings.cache is not None and settings.plan.has_cached_nodes
         self.control = settings.control
         self.server_info = settings.server_info
         self.durability: Durability = settings.durability
@@ -287,11 +290,16 @@ class Run:
             todo = [task for task in tasks if not task.saved] if self.pending else tasks
             if teller.is_heard:
                 teller.begins(tasks)
+            keys = None
+            if self._has_cached_nodes:
+                todo, keys = yield from self._recall(todo)
             if todo:
                 journal.begin(todo)
                 yield Execute(todo)
                 if self._has_stopped:
                     yield from self._fail(todo)
+            if keys:
+                yield from self._memorise(todo, keys)
             machine.apply(tasks)
             self.pending = []
             if self.returned:
@@ -308,6 +316,32 @@ class Run:
                 teller.checkpoint()
                 raise GraphInterrupt(())
 
+    def _recall(self, todo: list[Task]) -> Generator[Effect, Any, tuple[list[Task], dict[str, Any]]]:
+        """Give tasks what their nodes have returned for the same input before; return the others, and the keys."""
+        from perdure.pregel.caching import key_of
+
+        keys = {task.id: key_of(task.node, (task.input,), {}) for task in todo if task.node.cache is not None}
+        if not keys:
+            return todo, keys
+        found = yield Recall(list(keys.values()))
+        hits = [task for task in todo if task.id in keys and keys[task.id] in found]
+        for task in hits:
+            task.writes = [(name, value) for name, value in found[keys.pop(task.id)]]
+            if self.teller.is_heard:
+                self.teller.update(task, cached=True)
+        self.journal.keep(hits)
+        return [task for task in todo if task not in hits], keys
+
+    def _memorise(self, done: list[Task], keys: dict[str, Any]) -> Loop:
+        """Let the cache keep what nodes have returned."""
+        pairs = {
+            keys[task.id]: (list(task.writes), task.node.cache.ttl)
+            for task in done
+            if task.id in keys and task.node.cache is not None
+        }
+        if pairs:
+            yield Memorise(pairs)
+
     def _plan(self) -> list[Task]:
         """Plan the next superstep, and give its tasks what is stored for them."""
         tasks = self.tasks = self.machine.due()
@@ -319,6 +353,8 @@ class Run:
                     continue
                 if name == RESUME:
                     task.resume = list(value)
+                elif name == SCHEDULED:
+                    task.failed = Failure(*value)
                 else:
                     task.writes.append((name, value))
             for task in tasks:

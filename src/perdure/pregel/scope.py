@@ -26,11 +26,13 @@ class TaskScope:
         run: The run.
         task: The task.
         asked: How many questions the task has asked in this attempt.
+        clock: What a sign of life is told to, while the task's time is limited.
         is_async: Whether an asynchronous driver runs the task.
         kept: The calls that the task has made in this attempt and whose results are kept, if any.
     """
 
     asked = 0
+    clock: Any = None
     is_async = False
     kept: Calls | None = None
     subgraphs_called: dict[str, int] | None = None
@@ -81,15 +83,43 @@ class TaskScope:
             self.kept = Calls(self)
         return self.kept
 
+    # -- storing what mustn't wait for the task's end
+
+    def commit(self, prepared: list[Any]) -> None:
+        """Make commits durable now."""
+        if prepared and self.run.saver is not None:
+            self._note(self.run.saver.commit(prepared))
+
+    async def acommit(self, prepared: list[Any]) -> None:
+        """Async twin of `commit`."""
+        saver = self.run.saver
+        if prepared and saver is not None:
+            self._note(saver.commit(prepared) if saver.inline else await saver.acommit(prepared))
+
+    def _note(self, stop: bool) -> None:
+        if stop and self.run.turn is not None:
+            self.run.turn.is_asked_to_stop = True
+
     # -- what nodes are given
 
     @property
     def writer(self) -> Callable[[Any], None]:
         """Send a value to the stream mode `custom`."""
         run = self.run
+        limited = self.task.timeout or self.task.node.timeout
         if not run.sink.wants("custom"):
-            return no_writer
-        return lambda chunk: run.sink.put(run.stream_ns, "custom", chunk)
+            return no_writer if limited is None else lambda _chunk: self.sign(explicit=False)
+
+        def write(chunk: Any) -> None:
+            run.sink.put(run.stream_ns, "custom", chunk)
+            self.sign(explicit=False)
+
+        return write
+
+    def sign(self, *, explicit: bool) -> None:
+        """Note a sign of life of the task, if its time is limited."""
+        if self.clock is not None:
+            self.clock.sign(explicit=explicit)
 
     def runtime(self) -> Runtime[Any]:
         """Return the runtime, made once a task."""

@@ -46,6 +46,7 @@ class Settings(NamedTuple):
     context: Any
     store: Any
     control: RunControl | None
+    cache: Any
     parent: TaskScope | None
     sink: Sink = SILENT
     owns_sink: bool = True

@@ -171,7 +171,7 @@ def map_updates(output: str | Sequence[str], tasks: Iterable[Task], *, cached: b
     for task in tasks:
         if TAG_HIDDEN in task.node.tags or not task.writes or task.writes[0][0] in (ERROR, INTERRUPT):
             continue
-        told.setdefault(task.name, []).extend(update_of(output, task.writes) or [None])
+        told.setdefault(task.shown, []).extend(update_of(output, task.writes) or [None])
     if not told:
         return None
     payload: dict[str, Any] = {}
@@ -189,7 +189,7 @@ def as_dict(interrupt: Interrupt) -> dict[str, Any]:
 
 def task_payload(task: Task) -> dict[str, Any]:
     """Return the payload of the mode `tasks` for a task that starts."""
-    return {"id": task.id, "name": task.name, "input": task.input, "triggers": task.triggers}
+    return {"id": task.id, "name": task.shown, "input": task.input, "triggers": task.triggers}
 
 
 def result_of(output: str | Sequence[str], writes: Sequence[tuple[str, Any]]) -> Any:
@@ -213,7 +213,7 @@ def result_payload(task: Task, output: str | Sequence[str]) -> dict[str, Any]:
     names = (output,) if isinstance(output, str) else output
     return {
         "id": task.id,
-        "name": task.name,
+        "name": task.shown,
         "error": failure,
         "result": {} if task.failure is not None else result_of(names, task.writes),
         "interrupts": [as_dict(i) for i in task.interrupts],

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from perdure.pregel.driver import DEFAULT_CONCURRENCY, MAX_LAG, before_config, failure_of
-from perdure.pregel.effects import Execute, Load, LoadBefore, LoadHead, Store
+from perdure.pregel.effects import Execute, Load, LoadBefore, LoadHead, Memorise, Recall, Store
 from perdure.pregel.execute import run_task
 from perdure.pregel.run import Run
 
@@ -158,7 +158,11 @@ class _Commits:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
-    def read(self, effect: Load | LoadBefore | LoadHead) -> Any:
+    def read(self, effect: Load | LoadBefore | LoadHead | Recall | Memorise) -> Any:
+        if isinstance(effect, Recall):
+            return self.run.cache.get(effect.keys)
+        if isinstance(effect, Memorise):
+            return self.run.cache.set(effect.pairs)
         if self.is_behind and self.run.parent is not None:
             self.run.parent.run.commits.wait()  # see rule 2 of `driver`
         self.settle()

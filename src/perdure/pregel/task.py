@@ -10,6 +10,7 @@ from xxhash import xxh3_128_hexdigest
 from perdure.constants import CONTROL_WRITES, NS_END, NS_SEP, PUSH
 
 if TYPE_CHECKING:
+    from perdure.pregel.handling import Failure
     from perdure.pregel.plan import Node
     from perdure.types import Interrupt, TimeoutPolicy
 
@@ -41,12 +42,14 @@ class Task:
         resume: Answers to the questions that it asked, in order.
         saved: Whether its writes came from the storage.
         failure: What it raised.
+        failed: How its node failed, if the node's error handler is what is left of the task.
         interrupts: Open questions.
     """
 
     # Defaults of the class: most tasks never set them, and there is a task a step.
     attempt = 1
     error: BaseException | None = None
+    failed: Failure | None = None
     failure: BaseException | None = None
     interrupts: tuple[Interrupt, ...] = ()
     resume: Sequence[Any] = ()
@@ -80,6 +83,12 @@ class Task:
         if not isinstance(id_, str):
             id_ = self._id = task_id("".join(id_))
         return id_
+
+    @property
+    def shown(self) -> str:
+        """The name by which streams tell of it: that of the handler, if the handler is what is left of it."""
+        handler = self.node.handler
+        return self.name if self.failed is None or handler is None else handler.name
 
     @property
     def ns(self) -> str:

@@ -79,18 +79,26 @@ class Teller:
         if TAG_HIDDEN not in task.node.tags and self._wants_any("tasks", "debug"):
             self._task_event("task_result", stream.result_payload(task, self.run.plan.stream_channels))
 
+    def failed(self, task: Task, error: BaseException) -> None:
+        """Tell that a task's node has failed, and its error handler goes on."""
+        if self.is_heard and self._wants_any("tasks", "debug"):
+            task.failure = error
+            self._task_event("task_result", stream.result_payload(task, self.run.plan.stream_channels))
+            task.failure = None
+
     def call_begins(self, task: Task) -> None:
         """Tell that a task called another function whose result is kept."""
         if self.is_heard and self._wants_any("tasks", "debug"):
             self._task_event("task", stream.task_payload(task))
 
-    def call_ended(self, task: Task) -> None:
+    def call_ended(self, task: Task, *, cached: bool) -> None:
         """Tell what a call returned; what stopped it is told by the task that waits for it."""
         if not self.is_heard or isinstance(task.failure, GraphBubbleUp):
             return
         if task.failure is None:
-            self._tell("updates", lambda: {task.name: task.writes[0][1]})
-        if self._wants_any("tasks", "debug"):
+            about = {"__metadata__": {"cached": True}} if cached else {}
+            self._tell("updates", lambda: {task.name: task.writes[0][1], **about})
+        if not cached and self._wants_any("tasks", "debug"):
             self._task_event("task_result", stream.result_payload(task, (RETURN,)))
 
     def _with_interrupts(self, task: Task) -> dict[str, Any]:

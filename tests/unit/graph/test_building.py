@@ -12,7 +12,7 @@ from perdure.errors import GraphValidationError, InvalidConfigError, InvalidUpda
 from perdure.graph import END, START, StateGraph
 from perdure.graph.schema import parse_schema
 from perdure.managed import IsLastStep, RemainingSteps
-from perdure.types import CachePolicy, Send, TimeoutPolicy
+from perdure.types import Send, TimeoutPolicy
 
 
 class State(TypedDict):
@@ -141,10 +141,9 @@ async def test_a_send_has_a_timeout_of_its_own():
         await builder.compile().ainvoke({"items": []})
 
 
-def test_what_is_not_supported_yet_is_refused():
+def test_timeouts_that_can_not_be_kept_are_refused():
     with pytest.raises(GraphValidationError, match="plain function"):
         StateGraph(State).add_node("a", lambda state: None, timeout=1)
-    with pytest.raises(GraphValidationError, match="cache_policy"):
-        StateGraph(State).add_node("a", lambda state: None, cache_policy=CachePolicy())
-    with pytest.raises(InvalidConfigError, match="idle"):
-        TimeoutPolicy(idle_timeout=1)
+    for wrong in ({"run_timeout": 0}, {"idle_timeout": -1}, {"idle_timeout": 1, "refresh_on": "never"}):
+        with pytest.raises(InvalidConfigError, match=r"timeout|refresh_on"):
+            TimeoutPolicy(**wrong)
