@@ -534,6 +534,8 @@ class BaseCheckpointSaver(Generic[V]):
             current: The greatest version so far.
             channel: Always None.
         """
+        if type(current) is int:
+            return current + 1
         following: Any = 1
         if isinstance(current, str):
             following = f"{int(current.partition('.')[0] or 0) + 1:032}.{0:016}"

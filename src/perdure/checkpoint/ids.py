@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-import time
+from time import time_ns
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def new_id(after: str | None = None) -> str:
     floor = _tick_of(after) if after and after != _last_text else 0
     suffix = _suffix
     with _lock:
-        tick = time.time_ns() // 100 + _EPOCH
+        tick = time_ns() // 100 + _EPOCH
         if tick <= _last:
             tick = _last + 1
         if floor > tick + _FAR:

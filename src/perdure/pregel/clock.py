@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
+from time import time_ns
 
 _second = 0
 _text = ""
@@ -12,10 +12,10 @@ _text = ""
 def now() -> str:
     """Return the current time as ISO 8601 in UTC, with microseconds."""
     global _second, _text
-    nanos = time.time_ns()
-    second, rest = divmod(nanos, 1_000_000_000)
+    nanos = time_ns()
+    second = nanos // 1_000_000_000
     text = _text
     if second != _second:
         text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         _text, _second = text, second
-    return f"{text}.{rest // 1000:06d}+00:00"
+    return f"{text}.{nanos // 1000 % 1_000_000:06d}+00:00"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextvars
 import dataclasses
 import random
 import sys
 import time
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from perdure.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def run_task(run: Run, task: Task) -> Task:
     """Run a task to its end in a context of its own; its outcome is in the task."""
-    contextvars.copy_context().run(_attempts, TaskScope(run, task))
+    copy_context().run(_attempts, TaskScope(run, task))
     return task
 
 

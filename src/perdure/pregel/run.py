@@ -275,9 +275,14 @@ class Run:
 
     def _supersteps(self) -> Loop:
         machine, settings, teller, journal = self.machine, self.settings, self.teller, self.journal
+        execute, store = Execute(()), Store(())  # one of each: the driver is done with it when it answers
+        before, after = settings.interrupt_before, settings.interrupt_after
+        control, turn = self.control, self.turn
         while True:
-            if self.control is not None or self.turn is not None:
-                self._check_stop_request()
+            if turn is not None and (turn.is_lost or turn.is_asked_to_stop):
+                self._refuse_to_go_on()
+            if control is not None and control.reason is not None:
+                self._refuse_to_go_on()
             tasks = self._plan()
             if teller.is_heard:
                 teller.checkpoint()
@@ -285,7 +290,7 @@ class Run:
                 raise self._too_many_steps()
             if not tasks:
                 return
-            if settings.interrupt_before and machine.stops(settings.interrupt_before, tasks):
+            if before and machine.stops(before, tasks):
                 raise GraphInterrupt(())
             todo = [task for task in tasks if not task.saved] if self.pending else tasks
             if teller.is_heard:
@@ -295,7 +300,8 @@ class Run:
                 todo, keys = yield from self._recall(todo)
             if todo:
                 journal.begin(todo)
-                yield Execute(todo)
+                execute.tasks = todo
+                yield execute
                 if self._has_stopped:
                     yield from self._fail(todo)
             if keys:
@@ -307,11 +313,12 @@ class Run:
             if teller.is_heard:
                 teller.applied(tasks)
             if prepared := journal.checkpoint("loop"):
-                yield Store(prepared)
+                store.prepared = prepared
+                yield store
             self.resuming = False
             self.tasks = []
             self.answers.clear()
-            if settings.interrupt_after and machine.stops(settings.interrupt_after, tasks):
+            if after and machine.stops(after, tasks):
                 self._plan()
                 teller.checkpoint()
                 raise GraphInterrupt(())
@@ -375,7 +382,7 @@ class Run:
                 raise task.failure
         raise GraphInterrupt([i for task in todo for i in task.interrupts])
 
-    def _check_stop_request(self) -> None:
+    def _refuse_to_go_on(self) -> None:
         control, turn = self.control, self.turn
         if control is not None and control.reason is not None:
             raise GraphDrained(control.reason)
