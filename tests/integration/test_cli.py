@@ -228,3 +228,14 @@ def test_other_database_by_environment_and_option(perdure, tmp_path):
 def test_version_and_help(perdure):
     assert perdure("--version").stdout.startswith("perdure 0.")
     assert "Exit codes" in perdure("--help").stdout
+
+
+def test_resume_all(perdure):
+    perdure("run", "flow.py:graph", "--input", "{}", "--thread", "broken", code=1, FAIL="yes")
+    assert json.loads(perdure("resume", "flow.py:graph", "--all", "--json").stdout) == []
+    told = json.loads(perdure("resume", "flow.py:graph", "--all", "--failed", "--json").stdout)
+    assert told == [{"thread_id": "broken", "status": "waits for an answer", "error": None}]
+    assert "0 threads were taken up" in perdure("resume", "flow.py:graph", "--all").stderr
+    assert "--all" in perdure("resume", "flow.py:graph", code=2).stderr
+    assert "are for one" in perdure("resume", "flow.py:graph", "--all", "--thread", "x", code=2).stderr
+    assert "goes with --all" in perdure("resume", "flow.py:graph", "--thread", "x", "--failed", code=2).stderr

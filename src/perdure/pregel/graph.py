@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextvars
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from perdure.errors import InvalidConfigError, UsageError
-from perdure.pregel import sync, turns
+from perdure.errors import InvalidConfigError, ThreadBusyError, UsageError
+from perdure.pregel import recovery, sync, turns
 from perdure.pregel.access import ThreadAccess
 from perdure.pregel.calls import Call, merge_configs
+from perdure.pregel.recovery import Recovered
 from perdure.pregel.run import Run
 from perdure.pregel.stream import Shaper, parse_modes
 from perdure.types import GraphOutput, ensure_valid_checkpointer
@@ -365,7 +366,7 @@ class Pregel(ThreadAccess):
         limit = (configs[0] or {}).get("max_concurrency")
         with ThreadPoolExecutor(limit or min(32, len(inputs))) as pool:
             futures = [
-                pool.submit(contextvars.copy_context().run, one, value, config)
+                pool.submit(copy_context().run, one, value, config)
                 for value, config in zip(inputs, configs, strict=True)
             ]
             return [future.result() for future in futures]
@@ -391,6 +392,100 @@ class Pregel(ThreadAccess):
 
         calls = [one(value, config) for value, config in zip(inputs, configs, strict=True)]
         return await asyncio.gather(*calls, return_exceptions=return_exceptions)
+
+    # -- recovery
+
+    def resume_all(
+        self,
+        thread_ids: Iterable[str] | None = None,
+        *,
+        failed: bool = False,
+        max_concurrency: int = 4,
+        **options: Any,
+    ) -> list[Recovered]:
+        """Take up what was left: runs whose process died, or that were drained or abandoned.
+
+        Threads that wait for an answer, at a breakpoint, or that a person has changed since are let be; so are those
+        that somebody runs, and those of other graphs with channels that this one doesn't have. Any number of processes
+        may do this at once: each thread is taken up by one.
+
+        Args:
+            thread_ids: Which threads to look at; all of the saver's by default.
+            failed: Take up runs that ended by an error too.
+            max_concurrency: How many runs at once.
+            options: For each run: `context`, `durability`, `control`.
+
+        Returns:
+            The threads that were taken up. What a run raised is told here, and stops no other.
+
+        Raises:
+            InvalidConfigError: The graph has no saver.
+        """
+        saver = self._saver_for({})
+        taken: list[Recovered] = []
+        with ThreadPoolExecutor(max_concurrency, thread_name_prefix="perdure-resume") as pool:
+            for page in recovery.pages(saver.threads() if thread_ids is None else thread_ids):
+                left = [thread_id for thread_id in page if self._is_left(thread_id, failed=failed)]
+                runs = [pool.submit(copy_context().run, self._take_up, thread_id, options) for thread_id in left]
+                taken += [found for run in runs if (found := run.result()) is not None]
+        return taken
+
+    def _is_left(self, thread_id: str, *, failed: bool) -> bool:
+        config = recovery.config_of(thread_id)
+        saved = self._saver_for(config).get_tuple(config)
+        if saved is None or not recovery.is_own(self, saved):
+            return False
+        return recovery.is_left(self, saved, self.get_state(config), failed=failed)
+
+    def _take_up(self, thread_id: str, options: dict[str, Any]) -> Recovered | None:
+        try:
+            return Recovered(thread_id, self.invoke(None, recovery.config_of(thread_id), **options, busy="reject"))
+        except ThreadBusyError:
+            return None
+        except Exception as error:  # noqa: BLE001 - told to the caller, beside the other threads
+            return Recovered(thread_id, error=error)
+
+    async def aresume_all(
+        self,
+        thread_ids: Iterable[str] | None = None,
+        *,
+        failed: bool = False,
+        max_concurrency: int = 4,
+        **options: Any,
+    ) -> list[Recovered]:
+        """Do what `resume_all` does, asynchronously."""
+        import asyncio
+
+        saver = self._saver_for({})
+        gate = asyncio.Semaphore(max_concurrency)
+
+        async def take_up(thread_id: str) -> Recovered | None:
+            async with gate:
+                if not await self._ais_left(thread_id, failed=failed):
+                    return None
+                return await self._atake_up(thread_id, options)
+
+        ids = [thread_id async for thread_id in saver.athreads()] if thread_ids is None else thread_ids
+        taken: list[Recovered] = []
+        for page in recovery.pages(ids):
+            taken += [found for found in await asyncio.gather(*map(take_up, page)) if found is not None]
+        return taken
+
+    async def _ais_left(self, thread_id: str, *, failed: bool) -> bool:
+        config = recovery.config_of(thread_id)
+        saved = await self._saver_for(config).aget_tuple(config)
+        if saved is None or not recovery.is_own(self, saved):
+            return False
+        return recovery.is_left(self, saved, await self.aget_state(config), failed=failed)
+
+    async def _atake_up(self, thread_id: str, options: dict[str, Any]) -> Recovered | None:
+        try:
+            output = await self.ainvoke(None, recovery.config_of(thread_id), **options, busy="reject")
+        except ThreadBusyError:
+            return None
+        except Exception as error:  # noqa: BLE001 - told to the caller, beside the other threads
+            return Recovered(thread_id, error=error)
+        return Recovered(thread_id, output)
 
 
 def _configs(config: RunnableConfig | Sequence[RunnableConfig] | None, count: int) -> list[RunnableConfig | None]:
