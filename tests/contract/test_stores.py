@@ -27,6 +27,8 @@ from perdure.store.base import (
 )
 from perdure.store.base.batch import AsyncBatchedBaseStore
 from perdure.store.memory import InMemoryStore
+from perdure.store.postgres import PostgresStore
+from perdure.store.postgres.aio import AsyncPostgresStore
 from perdure.store.sqlite import SqliteStore
 from perdure.store.sqlite.aio import AsyncSqliteStore
 
@@ -56,7 +58,7 @@ class Async:
         return getattr(self.store, name if name.startswith("sweep") else "a" + name)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def make(request, tmp_path):
     """Make stores of one backend; they share what they keep where the backend can."""
     made: list[Any] = []
@@ -64,7 +66,10 @@ def make(request, tmp_path):
     def new(**options: Any) -> BaseStore:
         if request.param == "memory":
             return InMemoryStore(**options)
-        made.append(SqliteStore.open(str(tmp_path / "store.db"), synchronous="NORMAL", **options))
+        if request.param == "postgres":
+            made.append(PostgresStore.open(request.getfixturevalue("database"), **options))
+        else:
+            made.append(SqliteStore.open(str(tmp_path / "store.db"), synchronous="NORMAL", **options))
         return made[-1]
 
     yield new
@@ -447,17 +452,34 @@ async def test_the_async_name(tmp_path):
         assert store.get(("a",), "k").value == {"x": 1}
 
 
-def test_processes_set_up_and_write_at_once(tmp_path):
-    path = str(tmp_path / "x.db")
+@pytest.mark.parametrize("cls", [SqliteStore, PostgresStore])
+def test_processes_set_up_and_write_at_once(cls, tmp_path, request):
+    where = str(tmp_path / "x.db") if cls is SqliteStore else request.getfixturevalue("database")
     program = (
-        "import sys; from perdure.store.sqlite import SqliteStore\n"
-        "with SqliteStore.from_conn_string(sys.argv[1]) as s:\n"
-        "    for i in range(10): s.put(('p', sys.argv[2]), str(i), {'i': i})\n"
+        f"import sys; from {cls.__module__} import {cls.__name__} as Store\n"
+        "index = {'dims': 2, 'embed': lambda texts: [[1.0, 2.0] for _ in texts]}\n"
+        "with Store.from_conn_string(sys.argv[1], index=index) as s:\n"
+        "    for i in range(10):\n"
+        "        s.put(('p', sys.argv[2]), str(i), {'i': i})\n"
+        "        s.put(('same',), 'key', {'i': i})\n"
     )
-    running = [subprocess.Popen([sys.executable, "-c", program, path, str(n)]) for n in range(6)]
+    running = [subprocess.Popen([sys.executable, "-c", program, where, str(n)]) for n in range(6)]
     assert [one.wait(60) for one in running] == [0] * 6
-    with SqliteStore.from_conn_string(path) as store:
-        assert len(store.search((), limit=100)) == 60
+    with cls.from_conn_string(where) as store:
+        assert len(store.search(("p",), limit=100)) == 60
+        assert len(store.search(("same",))) == 1
+
+
+async def test_postgres_beside_a_saver_in_a_schema_of_its_own(database):
+    from perdure.checkpoint.postgres import PostgresSaver
+
+    with PostgresSaver.from_conn_string(database) as saver:
+        saver.setup()
+        async with AsyncPostgresStore.from_conn_string(database, schema="the store's") as store:
+            await store.aput(("a",), "k", {"x": 1})
+            assert store.get(("a",), "k").value == {"x": 1}
+        with PostgresStore.from_conn_string(database) as other:
+            assert other.get(("a",), "k") is None
 
 
 def test_a_newer_schema_is_refused(tmp_path):

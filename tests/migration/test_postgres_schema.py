@@ -38,7 +38,7 @@ def test_released_migrations_do_not_change() -> None:
 def test_setup_applies_all_migrations(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("CREATE SCHEMA by_hand")
-        connection.execute(schema._TABLE.format(prefix="by_hand."))
+        connection.execute(schema._TABLE.format(prefix="by_hand.", record="perdure_migrations"))
         for migration in schema.migrations():
             for statement in migration.statements:
                 connection.execute(statement.replace("@schema.", "by_hand.").replace("@hashed", ""))

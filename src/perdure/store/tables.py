@@ -93,17 +93,16 @@ def _row(row: Sequence[Any], vectors: Sequence[bytes]) -> Row:
 def _put_all(sql: Mapping[str, str], asked: Batch, values: Encoded, now: float) -> Op[None]:
     moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds")
     puts = sorted(asked.puts.items(), key=lambda put: (to_bytes(put[0][0]), put[0][1]))  # one order: no deadlocks
-    gone = [(to_bytes(namespace), key, now) for (namespace, key), _ in puts]
-    # What is replaced keeps its first time, unless it had expired. Its vectors go.
-    batch: list[Statement] = [(sql["delete_expired_item"], where) for where in gone]
+    batch: list[Statement] = []
     for (namespace, key), op in puts:
         where = (to_bytes(namespace), key)
-        batch.append((sql["delete_vectors_of_item"], where))
         blob = values[namespace, key]
         if blob is None:
-            batch.append((sql["delete_item"], where))
+            batch += [(sql["delete_vectors_of_item"], where), (sql["delete_item"], where)]
         else:
-            batch.append((sql["put_item"], (*where, *blob, moment, moment, end_of_life(op.ttl, now), op.ttl)))
+            # The item first: who puts the same one waits here, and then finds the vectors to replace.
+            batch.append((sql["put_item"], (*where, *blob, moment, moment, end_of_life(op.ttl, now), op.ttl, now)))
+            batch.append((sql["delete_vectors_of_item"], where))
             vectors = enumerate(asked.vectors((namespace, key)))
             batch += [(sql["put_vector"], (*where, place, vector)) for place, vector in vectors]
     yield batch

@@ -79,7 +79,7 @@ class PostgresSaver(TableSaver[V]):
         self._dialect: PostgresDialect
         self._schema = schema
         self._owns = isinstance(connection, Pool)
-        self._driver = _driver_for(connection, retry_for, partial(merged, self._dialect))
+        self._driver = driver_for(connection, retry_for, partial(merged, self._dialect))
         self._sights = Sights()
         self._ready = False
         self._setup_lock = threading.Lock()
@@ -144,7 +144,7 @@ class PostgresSaver(TableSaver[V]):
                 schema.check_partitions(partitions)
                 has_locks = bool(self._driver.run(schema.has_advisory_locks, "plain"))
                 for migrating in self._migrating(partitions, has_locks=has_locks):
-                    with _forgiving_races(last=has_locks):
+                    with forgiving_races(last=has_locks):
                         self._driver.run(migrating, "write")
                         break
             self._ready = True
@@ -158,7 +158,7 @@ class PostgresSaver(TableSaver[V]):
             schema.check_partitions(partitions)
             has_locks = await self._driver.arun(schema.has_advisory_locks, "plain")
             for migrating in self._migrating(partitions, has_locks=has_locks):
-                with _forgiving_races(last=has_locks):
+                with forgiving_races(last=has_locks):
                     await self._driver.arun(migrating, "write")
                     break
         self._ready = True
@@ -231,7 +231,7 @@ class PostgresSaver(TableSaver[V]):
         return operations.acquire(self._dialect, thread_id, holder, ttl)
 
 
-def _driver_for(connection: Any, retry_for: float, merge: Merge) -> Driver | LoopDriver:
+def driver_for(connection: Any, retry_for: float, merge: Merge) -> Driver | LoopDriver:
     """Find out what a caller brought.
 
     Raises:
@@ -263,7 +263,8 @@ def _is_pool(connection: Any, name: str) -> bool:
 
 
 @contextmanager
-def _forgiving_races(*, last: bool) -> Iterator[None]:
+def forgiving_races(*, last: bool) -> Iterator[None]:
+    """Let an attempt to make tables fail because another process made them, unless it is the last one."""
     try:
         yield
     except StorageError as e:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from perdure.checkpoint.operation import Op
 from perdure.checkpoint.postgres.dialect import prefix_of
@@ -19,7 +19,20 @@ _LOCK: Final = 0x7065726475726501
 _SPLIT = ("checkpoints", "pieces", "writes")
 """Tables that can be partitioned by namespace."""
 
-_TABLE: Final = """CREATE TABLE IF NOT EXISTS {prefix}perdure_migrations (
+
+class Tables(NamedTuple):
+    """A set of tables with migrations of its own; several may live in one schema.
+
+    Attributes:
+        record: The table that says which migrations were applied; a name of perdure's own.
+        steps: The migrations that this version of perdure has.
+    """
+
+    record: str
+    steps: Sequence[Migration]
+
+
+_TABLE: Final = """CREATE TABLE IF NOT EXISTS {prefix}{record} (
     version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL
 )"""
 _LOCK_TABLE: Final = "CREATE TABLE IF NOT EXISTS {prefix}perdure_migration_lock (id integer PRIMARY KEY)"
@@ -34,18 +47,27 @@ def migrations() -> list[Migration]:
     return load_migrations(Path(__file__).with_name("migrations"))
 
 
-def is_current(schema: str | None, where: str) -> Op[bool]:
+@cache
+def savers_tables() -> Tables:
+    """Return the tables of checkpoints."""
+    return Tables("perdure_migrations", migrations())
+
+
+def is_current(schema: str | None, where: str, tables: Tables | None = None) -> Op[bool]:
     """Tell whether the tables are there and up to date. Needs no rights but to read.
 
     Raises:
         SchemaVersionError: The database was made by a newer perdure.
         StorageError: A migration that was applied isn't the one of this version.
     """
-    applied = yield from _applied(schema)
-    return applied is not None and not _missing(applied, where)
+    tables = tables or savers_tables()
+    applied = yield from _applied(schema, tables)
+    return applied is not None and not _missing(applied, where, tables)
 
 
-def migrate(schema: str | None, where: str, partitions: int, *, has_locks: bool) -> Op[None]:
+def migrate(
+    schema: str | None, where: str, partitions: int, *, has_locks: bool, tables: Tables | None = None
+) -> Op[None]:
     """Bring the tables up to date, in one transaction; any number of processes may do so at once.
 
     Args:
@@ -53,7 +75,9 @@ def migrate(schema: str | None, where: str, partitions: int, *, has_locks: bool)
         where: The database, for messages.
         partitions: How many parts each large table is split into, by a hash of the namespace; 1: none.
         has_locks: Whether the server has advisory locks. A row is locked if not.
+        tables: Which; those of checkpoints by default.
     """
+    tables = tables or savers_tables()
     prefix = prefix_of(schema)
     if has_locks:
         # Others wait here until this transaction ends, and then find the tables.
@@ -63,15 +87,15 @@ def migrate(schema: str | None, where: str, partitions: int, *, has_locks: bool)
         [[(found,)]] = yield [("SELECT to_regnamespace($1::text) IS NOT NULL", (prefix[:-1],))]
         if not found:
             yield [(f"CREATE SCHEMA IF NOT EXISTS {prefix[:-1]}", ())]
-    yield [(_TABLE.format(prefix=prefix), ())]
+    yield [(_TABLE.format(prefix=prefix, record=tables.record), ())]
     if not has_locks:
         yield [(_LOCK_TABLE.format(prefix=prefix), ())]
         yield [(_LOCK_ROW.format(prefix=prefix), ())]
-    applied = yield from _applied(schema)
-    for step in _missing(applied or (), where):
+    applied = yield from _applied(schema, tables)
+    for step in _missing(applied or (), where, tables):
         for statement in step.statements:
             yield [(text, ()) for text in _fitted(statement, prefix, partitions)]
-        recording = f"INSERT INTO {prefix}perdure_migrations (version, name, checksum) VALUES ($1, $2, $3)"  # noqa: S608 - a quoted name
+        recording = f"INSERT INTO {prefix}{tables.record} (version, name, checksum) VALUES ($1, $2, $3)"  # noqa: S608 - a quoted name
         yield [(recording, (step.version, step.name, step.checksum))]
 
 
@@ -81,14 +105,14 @@ def has_advisory_locks() -> Op[bool]:
     return not any(name in text for name in ("CockroachDB", "YugabyteDB", "-YB-"))
 
 
-def _applied(schema: str | None) -> Op[Sequence[Any] | None]:
+def _applied(schema: str | None, tables: Tables) -> Op[Sequence[Any] | None]:
     """Read what was applied; None if there is no table of that."""
     prefix = prefix_of(schema)
-    [[(found,)]] = yield [("SELECT to_regclass($1::text) IS NOT NULL", (f"{prefix}perdure_migrations",))]
+    [[(found,)]] = yield [("SELECT to_regclass($1::text) IS NOT NULL", (f"{prefix}{tables.record}",))]
     if not found:
         return None
     [rows] = yield [
-        (f"SELECT version, name, checksum FROM {prefix}perdure_migrations ORDER BY version", ())  # noqa: S608 - a quoted name
+        (f"SELECT version, name, checksum FROM {prefix}{tables.record} ORDER BY version", ())  # noqa: S608 - a quoted name
     ]
     return rows
 
@@ -117,9 +141,9 @@ def check_partitions(partitions: int) -> None:
         raise InvalidConfigError(f"partitions must be from 1 to 256, not {partitions!r}")
 
 
-def _missing(applied: Sequence[Any], where: str) -> list[Migration]:
+def _missing(applied: Sequence[Any], where: str, tables: Tables) -> list[Migration]:
     """Return the migrations to do."""
-    known = {step.version: step for step in migrations()}
+    known = {step.version: step for step in tables.steps}
     for version, name, checksum in applied:
         if version not in known:
             raise SchemaVersionError(

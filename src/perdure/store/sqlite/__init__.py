@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import threading
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from perdure.checkpoint.operation import Op as Operation
 from perdure.checkpoint.serde.base import SerializerProtocol
-from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
 from perdure.checkpoint.sqlite import schema
 from perdure.checkpoint.sqlite.connection import ApswConnection, adapt, connect
 from perdure.checkpoint.sqlite.driver import Driver
 from perdure.checkpoint.sqltext import load_migrations, load_statements
-from perdure.store import tables
-from perdure.store.base import IndexConfig, Op, Result, TTLConfig
-from perdure.store.base.expiring import ExpiringStore
-from perdure.store.base.plan import Batch, index_of
+from perdure.store.base import IndexConfig, TTLConfig
+from perdure.store.tablestore import TableStore
 
 __all__ = ["SqliteStore"]
 
@@ -35,7 +30,7 @@ def stores_tables() -> schema.Tables:
     return schema.Tables("perdure_store_migrations", load_migrations(Path(__file__).with_name("migrations")))
 
 
-class SqliteStore(ExpiringStore):
+class SqliteStore(TableStore):
     """Keeps items in an SQLite database, in WAL mode; the file may be that of a `SqliteSaver`.
 
     One object serves sync and async callers, any number of threads and event loops. Writes of callers that come at the
@@ -64,10 +59,7 @@ class SqliteStore(ExpiringStore):
         synchronous: Literal["FULL", "NORMAL"] = "FULL",
         timeout: float = 30.0,
     ) -> None:
-        super().__init__(ttl)
-        self.index_config = index
-        self._index = index_of(index)
-        self._serde = serde or JsonPlusSerializer()
+        super().__init__(SQL, index=index, ttl=ttl, serde=serde)
         self._owns = isinstance(connection, ApswConnection)
         self._connection = connection if self._owns else adapt(connection)
         self._timeout = timeout
@@ -135,22 +127,6 @@ class SqliteStore(ExpiringStore):
         """Async twin of `close`."""
         self.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
     def __del__(self) -> None:
         if self._owns and not self._closed:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=2, source=self)
@@ -159,7 +135,7 @@ class SqliteStore(ExpiringStore):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._connection.path}>"
 
-    # -- operations
+    # -- running
 
     def _run(self, make: Callable[[], Operation[Any]], *, writes: bool) -> Any:
         self._ready or self.setup()  # type: ignore[func-returns-value]
@@ -168,29 +144,6 @@ class SqliteStore(ExpiringStore):
     async def _arun(self, make: Callable[[], Operation[Any]], *, writes: bool) -> Any:
         self._ready or self.setup()  # type: ignore[func-returns-value]
         return await self._driver.arun(make, writes=writes)
-
-    def _asking(self, asked: Batch) -> Callable[[], Operation[tables.Outcome]]:
-        values = tables.encode(self._serde, asked)
-        return partial(tables.batch, SQL, self._serde, asked, values, time.time())
-
-    def batch(self, ops: Iterable[Op]) -> list[Result]:
-        asked = Batch(ops, self._index)
-        asked.embed()
-        done = self._run(self._asking(asked), writes=bool(asked.puts))
-        if done.read:
-            self._run(partial(tables.refresh, SQL, done.read, time.time()), writes=True)
-        return done.results  # type: ignore[no-any-return]
-
-    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        asked = Batch(ops, self._index)
-        await asked.aembed()
-        done = await self._arun(self._asking(asked), writes=bool(asked.puts))
-        if done.read:
-            await self._arun(partial(tables.refresh, SQL, done.read, time.time()), writes=True)
-        return done.results  # type: ignore[no-any-return]
-
-    def sweep_ttl(self) -> int:
-        return self._run(partial(tables.sweep, SQL, time.time()), writes=True)  # type: ignore[no-any-return]
 
 
 def _nothing() -> None:

@@ -16,9 +16,12 @@ SELECT DISTINCT namespace FROM perdure_store_items
 WHERE namespace >= ?1 AND namespace < ?2 AND (expires_at IS NULL OR expires_at > ?3);
 
 -- name: put_item
+-- What is replaced keeps its first time, unless it had expired.
 INSERT INTO perdure_store_items (namespace, key, kind, value, created_at, updated_at, expires_at, ttl)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 ON CONFLICT (namespace, key) DO UPDATE SET kind = excluded.kind, value = excluded.value,
+    created_at = CASE WHEN perdure_store_items.expires_at <= ?9 THEN excluded.created_at
+        ELSE perdure_store_items.created_at END,
     updated_at = excluded.updated_at, expires_at = excluded.expires_at, ttl = excluded.ttl;
 
 -- name: put_vector
@@ -31,9 +34,6 @@ WHERE item = (SELECT item FROM perdure_store_items WHERE namespace = ? AND key =
 
 -- name: delete_item
 DELETE FROM perdure_store_items WHERE namespace = ? AND key = ?;
-
--- name: delete_expired_item
-DELETE FROM perdure_store_items WHERE namespace = ?1 AND key = ?2 AND expires_at <= ?3;
 
 -- name: refresh
 UPDATE perdure_store_items SET expires_at = ?1 + ttl * 60 WHERE item = ?2 AND ttl IS NOT NULL;

@@ -1,0 +1,181 @@
+"""A store on Postgres: one database, any number of threads, tasks, event loops, processes and machines."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Self
+
+from perdure.checkpoint.operation import Batch, Replies
+from perdure.checkpoint.operation import Op as Operation
+from perdure.checkpoint.postgres import driver_for, forgiving_races, schema
+from perdure.checkpoint.postgres.connecting import parameters_of
+from perdure.checkpoint.postgres.dialect import prefix_of
+from perdure.checkpoint.postgres.sources import Pool
+from perdure.checkpoint.serde.base import SerializerProtocol
+from perdure.checkpoint.sqltext import load_migrations, load_statements
+from perdure.errors import InvalidConfigError
+from perdure.store.base import IndexConfig, TTLConfig
+from perdure.store.tablestore import TableStore
+
+__all__ = ["PostgresStore"]
+
+_MOST_THREADS = 3
+_NOTES = re.compile(r"^ *--.*\n", re.MULTILINE)
+_ATTEMPTS = 20
+
+
+@cache
+def stores_tables() -> schema.Tables:
+    """Return the tables of stores; those of checkpoints may be in the same database."""
+    return schema.Tables("perdure_store_migrations", load_migrations(Path(__file__).with_name("migrations")))
+
+
+@cache
+def _sql(where: str | None) -> dict[str, str]:
+    prefix = prefix_of(where)
+    texts = load_statements(Path(__file__).with_name("statements.sql"))
+    return {name: _NOTES.sub("", text).replace("@schema.", prefix) for name, text in texts.items()}
+
+
+class PostgresStore(TableStore):
+    """Keeps items in a Postgres database, which may be that of a `PostgresSaver`.
+
+    One object serves sync and async callers, any number of threads and event loops. Lost connections and restarts of
+    the server cost a delay. See `perdure.store.base` for the law.
+
+    Args:
+        connection: As of `PostgresSaver`; the caller closes it. `from_conn_string` is the usual way instead.
+        index: How items are made searchable by meaning; a search compares the query with every item in the namespace.
+        ttl: How long items live.
+        serde: Turns values into bytes.
+        schema: Where the tables are; wherever the connection's `search_path` leads if None.
+        retry_for: Seconds to go on trying when the server is away, or in the way of others.
+    """
+
+    _closed = True
+    _owns = False
+
+    def __init__(
+        self,
+        connection: Any,
+        *,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+        serde: SerializerProtocol | None = None,
+        schema: str | None = None,
+        retry_for: float = 30.0,
+    ) -> None:
+        super().__init__(_sql(schema), index=index, ttl=ttl, serde=serde)
+        self._schema = schema
+        self._owns = isinstance(connection, Pool)
+        self._driver = driver_for(connection, retry_for, _as_they_are)
+        self._ready = False
+        self._setup_lock = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    @contextmanager
+    def from_conn_string(cls, conn_string: str, **options: Any) -> Iterator[Self]:
+        """Connect to a database for the length of a `with` block; see `open`."""
+        store = cls.open(conn_string, **options)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    @classmethod
+    def open(cls, conn_string: str, *, pool_size: int = 10, prepare_threshold: int | None = 3, **options: Any) -> Self:
+        """Connect to a database, when it is first used; the caller closes the store, by `close()` or a `with` block.
+
+        Args:
+            conn_string: A URL, or `key=value` pairs, as libpq takes them.
+            pool_size: At most so many connections.
+            prepare_threshold: After how many uses on a connection a statement is prepared there; None: never.
+            options: Those of the class.
+
+        Raises:
+            InvalidConfigError: It is no connection string.
+        """
+        if pool_size < 1:
+            raise InvalidConfigError(f"pool_size must be at least 1, not {pool_size}")
+        return cls(Pool(parameters_of(conn_string), pool_size, prepare_threshold), **options)
+
+    def setup(self) -> None:
+        """Create or migrate the tables. Optional: the first use does it. Safe for many processes at once.
+
+        If the tables are current, no right is needed but to use them.
+
+        Raises:
+            SchemaVersionError: The database was made by a newer perdure.
+        """
+        if self._ready:
+            return
+        with self._setup_lock:
+            if not self._ready and not self._driver.run(self._asking_tables(), "plain"):
+                has_locks = bool(self._driver.run(schema.has_advisory_locks, "plain"))
+                for _ in range(_ATTEMPTS):
+                    with forgiving_races(last=has_locks):
+                        self._driver.run(self._migrating(has_locks=has_locks), "write")
+                        break
+            self._ready = True
+
+    async def asetup(self) -> None:
+        """Async twin of `setup`."""
+        if self._ready:
+            return
+        if not await self._driver.arun(self._asking_tables(), "plain"):
+            has_locks = bool(await self._driver.arun(schema.has_advisory_locks, "plain"))
+            for _ in range(_ATTEMPTS):
+                with forgiving_races(last=has_locks):
+                    await self._driver.arun(self._migrating(has_locks=has_locks), "write")
+                    break
+        self._ready = True
+
+    def _asking_tables(self) -> Callable[[], Operation[bool]]:
+        return partial(schema.is_current, self._schema, self._driver.where, stores_tables())
+
+    def _migrating(self, *, has_locks: bool) -> Callable[[], Operation[None]]:
+        where = self._driver.where
+        return partial(schema.migrate, self._schema, where, 1, has_locks=has_locks, tables=stores_tables())
+
+    def close(self) -> None:
+        """Stop sweeping and close the connections that the store has opened."""
+        if self._closed:
+            return
+        self._closed = True
+        self.stop_ttl_sweeper()
+        self._driver.close()
+
+    async def aclose(self) -> None:
+        """Async twin of `close`."""
+        await asyncio.to_thread(self.close)
+
+    def __del__(self) -> None:
+        if self._owns and not self._closed:
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=2, source=self)
+            self._driver.abandon()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._driver.where}>"
+
+    # -- running
+
+    def _run(self, make: Callable[[], Operation[Any]], *, writes: bool) -> Any:
+        self.setup()
+        return self._driver.run(make, "write" if writes else "plain")
+
+    async def _arun(self, make: Callable[[], Operation[Any]], *, writes: bool) -> Any:
+        await self.asetup()
+        return await self._driver.arun(make, "write" if writes else "plain")
+
+
+def _as_they_are(batch: Batch) -> tuple[Batch, Callable[[Replies], Replies] | None]:
+    """Send the statements of several callers unmerged."""
+    return batch, None

@@ -1,0 +1,103 @@
+"""What stores on tables share: how operations are made and run, in both colours."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from perdure.checkpoint.operation import Op as Operation
+from perdure.checkpoint.serde.base import SerializerProtocol
+from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
+from perdure.store import tables
+from perdure.store.base import IndexConfig, Op, Result, TTLConfig
+from perdure.store.base.expiring import ExpiringStore
+from perdure.store.base.plan import Batch, index_of
+
+
+class TableStore(ExpiringStore):
+    """A store whose items are rows.
+
+    Args:
+        sql: The backend's statements by name.
+        index: How items are made searchable by meaning.
+        ttl: How long items live.
+        serde: Turns values into bytes.
+    """
+
+    def __init__(
+        self,
+        sql: Mapping[str, str],
+        *,
+        index: IndexConfig | None,
+        ttl: TTLConfig | None,
+        serde: SerializerProtocol | None,
+    ) -> None:
+        super().__init__(ttl)
+        self.index_config = index
+        self._index = index_of(index)
+        self._serde = serde or JsonPlusSerializer()
+        self._sql = sql
+
+    @abstractmethod
+    def _run(self, make: Callable[[], Operation[Any]], *, writes: bool) -> Any:
+        """Run an operation, once the tables are ready."""
+
+    @abstractmethod
+    async def _arun(self, make: Callable[[], Operation[Any]], *, writes: bool) -> Any:
+        """Async twin of `_run`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop sweeping, and close what the store has opened."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Async twin of `close`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # -- operations
+
+    def _asking(self, asked: Batch) -> Callable[[], Operation[tables.Outcome]]:
+        values = tables.encode(self._serde, asked)
+        return partial(tables.batch, self._sql, self._serde, asked, values, time.time())
+
+    def _refreshing(self, done: tables.Outcome) -> Callable[[], Operation[None]]:
+        return partial(tables.refresh, self._sql, done.read, time.time())
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        asked = Batch(ops, self._index)
+        asked.embed()
+        done = self._run(self._asking(asked), writes=bool(asked.puts))
+        if done.read:
+            self._run(self._refreshing(done), writes=True)
+        return done.results  # type: ignore[no-any-return]
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        asked = Batch(ops, self._index)
+        await asked.aembed()
+        done = await self._arun(self._asking(asked), writes=bool(asked.puts))
+        if done.read:
+            await self._arun(self._refreshing(done), writes=True)
+        return done.results  # type: ignore[no-any-return]
+
+    def sweep_ttl(self) -> int:
+        return self._run(partial(tables.sweep, self._sql, time.time()), writes=True)  # type: ignore[no-any-return]
