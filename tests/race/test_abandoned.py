@@ -4,10 +4,13 @@ import asyncio
 import contextlib
 import gc
 import random
+import threading
+import time
 
 import pytest
 from tests.race.graphs import THREAD, State, is_linear, one, two_steps
 
+from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.graph import START, StateGraph
 
 QUICKLY = 5.0  # seconds; without the turn given back, a lease holds the thread for ten
@@ -157,3 +160,36 @@ def test_a_loop_that_ends_with_callers_in_the_queue(saver):
     asyncio.run(leave_early())
     result = asyncio.run(asyncio.wait_for(graph.ainvoke(one("next"), THREAD), QUICKLY))
     assert result["items"][-4:] == ["next", "a", "b", "c"]
+
+
+class SlowlyAcquiring(SqliteSaver):
+    """Takes leases in a thread, which goes on whatever becomes of the caller."""
+
+    async def aacquire(self, thread_id, holder, ttl):
+        loop = asyncio.get_running_loop()
+        taken = loop.create_future()
+
+        def take():
+            time.sleep(0.05)
+            lease = self.acquire(thread_id, holder, ttl)
+            with contextlib.suppress(RuntimeError):  # the loop is gone
+                loop.call_soon_threadsafe(taken.set_result, lease)
+
+        threading.Thread(target=take).start()
+        return await taken
+
+
+def test_a_lease_that_is_taken_when_its_caller_has_gone_is_released(tmp_path):
+    with SlowlyAcquiring.from_conn_string(str(tmp_path / "x.db")) as saver:
+        graph, _ = slow(saver, 0.0)
+
+        async def leave_early():
+            task = asyncio.create_task(graph.ainvoke(one("gone"), THREAD))
+            await asyncio.sleep(0.02)
+            return task  # asyncio.run cancels it, and the attempt within
+
+        asyncio.run(leave_early())
+        time.sleep(0.1)  # now the lease is taken, for nobody
+        with SqliteSaver.from_conn_string(str(tmp_path / "x.db")) as other:
+            result = asyncio.run(asyncio.wait_for(slow(other, 0.0)[0].ainvoke(one("next"), THREAD), QUICKLY))
+        assert result["items"][-4:] == ["next", "a", "b", "c"]

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 10.0
 """How long a lease lasts without being renewed."""
 
+_LATE = (0.1, 1.0)
+"""Seconds after which a cancelled attempt to take a lease is looked after again."""
+
 _FIRST_WAIT = 0.002
 _LONGEST_WAIT = 0.1
 _GROWTH = 1.5
@@ -231,8 +234,8 @@ async def _atake_lease(saver: BaseCheckpointSaver[Any], turn: Turn, policy: Busy
         try:
             lease = await asyncio.shield(attempt)
         except asyncio.CancelledError:
-            if (lease := await attempt) is not None:  # taken while the caller was cancelled
-                await saver.arelease(lease)
+            # It may be taken all the same; and a loop that ends cancels the attempt too, which then goes on unseen.
+            _keeper.drop_holder_later(saver, turn.thread_id, holder)
             raise
         if lease is not None:
             turn.lease = lease
@@ -265,7 +268,11 @@ async def agive_back(turn: Turn) -> None:
     try:
         if saver is not None and lease is not None:
             turn.lease = None
-            await asyncio.shield(saver.arelease(lease))
+            try:
+                await asyncio.shield(saver.arelease(lease))
+            except asyncio.CancelledError:
+                _keeper.drop_later(saver, lease)  # the loop may end before it is released
+                raise
     finally:
         turn._line.give_back(turn)  # noqa: SLF001 - a part of this module
 
@@ -277,6 +284,7 @@ class _Keeper:
         self._lock = threading.RLock()
         self._turns: weakref.WeakSet[Turn] = weakref.WeakSet()
         self._dropped: list[tuple[BaseCheckpointSaver[Any], Lease]] = []
+        self._left: list[tuple[BaseCheckpointSaver[Any], str, str, float]] = []
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -290,6 +298,27 @@ class _Keeper:
             self._dropped.append((saver, lease))
             self._wake.set()
 
+    def drop_holder_later(self, saver: BaseCheckpointSaver[Any], thread_id: str, holder: str) -> None:
+        """Release whatever a holder has of a thread, also if it only takes it in the next moment."""
+        now = time.monotonic()
+        with self._lock:
+            self._left += [(saver, thread_id, holder, now + delay) for delay in (0.0, *_LATE)]
+            self._start()
+        self._wake.set()
+
+    def _drop_left(self) -> float | None:
+        """Release what is due; return how long the rest has to wait."""
+        with self._lock:
+            now = time.monotonic()
+            due = [one for one in self._left if one[3] <= now]
+            self._left = [one for one in self._left if one[3] > now]
+            rest = min((one[3] - now for one in self._left), default=None)
+        for saver, thread_id, holder, _ in due:
+            # To take what one has is to be told its generation.
+            if (lease := _quietly(saver.acquire, thread_id, holder, LEASE_SECONDS)) is not None:
+                _quietly(saver.release, lease)
+        return rest
+
     def _start(self) -> None:
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._keep, name="perdure-leases", daemon=True)
@@ -297,9 +326,11 @@ class _Keeper:
 
     def _keep(self) -> None:
         idle = 0
+        rest: float | None = None
         while True:
-            self._wake.wait(LEASE_SECONDS / 3)
+            self._wake.wait(LEASE_SECONDS / 3 if rest is None else rest)
             self._wake.clear()
+            rest = self._drop_left()
             while self._dropped:
                 saver, lease = self._dropped.pop()
                 _quietly(saver.release, lease)
@@ -311,7 +342,7 @@ class _Keeper:
             for group in by_saver.values():
                 self._renew(group)
             with self._lock:
-                if idle > 2 and not self._dropped and not self._turns:
+                if idle > 2 and not self._dropped and not self._left and not self._turns:
                     self._thread = None
                     return
 
