@@ -366,3 +366,10 @@ def test_a_workflow_is_drawn_and_described():
     assert "flow" in flow.get_graph().draw_mermaid()
     assert [flow.get_input_jsonschema()["type"], flow.get_output_jsonschema()["type"]] == ["integer", "string"]
     assert (flow.name, flow.__doc__) == ("flow", "Say it.")
+
+    @entrypoint()
+    def counting(value: int) -> entrypoint.final[str, int]:
+        return entrypoint.final(value=str(value), save=value)
+
+    assert counting.invoke(3) == "3"
+    assert counting.get_output_jsonschema()["type"] == "string"

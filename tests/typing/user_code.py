@@ -6,11 +6,26 @@ from typing import Annotated, Any, TypedDict
 
 from pydantic import BaseModel
 
+from perdure.cache.memory import InMemoryCache
 from perdure.checkpoint.memory import InMemorySaver
+from perdure.errors import NodeError
+from perdure.func import entrypoint, task
 from perdure.graph import END, START, MessagesState, StateGraph, add_messages
 from perdure.graph.state import CompiledStateGraph
 from perdure.runtime import Runtime
-from perdure.types import Command, Interrupt, RetryPolicy, RunnableConfig, Send, StateSnapshot, interrupt
+from perdure.store.base import Item
+from perdure.store.memory import InMemoryStore
+from perdure.types import (
+    CachePolicy,
+    Command,
+    Interrupt,
+    RetryPolicy,
+    RunnableConfig,
+    Send,
+    StateSnapshot,
+    TimeoutPolicy,
+    interrupt,
+)
 
 
 class State(TypedDict):
@@ -69,6 +84,41 @@ of_data: CompiledStateGraph[Data] = StateGraph(Data).add_node("a", lambda s: {"n
 of_model = StateGraph(Model).add_node("a", lambda s: {"n": s.n + 1}).add_edge(START, "a").compile()
 of_messages = StateGraph(MessagesState)
 merged = add_messages([], [{"role": "user", "content": "hi"}])
+
+
+@task
+def add(x: int, y: int = 1) -> int:
+    return x + y
+
+
+@task(name="later", retry_policy=RetryPolicy())
+async def later(text: str) -> str:
+    return text
+
+
+@entrypoint(checkpointer=InMemorySaver(), store=InMemoryStore())
+def workflow(value: int, *, previous: int | None, runtime: Runtime[Any]) -> entrypoint.final[str, int]:
+    total: int = add(value, y=2).result() + (previous or 0)
+    length: int = runtime.step("length", len, "text")
+    return entrypoint.final(value=str(total), save=length)
+
+
+async def coroutine(state: State, runtime: Runtime[Any]) -> dict[str, Any]:
+    text: str = await later("x")
+    found = await runtime.store.aget(("users",), "k")
+    return {"items": [text, found]}
+
+
+def sorry(state: State, error: NodeError) -> Command[str]:
+    return Command(update={"items": [str(error.error)]}, goto=END)
+
+
+builder.add_node("guarded", plain, error_handler=sorry, cache_policy=CachePolicy(ttl=5))
+builder.set_node_defaults(timeout=TimeoutPolicy(idle_timeout=5), error_handler=sorry)
+guarded = builder.compile(cache=InMemoryCache(), store=InMemoryStore(ttl={"default_ttl": 5}))
+for thread_id, output, error in graph.resume_all(failed=True):
+    print(thread_id.upper(), output, error)
+item: Item | None = InMemoryStore().get(("a",), "k")
 
 
 async def main() -> None:

@@ -9,9 +9,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, get_type_hints, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 from perdure.channels import EphemeralValue, LastValue, Topic
 from perdure.checkpoint.serde.schemas import collect_types
@@ -39,6 +51,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 S = TypeVar("S")
+V = TypeVar("V")
+W = TypeVar("W")
 
 Seconds = float | timedelta | TimeoutPolicy
 
@@ -105,6 +119,20 @@ class TaskFunction(Generic[P, T]):
         return f"<task {self.name}>"
 
 
+class _Decorator(Protocol):
+    """What `task` with arguments is: it tells the type of a coroutine function's result too."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> TaskFunction[P, T]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> TaskFunction[P, T]: ...
+
+
+@overload
+def task(__func_or_none__: Callable[P, Coroutine[Any, Any, T]], /) -> TaskFunction[P, T]: ...
+
+
 @overload
 def task(__func_or_none__: Callable[P, T], /) -> TaskFunction[P, T]: ...
 
@@ -118,7 +146,7 @@ def task(
     retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
     cache_policy: CachePolicy | None = None,
     timeout: Seconds | None = None,
-) -> Callable[[Callable[P, T]], TaskFunction[P, T]]: ...
+) -> _Decorator: ...
 
 
 def task(
@@ -157,22 +185,9 @@ def task(
     return decorate if __func_or_none__ is None else decorate(__func_or_none__)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Final(Generic[R, S]):
-    """What an entrypoint returns when its caller shall get another value than the next run.
-
-    Args:
-        value: For the caller.
-        save: For the next run's `previous`.
-    """
-
-    value: R
-    save: S
-
-
 def _write(result: Any, task: Task) -> None:
     """Write what the caller gets, and what the next run gets."""
-    final = result if isinstance(result, _Final) else _Final(result, result)
+    final = result if isinstance(result, entrypoint.final) else entrypoint.final(value=result, save=result)
     task.writes += [(END, final.value), (PREVIOUS, final.save)]
 
 
@@ -189,7 +204,8 @@ class Workflow(Pregel):
         hints = _hints(function)
         parameter = next(iter(inspect.signature(function).parameters))
         self.input_schema = hints.get(parameter, Any)
-        self.output_schema = hints.get("return", Any)
+        returned = hints.get("return", Any)
+        self.output_schema = get_args(returned)[0] if get_origin(returned) is entrypoint.final else returned
         register = getattr(self.checkpointer, "register_types", None)
         if register is not None:
             for schema in (self.input_schema, self.output_schema, context_schema):
@@ -246,7 +262,17 @@ class entrypoint(Generic[R, S]):  # noqa: N801 - a decorator, with the name that
         GraphValidationError: It takes no input.
     """
 
-    final = _Final
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class final(Generic[V, W]):  # noqa: N801 - as the decorator
+        """What an entrypoint returns when its caller shall get another value than the next run.
+
+        Args:
+            value: For the caller.
+            save: For the next run's `previous`.
+        """
+
+        value: V
+        save: W
 
     def __init__(
         self,
