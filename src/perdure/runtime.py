@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from perdure.errors import UsageError
@@ -144,6 +146,29 @@ class Runtime(Generic[ContextT]):
     async def astep(self, key: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Do what `step` does, in a coroutine; a plain function runs in a thread."""
         return await current_task("runtime.astep()").calls.astep(key, function, (args, kwargs))
+
+    def sleep(self, seconds: float | timedelta | None = None, *, until: datetime | None = None) -> None:
+        """Wait, whatever becomes of the process meanwhile.
+
+        When the sleep begins, its end is stored. A short one (1 s), and any if there is no saver, is waited out. For a
+        longer one the run stops: it returns, with `{"sleep_until": ...}` under `__interrupt__`. Resumed with None after
+        that moment, it goes on here; `graph.resume_all()` finds the threads whose sleeps are over. What comes before a
+        sleep in the node runs again, but for its steps.
+
+        Args:
+            seconds: How long.
+            until: Until when instead; without a time zone it is in local time.
+
+        Raises:
+            UsageError: Neither or both are given, or this isn't a node.
+        """
+        time.sleep(current_task("runtime.sleep()").fall_asleep(seconds, until))
+
+    async def asleep(self, seconds: float | timedelta | None = None, *, until: datetime | None = None) -> None:
+        """Do what `sleep` does, in a coroutine."""
+        import asyncio
+
+        await asyncio.sleep(await current_task("runtime.asleep()").afall_asleep(seconds, until))
 
     def idempotency_key(self, key: str = "") -> str:
         """Return a text that is the same in every attempt of this task, and in no other task.

@@ -310,6 +310,16 @@ def test_a_stream_tells_of_calls_while_the_workflow_runs():
     assert list(events) == [{"flow": 1}]
 
 
+def test_a_stream_tells_of_nodes_not_of_their_steps():
+    def node(state: State, runtime: Runtime) -> dict[str, Any]:
+        return {"items": [runtime.step("step", lambda: 1)]}
+
+    graph = one_node(node, InMemorySaver())
+    events = list(graph.stream({"items": []}, THREAD, stream_mode=["updates", "tasks"]))
+    assert {name for mode, payload in events if mode == "updates" for name in payload} == {"node"}
+    assert {payload["name"] for mode, payload in events if mode == "tasks"} == {"node"}
+
+
 def test_mistakes_are_told():
     @task
     def work() -> None: ...

@@ -302,7 +302,8 @@ class Calls:
         self._scope.sign(explicit=False)
         if made.failure is None:
             self._run.returned[made.id] = made.writes[0][1]
-        self._run.teller.call_ended(made, cached=cached)
+        if made not in self._keys.values():  # a step is the node's own business
+            self._run.teller.call_ended(made, cached=cached)
 
     # -- the task's end
 

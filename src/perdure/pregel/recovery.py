@@ -1,8 +1,9 @@
 """Which threads have work that nobody does any more, and taking it up.
 
 A thread is left when its newest checkpoint says that something runs next, and neither a question nor a breakpoint nor a
-person (`update_state`, a fork) is why it doesn't. Whether somebody is at it is not decided here: the run that takes a
-thread up asks for its turn without waiting, and lets the thread be if another one has it.
+person (`update_state`, a fork) is why it doesn't; or when all that it waits for are sleeps that are over. Whether
+somebody is at it is not decided here: the run that takes a thread up asks for its turn without waiting, and lets the
+thread be if another one has it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perdure.constants import CONF
+from perdure.pregel.sleeping import are_over
 from perdure.pregel.snapshot import machine_at
 
 if TYPE_CHECKING:
@@ -55,8 +57,10 @@ def is_left(graph: Pregel, saved: CheckpointTuple, state: StateSnapshot, *, fail
         state: The same, as people see it.
         failed: Whether tasks that have failed count.
     """
-    if not state.next or state.interrupts or (state.metadata or {}).get("source") not in ("input", "loop"):
+    if not state.next or (state.metadata or {}).get("source") not in ("input", "loop"):
         return False
+    if state.interrupts:
+        return are_over(state.interrupts)
     if not failed and any(task.error is not None for task in state.tasks):
         return False
     if saved.pending_writes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from perdure.channels.base import MISSING
@@ -26,12 +27,14 @@ class TaskScope:
         run: The run.
         task: The task.
         asked: How many questions the task has asked in this attempt.
+        slept: How many sleeps it has begun in this attempt.
         clock: What a sign of life is told to, while the task's time is limited.
         is_async: Whether an asynchronous driver runs the task.
         kept: The calls that the task has made in this attempt and whose results are kept, if any.
     """
 
     asked = 0
+    slept = 0
     clock: Any = None
     is_async = False
     kept: Calls | None = None
@@ -46,6 +49,7 @@ class TaskScope:
     def restart(self) -> None:
         """Forget what the last attempt did: another one begins."""
         self.asked = 0
+        self.slept = 0
         self.kept = None
         self.subgraphs_called = None
         self._config = None
@@ -82,6 +86,20 @@ class TaskScope:
 
             self.kept = Calls(self)
         return self.kept
+
+    def fall_asleep(self, seconds: float | timedelta | None, until: datetime | None) -> float:
+        """Begin a sleep, or go on with one; return how long to wait here, see `sleeping`."""
+        from perdure.pregel import sleeping
+
+        key = sleeping.key_of(self)
+        return sleeping.left(self, key, self.calls.step(key, sleeping.moment, ((seconds, until), {})))
+
+    async def afall_asleep(self, seconds: float | timedelta | None, until: datetime | None) -> float:
+        """Async twin of `fall_asleep`."""
+        from perdure.pregel import sleeping
+
+        key = sleeping.key_of(self)
+        return sleeping.left(self, key, await self.calls.astep(key, sleeping.moment, ((seconds, until), {})))
 
     # -- storing what mustn't wait for the task's end
 
