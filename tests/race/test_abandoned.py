@@ -137,9 +137,18 @@ async def test_a_cancelled_caller_in_the_queue(saver):
 
 @pytest.mark.timeout(30)
 async def test_a_call_that_times_out(saver):
-    graph, _ = slow(saver, 0.2)
+    graph, ran = slow(saver, 0.2)
+
+    async def end_in_b(clock):
+        while "b" not in ran:
+            await asyncio.sleep(0.005)
+        clock.reschedule(asyncio.get_running_loop().time())
+
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(graph.ainvoke(one("in"), THREAD), 0.3)
+        async with asyncio.timeout(4 * QUICKLY) as clock:
+            watching = asyncio.create_task(end_in_b(clock))
+            await graph.ainvoke(one("in"), THREAD)
+    await watching
     assert (await graph.aget_state(THREAD)).next == ("b",)
     async with asyncio.timeout(QUICKLY):
         assert (await graph.ainvoke(None, THREAD))["items"] == ["in", "a", "b", "c"]
