@@ -16,6 +16,7 @@ from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
 from perdure.errors import GraphDrained, InvalidConfigError
 from perdure.graph import START, StateGraph
+from perdure.pregel import turns
 from perdure.runtime import RunControl
 from perdure.types import Command, interrupt
 
@@ -143,6 +144,30 @@ def test_a_thread_that_somebody_runs_is_let_be(saver, resume_all):
     go_on.set()
     running.join(20)
     assert ran == ["a", "b"]
+
+
+def test_what_another_finished_meanwhile_is_not_taken_up_again(saver, resume_all, monkeypatch):
+    ran = Ran()
+    graph = row(ran, saver)
+    leave(graph, "t")
+    take, atake, others = turns.take, turns.atake, [graph.resume_all]
+
+    def meanwhile() -> None:
+        while others:
+            assert len(others.pop()()) == 1
+
+    def take_late(*args):
+        meanwhile()
+        return take(*args)
+
+    async def atake_late(*args):
+        await asyncio.to_thread(meanwhile)
+        return await atake(*args)
+
+    monkeypatch.setattr(turns, "take", take_late)
+    monkeypatch.setattr(turns, "atake", atake_late)
+    assert resume_all(graph) == []
+    assert ran.count("b") == 1
 
 
 def test_a_run_that_asks_says_so(saver, resume_all):

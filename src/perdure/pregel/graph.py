@@ -8,7 +8,7 @@ from contextlib import aclosing, closing
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from perdure.errors import InvalidConfigError, ThreadBusyError, UsageError
+from perdure.errors import InvalidConfigError, UsageError
 from perdure.pregel import recovery, sync, turns
 from perdure.pregel.access import ThreadAccess
 from perdure.pregel.calls import Call, merge_configs
@@ -425,25 +425,21 @@ class Pregel(ThreadAccess):
         taken: list[Recovered] = []
         with ThreadPoolExecutor(max_concurrency, thread_name_prefix="perdure-resume") as pool:
             for page in recovery.pages(saver.threads() if thread_ids is None else thread_ids):
-                left = [thread_id for thread_id in page if self._is_left(thread_id, failed=failed)]
-                runs = [pool.submit(copy_context().run, self._take_up, thread_id, options) for thread_id in left]
+                runs = [
+                    pool.submit(copy_context().run, self._take_up, thread_id, failed, options) for thread_id in page
+                ]
                 taken += [found for run in runs if (found := run.result()) is not None]
         return taken
 
-    def _is_left(self, thread_id: str, *, failed: bool) -> bool:
-        config = recovery.config_of(thread_id)
-        saved = self._saver_for(config).get_tuple(config)
-        if saved is None or not recovery.is_own(self, saved):
-            return False
-        return recovery.is_left(self, saved, self.get_state(config), failed=failed)
-
-    def _take_up(self, thread_id: str, options: dict[str, Any]) -> Recovered | None:
+    def _take_up(self, thread_id: str, failed: bool, options: dict[str, Any]) -> Recovered | None:
+        going_on = recovery.GoingOn(self, thread_id, options, failed=failed)
         try:
-            return Recovered(thread_id, self.invoke(None, recovery.config_of(thread_id), **options, busy="reject"))
-        except ThreadBusyError:
-            return None
+            if going_on.is_wanted(self._saver_for({}).get_tuple(going_on.config)):
+                for _ in self.drive(going_on.call, going_on.run, going_on.loop(), "reject"):
+                    pass
         except Exception as error:  # noqa: BLE001 - told to the caller, beside the other threads
-            return Recovered(thread_id, error=error)
+            return going_on.failed_with(error)
+        return going_on.outcome()
 
     async def aresume_all(
         self,
@@ -461,9 +457,7 @@ class Pregel(ThreadAccess):
 
         async def take_up(thread_id: str) -> Recovered | None:
             async with gate:
-                if not await self._ais_left(thread_id, failed=failed):
-                    return None
-                return await self._atake_up(thread_id, options)
+                return await self._atake_up(thread_id, failed, options)
 
         ids = [thread_id async for thread_id in saver.athreads()] if thread_ids is None else thread_ids
         taken: list[Recovered] = []
@@ -471,21 +465,15 @@ class Pregel(ThreadAccess):
             taken += [found for found in await asyncio.gather(*map(take_up, page)) if found is not None]
         return taken
 
-    async def _ais_left(self, thread_id: str, *, failed: bool) -> bool:
-        config = recovery.config_of(thread_id)
-        saved = await self._saver_for(config).aget_tuple(config)
-        if saved is None or not recovery.is_own(self, saved):
-            return False
-        return recovery.is_left(self, saved, await self.aget_state(config), failed=failed)
-
-    async def _atake_up(self, thread_id: str, options: dict[str, Any]) -> Recovered | None:
+    async def _atake_up(self, thread_id: str, failed: bool, options: dict[str, Any]) -> Recovered | None:
+        going_on = recovery.GoingOn(self, thread_id, options, failed=failed)
         try:
-            output = await self.ainvoke(None, recovery.config_of(thread_id), **options, busy="reject")
-        except ThreadBusyError:
-            return None
+            if going_on.is_wanted(await self._saver_for({}).aget_tuple(going_on.config)):
+                async for _ in self.adrive(going_on.call, going_on.run, going_on.loop(), "reject"):
+                    pass
         except Exception as error:  # noqa: BLE001 - told to the caller, beside the other threads
-            return Recovered(thread_id, error=error)
-        return Recovered(thread_id, output)
+            return going_on.failed_with(error)
+        return going_on.outcome()
 
 
 def _configs(config: RunnableConfig | Sequence[RunnableConfig] | None, count: int) -> list[RunnableConfig | None]:

@@ -12,13 +12,18 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perdure.constants import CONF
+from perdure.errors import ThreadBusyError
+from perdure.pregel.calls import Call
+from perdure.pregel.effects import Load
+from perdure.pregel.run import Run
 from perdure.pregel.sleeping import are_over
-from perdure.pregel.snapshot import machine_at
+from perdure.pregel.snapshot import machine_at, snapshot_of
 
 if TYPE_CHECKING:
-    from perdure.checkpoint.base import CheckpointTuple
+    from perdure.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+    from perdure.pregel.effects import Loop
     from perdure.pregel.graph import Pregel
-    from perdure.types import RunnableConfig, StateSnapshot
+    from perdure.types import RunnableConfig
 
 PAGE = 100
 """Threads looked at, at once."""
@@ -38,26 +43,57 @@ class Recovered(NamedTuple):
     error: Exception | None = None
 
 
-def config_of(thread_id: str) -> RunnableConfig:
-    """Return the config of a thread's root."""
-    return {CONF: {"thread_id": thread_id}}
+class GoingOn:
+    """Going on with one thread, if its work is left.
+
+    Whether it is left is asked twice: before the turn is taken, so that nobody else's run is disturbed for nothing, and
+    again in the turn, for another process may have finished the work in between.
+    """
+
+    def __init__(self, graph: Pregel, thread_id: str, options: dict[str, Any], *, failed: bool) -> None:
+        self.graph = graph
+        self.thread_id = thread_id
+        self.failed = failed
+        self.config: RunnableConfig = {CONF: {"thread_id": thread_id}}
+        self.call = Call(graph, self.config)
+        self.run = Run(self.call.settings(output_keys=graph.plan.output_channels, **options))
+        self.has_begun = False
+
+    def is_wanted(self, saved: CheckpointTuple | None) -> bool:
+        """Tell whether the work is left, by the thread's newest checkpoint."""
+        assert self.run.saver is not None  # a graph without one is refused before
+        return saved is not None and is_left(self.graph, saved, self.run.saver, failed=self.failed)
+
+    def loop(self) -> Loop:
+        """Go on, in the thread's turn."""
+        if self.is_wanted((yield Load(self.config))):
+            self.has_begun = True
+            yield from self.run.loop(None)
+
+    def outcome(self) -> Recovered | None:
+        """Return what became of it; None if there was nothing to do."""
+        return Recovered(self.thread_id, self.run.output()) if self.has_begun else None
+
+    def failed_with(self, error: Exception) -> Recovered | None:
+        """Return what became of it; None if somebody else runs the thread."""
+        return None if isinstance(error, ThreadBusyError) else Recovered(self.thread_id, error=error)
 
 
-def is_own(graph: Pregel, saved: CheckpointTuple | None) -> bool:
-    """Tell whether a checkpoint can be this graph's: another one's has channels that this graph doesn't know."""
-    return saved is not None and saved.checkpoint["channel_versions"].keys() <= graph.plan.channels.keys()
-
-
-def is_left(graph: Pregel, saved: CheckpointTuple, state: StateSnapshot, *, failed: bool) -> bool:
+def is_left(graph: Pregel, saved: CheckpointTuple, saver: BaseCheckpointSaver[Any], *, failed: bool) -> bool:
     """Tell whether a thread's work is left.
 
     Args:
         graph: The graph.
         saved: The thread's newest checkpoint.
-        state: The same, as people see it.
+        saver: Where it is stored.
         failed: Whether tasks that have failed count.
     """
-    if not state.next or (state.metadata or {}).get("source") not in ("input", "loop"):
+    if saved.metadata.get("source") not in ("input", "loop"):
+        return False
+    if not saved.checkpoint["channel_versions"].keys() <= graph.plan.channels.keys():
+        return False  # another graph's: it has channels that this one doesn't know
+    state = snapshot_of(graph.plan, saved, saver, saved.config, is_live=True)
+    if not state.next:
         return False
     if state.interrupts:
         return are_over(state.interrupts)
@@ -65,7 +101,7 @@ def is_left(graph: Pregel, saved: CheckpointTuple, state: StateSnapshot, *, fail
         return False
     if saved.pending_writes:
         return True  # in the middle of a superstep: no breakpoint stops there
-    machine = machine_at(graph.plan, "", None, saved)
+    machine = machine_at(graph.plan, "", saver, saved)
     return not graph.interrupt_after_nodes and not machine.stops(graph.interrupt_before_nodes, machine.due())
 
 

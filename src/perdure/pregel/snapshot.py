@@ -97,6 +97,19 @@ def take_snapshot(
     )
 
 
+def snapshot_of(
+    plan: Plan, saved: CheckpointTuple, saver: BaseCheckpointSaver[Any], config: RunnableConfig, *, is_live: bool
+) -> StateSnapshot:
+    """Make the snapshot of a stored checkpoint without looking at its subgraphs; see `take_snapshot`."""
+    op = take_snapshot(plan, saved, saver, config, is_live=is_live, subgraphs=False)
+    try:
+        op.send(None)
+    except StopIteration as done:
+        return cast("StateSnapshot", done.value)
+    msg = "a snapshot without subgraphs asked for another checkpoint"
+    raise AssertionError(msg)
+
+
 class _DeferredSnapshot(StateSnapshot):
     """A snapshot of which values and tasks are made when somebody asks for one of them.
 
@@ -165,12 +178,7 @@ def deferred_snapshot(
     """Make the snapshot of a stored checkpoint as it was when it was made; what isn't asked for isn't decoded."""
 
     def make() -> StateSnapshot:
-        try:
-            take_snapshot(plan, stored.open(), saver, config, is_live=False, subgraphs=False).send(None)
-        except StopIteration as done:
-            return cast("StateSnapshot", done.value)
-        msg = "a snapshot without subgraphs asked for another checkpoint"
-        raise AssertionError(msg)
+        return snapshot_of(plan, stored.open(), saver, config, is_live=False)
 
     at, parent = _shown_config(config, stored), _shown_parent(stored)
     snapshot = _DeferredSnapshot({}, (), at, stored.metadata, stored.ts, parent, (), ())
