@@ -16,6 +16,7 @@ Exception
 │   │   ├── InvalidUpdateError        (ValueError) an update that the channels can't take
 │   │   ├── NodeError                 a node's failure, as an error handler sees it
 │   │   ├── NodeTimeoutError          (TimeoutError)
+│   │   ├── StepTimeoutError          (TimeoutError)
 │   │   └── NodeCancelledError
 │   ├── SerializationError            a value that can't be stored, or bytes that can't be read
 │   │   └── UnknownTypeError          stored data of a type that isn't registered
@@ -67,6 +68,7 @@ __all__ = [
     "ReentrantRunError",
     "SchemaVersionError",
     "SerializationError",
+    "StepTimeoutError",
     "StorageError",
     "TaskNotFound",
     "ThreadBusyError",
@@ -188,6 +190,10 @@ class NodeError(GraphError):
 
 class NodeTimeoutError(GraphError, TimeoutError):
     """A node took longer than its timeout."""
+
+
+class StepTimeoutError(GraphError, TimeoutError):
+    """A superstep took longer than the graph's `step_timeout`."""
 
 
 class NodeCancelledError(GraphError):

@@ -150,6 +150,11 @@ class TimeoutPolicy:
         if self.refresh_on not in ("auto", "heartbeat"):
             raise InvalidConfigError(f"refresh_on must be 'auto' or 'heartbeat', not {self.refresh_on!r}")
 
+    @classmethod
+    def of(cls, given: float | timedelta | TimeoutPolicy | None) -> TimeoutPolicy | None:
+        """Return a policy; a plain time is the longest for one attempt."""
+        return given if given is None or isinstance(given, TimeoutPolicy) else cls(run_timeout=given)
+
     @property
     def run_seconds(self) -> float | None:
         """`run_timeout` in seconds."""

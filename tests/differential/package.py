@@ -15,6 +15,7 @@ _PLACES = {
     "managed": "IsLastStep RemainingSteps",
     "func": "entrypoint task",
     "checkpoint.memory": "InMemorySaver",
+    "pregel": "Pregel NodeBuilder",
     "errors": "GraphRecursionError GraphInterrupt InvalidUpdateError ParentCommand",
 }
 _HOME = {name: module for module, names in _PLACES.items() for name in names.split()}

@@ -1,15 +1,14 @@
 """Channels: the named values of a graph and the rules by which a superstep changes them."""
 
-from perdure.channels.aggregates import BinaryOperatorAggregate, DeltaChannel, Topic
-from perdure.channels.barriers import NamedBarrierValue, NamedBarrierValueAfterFinish
+from perdure.channels.any_value import AnyValue
 from perdure.channels.base import BaseChannel
-from perdure.channels.values import (
-    AnyValue,
-    EphemeralValue,
-    LastValue,
-    LastValueAfterFinish,
-    UntrackedValue,
-)
+from perdure.channels.binop import BinaryOperatorAggregate
+from perdure.channels.delta import DeltaChannel
+from perdure.channels.ephemeral_value import EphemeralValue
+from perdure.channels.last_value import LastValue, LastValueAfterFinish
+from perdure.channels.named_barrier_value import NamedBarrierValue, NamedBarrierValueAfterFinish
+from perdure.channels.topic import Topic
+from perdure.channels.untracked_value import UntrackedValue
 
 __all__ = [
     "AnyValue",

@@ -25,25 +25,25 @@ from typing import (
     overload,
 )
 
-from perdure.channels import EphemeralValue, LastValue, Topic
+from perdure.channels import EphemeralValue, LastValue
 from perdure.checkpoint.serde.schemas import collect_types
-from perdure.constants import END, PREVIOUS, START, TASKS
+from perdure.constants import END, PREVIOUS, START
 from perdure.errors import GraphValidationError, UsageError
 from perdure.graph.drawing import DrawnEdge, DrawnNode, Graph
-from perdure.graph.schema import coercer, json_schema
-from perdure.pregel.action import Action, name_of
+from perdure.graph.schema import json_schema
+from perdure.pregel.action import Action, name_of, timeout_of
 from perdure.pregel.caching import namespace_of
 from perdure.pregel.called import call_node
-from perdure.pregel.graph import Pregel
-from perdure.pregel.plan import Node, Plan, ValueReader
+from perdure.pregel.main import Pregel
+from perdure.pregel.plan import Node, ValueReader, policies_of
 from perdure.runtime import current_task
-from perdure.types import CachePolicy, RetryPolicy, Send, TimeoutPolicy
+from perdure.types import CachePolicy, RetryPolicy, TimeoutPolicy
 
 if TYPE_CHECKING:
     from perdure.cache.base import BaseCache
     from perdure.pregel.called import CallFuture
     from perdure.pregel.task import Task
-    from perdure.types import BusyPolicy, Checkpointer, RunnableConfig, StreamMode
+    from perdure.types import BusyPolicy, Checkpointer, RunnableConfig
 
 __all__ = ["entrypoint", "task"]
 
@@ -67,23 +67,6 @@ def _refuse_generator(function: Callable[..., Any]) -> None:
             f"{function.__qualname__} is a generator function, and the functional API runs functions that return",
             hint="return a list, and send what shall be seen early by get_stream_writer()",
         )
-
-
-def _policies(given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:
-    if given is None:
-        return ()
-    return (given,) if isinstance(given, RetryPolicy) else tuple(given)
-
-
-def _timeout(given: Seconds | None, function: Callable[..., Any]) -> TimeoutPolicy | None:
-    if given is None:
-        return None
-    if not inspect.iscoroutinefunction(function):
-        raise GraphValidationError(
-            f"{name_of(function)!r} has a timeout and is a plain function, which can't be stopped",
-            hint="make it a coroutine function (async def)",
-        )
-    return given if isinstance(given, TimeoutPolicy) else TimeoutPolicy(run_timeout=given)
 
 
 class TaskFunction(Generic[P, T]):
@@ -178,8 +161,8 @@ def task(
 
     def decorate(function: Callable[..., Any]) -> TaskFunction[..., Any]:
         _refuse_generator(function)
-        timeout_policy = _timeout(timeout, function)
-        made = call_node(name or name_of(function), function, _policies(retry_policy), timeout_policy, cache_policy)
+        timeout_policy = timeout_of(name or name_of(function), Action(function), timeout)
+        made = call_node(name or name_of(function), function, policies_of(retry_policy), timeout_policy, cache_policy)
         return TaskFunction(function, made)
 
     return decorate if __func_or_none__ is None else decorate(__func_or_none__)
@@ -194,13 +177,9 @@ def _write(result: Any, task: Task) -> None:
 class Workflow(Pregel):
     """A graph made of one function by `entrypoint`."""
 
-    stream_mode: StreamMode = "updates"
-    stream_eager = True
-
-    def __init__(self, *, function: Callable[..., Any], context_schema: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, function: Callable[..., Any], **options: Any) -> None:
+        super().__init__(stream_mode="updates", stream_eager=True, **options)
         functools.update_wrapper(cast("Any", self), function, updated=())
-        self.context_schema = context_schema
         hints = _hints(function)
         parameter = next(iter(inspect.signature(function).parameters))
         self.input_schema = hints.get(parameter, Any)
@@ -208,7 +187,7 @@ class Workflow(Pregel):
         self.output_schema = get_args(returned)[0] if get_origin(returned) is entrypoint.final else returned
         register = getattr(self.checkpointer, "register_types", None)
         if register is not None:
-            for schema in (self.input_schema, self.output_schema, context_schema):
+            for schema in (self.input_schema, self.output_schema, self.context_schema):
                 if schema is not None and schema is not Any:
                     register(collect_types(schema))
 
@@ -288,7 +267,7 @@ class entrypoint(Generic[R, S]):  # noqa: N801 - a decorator, with the name that
     ) -> None:
         self._options: dict[str, Any] = {"checkpointer": checkpointer, "store": store, "cache": cache, "busy": busy}
         self._context_schema = context_schema
-        self._retry = _policies(retry_policy)
+        self._retry = policies_of(retry_policy)
         self._cache_policy = cache_policy
         self._timeout = timeout
 
@@ -302,33 +281,29 @@ class entrypoint(Generic[R, S]):  # noqa: N801 - a decorator, with the name that
                 f"the entrypoint {name!r} takes no input",
                 hint=f"def {name}(input): ...: the first parameter is the input",
             )
+        action = Action(func)
         node = Node(
             name,
-            Action(func),
+            action,
             (START,),
             ValueReader(START),
             _write,
             retry=self._retry,
             cache=self._cache_policy,
-            timeout=_timeout(self._timeout, func),
+            timeout=timeout_of(name, action, self._timeout),
         )
-        plan = Plan(
+        return Workflow(
+            function=func,
+            context_schema=self._context_schema,
             nodes={name: node},
             channels={
                 START: EphemeralValue(Any, True, START),
                 END: LastValue(Any, END),
                 PREVIOUS: LastValue(Any, PREVIOUS),
-                TASKS: Topic(Send, False, TASKS),
             },
-            input_channel=START,
+            input_channels=START,
             output_channels=END,
             stream_channels=END,
-        )
-        return Workflow(
-            function=func,
-            context_schema=self._context_schema,
-            plan=plan,
             name=name,
-            coerce_context=coercer(self._context_schema),
             **self._options,
         )

@@ -10,14 +10,12 @@ from perdure.channels import (
     LastValueAfterFinish,
     NamedBarrierValue,
     NamedBarrierValueAfterFinish,
-    Topic,
 )
-from perdure.constants import END, START, TAG_HIDDEN, TASKS
+from perdure.constants import END, START, TAG_HIDDEN
 from perdure.graph.schema import ROOT, mapper_of
 from perdure.graph.writes import ResultWriter, Router
 from perdure.pregel.commands import branch_channel
-from perdure.pregel.plan import Branch, Channels, Node, Plan, StateReader, ValueReader
-from perdure.types import Send
+from perdure.pregel.plan import Branch, Channels, Node, StateReader, ValueReader
 
 if TYPE_CHECKING:
     from perdure.graph.state import BranchSpec, StateGraph
@@ -30,24 +28,22 @@ def join_channel(starts: tuple[str, ...], end: str) -> str:
     return f"join:{'+'.join(starts)}:{end}"
 
 
-def compile_plan(builder: Builder) -> Plan:
-    """Return the plan of a validated builder."""
-    channels = _channels(builder)
+def compile_plan(builder: Builder) -> dict[str, Any]:
+    """Return the nodes and channels of a validated builder, as `Pregel` takes them."""
     keys = builder.schemas[builder.output_schema].keys
     stream = list(builder.channels)
-    return Plan(
-        nodes={START: _start(builder), **{name: _node(builder, name) for name in builder.nodes}},
-        channels=channels,
-        input_channel=START,
-        output_channels=ROOT if keys == [ROOT] else keys,
-        stream_channels=ROOT if stream == [ROOT] else stream,
-    )
+    return {
+        "nodes": {START: _start(builder), **{name: _node(builder, name) for name in builder.nodes}},
+        "channels": _channels(builder),
+        "input_channels": START,
+        "output_channels": ROOT if keys == [ROOT] else keys,
+        "stream_channels": ROOT if stream == [ROOT] else stream,
+    }
 
 
 def _channels(builder: Builder) -> Channels:
     channels: Channels = dict(builder.channels)
     channels[START] = EphemeralValue(builder.input_schema, True, START)
-    channels[TASKS] = Topic(Send, False, TASKS)
     for name, node in builder.nodes.items():
         key = branch_channel(name)
         channels[key] = LastValueAfterFinish(Any, key) if node.defer else EphemeralValue(Any, False, key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import inspect
 from collections.abc import Callable
 from typing import (
@@ -173,13 +172,3 @@ def json_schema(schema: Any, title: str) -> dict[str, Any]:
     required = schema.__required_keys__
     made = create_model(title, **{k: (typ, ...) if k in required else (typ, d) for k, (typ, d) in fields.items()})  # type: ignore[call-overload]
     return cast("dict[str, Any]", made.model_json_schema())
-
-
-def coercer(schema: Any) -> Callable[[Any], Any]:
-    """Return what turns a dict given by a caller into an object of the schema, and leaves others alone."""
-    if schema is None or is_typeddict(schema) or not is_record(schema):
-        return lambda value: value
-    if not (dataclasses.is_dataclass(schema) or hasattr(schema, "model_fields")):
-        return lambda value: value
-    make: Any = schema
-    return lambda value: make(**value) if isinstance(value, dict) else value

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, get_a
 from perdure.constants import END, NS_END, NS_SEP, START
 from perdure.errors import GraphValidationError
 from perdure.graph.compiler import compile_plan
-from perdure.graph.schema import Schema, coercer, is_record, json_schema, mapper_of, parse_schema
-from perdure.pregel.action import Action, name_of
-from perdure.pregel.graph import Pregel
+from perdure.graph.schema import Schema, is_record, json_schema, mapper_of, parse_schema
+from perdure.pregel.action import Action, name_of, timeout_of
+from perdure.pregel.main import Pregel
+from perdure.pregel.plan import policies_of
 from perdure.types import All, CachePolicy, Checkpointer, Command, RetryPolicy, TimeoutPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from perdure.graph.drawing import Graph
-    from perdure.types import BusyPolicy, RunnableConfig, StreamMode
+    from perdure.types import BusyPolicy, RunnableConfig
 
 __all__ = ["CompiledStateGraph", "StateGraph"]
 
@@ -197,12 +198,6 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             raise GraphValidationError(msg, hint=f"add_node({node!r}, function)")
         self._check_name(node)
         made = Action(action)
-        if timeout is not None and made.runs_in_thread:
-            raise GraphValidationError(
-                f"node {node!r} has a timeout and is a plain function, which can't be stopped",
-                hint="make it a coroutine function (async def)",
-                node=node,
-            )
         hints = _hints(made.target)
         schema = input_schema or _first_parameter(made.target, hints) or self.state_schema
         if schema is not None:
@@ -212,9 +207,9 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             schema,
             defer,
             metadata,
-            _as_tuple(retry_policy),
+            policies_of(retry_policy),
             cache_policy,
-            _timeout(timeout),
+            timeout_of(node, made, timeout),
             _destinations(destinations, hints),
             None if error_handler is None else Action(error_handler),
         )
@@ -237,7 +232,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             timeout: See `add_node`; only for coroutine functions.
         """
         handler = None if error_handler is None else Action(error_handler)
-        self.defaults = NodeDefaults(_as_tuple(retry_policy), cache_policy, handler, _timeout(timeout))
+        self.defaults = NodeDefaults(policies_of(retry_policy), cache_policy, handler, TimeoutPolicy.of(timeout))
         return self
 
     def _check_name(self, name: str) -> None:
@@ -403,15 +398,16 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         self.validate([*(before if before != "*" else ()), *(after if after != "*" else ())])
         return CompiledStateGraph(
             builder=self,
-            plan=compile_plan(self),
+            **compile_plan(self),
             name=name or "LangGraph",
             checkpointer=checkpointer,
             cache=cache,
             store=store,
-            interrupt_before=before,
-            interrupt_after=after,
+            interrupt_before_nodes=before,
+            interrupt_after_nodes=after,
             busy=busy,
-            coerce_context=coercer(self.context_schema),
+            context_schema=self.context_schema,
+            stream_mode="updates",
             debug=debug,
         )
 
@@ -422,12 +418,9 @@ class CompiledStateGraph(Pregel, Generic[StateT, ContextT, InputT, OutputT]):
     if not TYPE_CHECKING:
         __class_getitem__ = classmethod(_any_parameters)
 
-    stream_mode: StreamMode = "updates"
-
-    def __init__(self, *, builder: StateGraph[Any, Any, Any, Any], debug: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, builder: StateGraph[Any, Any, Any, Any], **options: Any) -> None:
+        super().__init__(**options)
         self.builder = builder
-        self.debug = debug
         self._register_types()
 
     def _register_types(self) -> None:
@@ -450,16 +443,6 @@ class CompiledStateGraph(Pregel, Generic[StateT, ContextT, InputT, OutputT]):
     def output_schema(self) -> Any:
         """What a run returns."""
         return self.builder.output_schema
-
-    @property
-    def nodes(self) -> dict[str, Any]:
-        """The nodes by name."""
-        return dict(self.plan.nodes)
-
-    @property
-    def channels(self) -> dict[str, Any]:
-        """The channels by name."""
-        return dict(self.plan.channels)
 
     def coerce_output(self, value: Any) -> Any:
         """Turn the dict of output channels into the output schema, for `version="v2"`."""
@@ -507,16 +490,6 @@ class CompiledStateGraph(Pregel, Generic[StateT, ContextT, InputT, OutputT]):
             if (recurse or rest) and hasattr(inner, "get_subgraphs"):
                 for sub, graph in inner.get_subgraphs(namespace=rest or None, recurse=recurse):
                     yield f"{name}{NS_SEP}{sub}", graph
-
-
-def _as_tuple(policy: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:
-    if policy is None:
-        return ()
-    return (policy,) if isinstance(policy, RetryPolicy) else tuple(policy)
-
-
-def _timeout(given: float | timedelta | TimeoutPolicy | None) -> TimeoutPolicy | None:
-    return given if given is None or isinstance(given, TimeoutPolicy) else TimeoutPolicy(run_timeout=given)
 
 
 def _function(target: Any) -> Any:

@@ -1,5 +1,6 @@
 """The engine: plans run in supersteps, each a durable checkpoint."""
 
-from perdure.pregel.graph import Pregel
+from perdure.pregel.main import Pregel
+from perdure.pregel.nodes import ChannelWriteEntry, NodeBuilder
 
-__all__ = ["Pregel"]
+__all__ = ["ChannelWriteEntry", "NodeBuilder", "Pregel"]

@@ -16,7 +16,7 @@ from perdure.types import RunnableConfig, StateSnapshot, StateUpdate
 
 if TYPE_CHECKING:
     from perdure.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
-    from perdure.pregel.graph import Pregel
+    from perdure.pregel.main import Pregel
 
 
 class ThreadAccess:

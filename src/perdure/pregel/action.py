@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextvars
 import inspect
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from perdure.errors import GraphValidationError, NodeError, UsageError
-from perdure.types import RunnableConfig
+from perdure.types import RunnableConfig, TimeoutPolicy
 
 if TYPE_CHECKING:
     from perdure.pregel.scope import TaskScope
@@ -143,6 +144,23 @@ class Action:
                 return await ainvoke(value, scope.config())
         result = await in_thread(self.call, value, scope)
         return await result if inspect.isawaitable(result) else result
+
+
+def timeout_of(
+    name: str, action: Action | None, given: float | timedelta | TimeoutPolicy | None
+) -> TimeoutPolicy | None:
+    """Return the policy of a node's timeout.
+
+    Raises:
+        GraphValidationError: The node's function runs in a thread, where nothing can stop it.
+    """
+    if given is not None and (action is None or action.runs_in_thread):
+        raise GraphValidationError(
+            f"node {name!r} has a timeout and is a plain function, which can't be stopped",
+            hint="make it a coroutine function (async def)",
+            node=name,
+        )
+    return TimeoutPolicy.of(given)
 
 
 async def in_thread(function: Callable[..., T], *args: Any) -> T:

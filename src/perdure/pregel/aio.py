@@ -40,7 +40,7 @@ async def adrive(run: Run, loop: Loop) -> AsyncGenerator[Event, None]:
             try:
                 if isinstance(effect, Execute):
                     tasks = effect.tasks
-                    if len(tasks) == 1 and not run.listens:
+                    if len(tasks) == 1 and not run.listens and run.step_timeout is None:
                         rested = await _alone(run, tasks[0], rested)
                     else:
                         async with aclosing(_aexecute(run, tasks, commits)) as events:
@@ -99,12 +99,15 @@ async def _aexecute(run: Run, tasks: Sequence[Task], commits: _AsyncCommits) -> 
     for task in tasks:
         running[loop.create_task(_gated(run, task, gate, failed), name=task.name)] = task
     listener: asyncio.Future[Any] | None = None
+    end = None if run.step_timeout is None else loop.time() + run.step_timeout
     try:
         while running:
             if listens and listener is None:
                 listener = loop.create_task(heard.wait())
             waiting = [*running, listener] if listener is not None else list(running)
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            patience = None if end is None else max(0.0, end - loop.time())
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=patience)
+            run.is_late = end is not None and loop.time() > end
             if listener is not None and listener in done:
                 done.discard(listener)
                 listener = None
@@ -117,7 +120,7 @@ async def _aexecute(run: Run, tasks: Sequence[Task], commits: _AsyncCommits) -> 
             if listens:
                 for event in sink.drain():
                     yield event
-            if failure_of(batch) is not None:
+            if failure_of(batch) is not None or (run.is_late and running):
                 failed.set()
                 await _let_end(run, running)
                 break

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from perdure.constants import CONF, SCOPE_KEY
@@ -15,7 +16,7 @@ from perdure.types import RunnableConfig
 
 if TYPE_CHECKING:
     from perdure.checkpoint.base import BaseCheckpointSaver
-    from perdure.pregel.graph import Pregel
+    from perdure.pregel.main import Pregel
     from perdure.pregel.scope import TaskScope
     from perdure.runtime import RunControl
     from perdure.types import All, Durability
@@ -158,6 +159,7 @@ class Call:
             ns=self.ns,
             checkpoint_id=self.checkpoint_id,
             limit=_limit(self.config),
+            step_timeout=graph.step_timeout,
             durability=durability or (inner.durability if inner else "async"),
             stable=graph.checkpointer is True,
             output_keys=_output(graph, output_keys, is_stream=bool(modes)),
@@ -171,6 +173,14 @@ class Call:
             sink=sink,
             owns_sink=owns,
         )
+
+
+def coercer(schema: Any) -> Callable[[Any], Any]:
+    """Return what turns a dict given by a caller into an object of the schema, and leaves others alone."""
+    if not (dataclasses.is_dataclass(schema) or hasattr(schema, "model_fields")):
+        return lambda value: value
+    make: Any = schema
+    return lambda value: make(**value) if isinstance(value, dict) else value
 
 
 def _unmarked(config: RunnableConfig) -> RunnableConfig:

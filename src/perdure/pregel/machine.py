@@ -55,6 +55,7 @@ class Machine:
         updated: Channels that the last superstep changed, or None if unknown (then all nodes are looked at).
         changed: Channels that got a new version since the last checkpoint.
         checkpoint_id: Of the checkpoint that the next superstep runs on.
+        salt: Tells the tasks of runs apart that have no checkpoints.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class Machine:
         "checkpoint_id",
         "ns",
         "plan",
+        "salt",
         "seen",
         "step",
         "stop",
@@ -87,6 +89,7 @@ class Machine:
         self.updated: set[str] | None = None
         self.changed: set[str] = set()
         self.checkpoint_id = ""
+        self.salt = ""
         self.step = -1
         self.stop = 0
 
@@ -132,7 +135,7 @@ class Machine:
         """Plan the next superstep: sends first, in their order, then nodes that are due."""
         tasks: list[Task] = []
         channels = self.channels
-        step = f"{self.checkpoint_id}\0{self.ns}\0{self.step}\0"
+        step = f"{self.checkpoint_id or self.salt}\0{self.ns}\0{self.step}\0"
         if (topic := channels.get(TASKS)) is not None and topic.is_available():
             self._plan_sends(topic.get(), step, tasks)
         for name in self._candidates():

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.channels.base import MISSING, BaseChannel
 from perdure.constants import PULL, TASKS
+from perdure.errors import EmptyInputError, InvalidUpdateError
 from perdure.managed import ManagedValue
+from perdure.types import RetryPolicy
 
 if TYPE_CHECKING:
     from perdure.pregel.action import Action
     from perdure.pregel.task import Task
-    from perdure.types import All, CachePolicy, RetryPolicy, TimeoutPolicy
+    from perdure.types import All, CachePolicy, TimeoutPolicy
 
 Channels = dict[str, BaseChannel[Any, Any, Any]]
 
@@ -161,10 +163,9 @@ class Plan:
     Args:
         nodes: By name.
         channels: Prototypes by name; `TASKS` must be among them.
-        input_channel: Receives the run's input.
+        input_channels: Receive the run's input: one all of it, several its items.
         output_channels: What a run returns: a name or a list of names.
         stream_channels: What snapshots and the stream mode `values` show.
-        input_writes: Turns a run's input into writes; None if the input is empty.
     """
 
     __slots__ = (
@@ -172,7 +173,7 @@ class Plan:
         "consuming",
         "finishing",
         "has_cached_nodes",
-        "input_channel",
+        "input_channels",
         "nodes",
         "output_channels",
         "stream_channels",
@@ -185,13 +186,13 @@ class Plan:
         *,
         nodes: Mapping[str, Node],
         channels: Channels,
-        input_channel: str,
+        input_channels: str | list[str],
         output_channels: str | list[str],
         stream_channels: str | list[str],
     ) -> None:
         self.nodes = dict(nodes)
         self.channels = dict(channels)
-        self.input_channel = input_channel
+        self.input_channels = input_channels
         self.output_channels = output_channels
         self.stream_channels = stream_channels
         self.has_cached_nodes = any(node.cache is not None for node in self.nodes.values())
@@ -208,6 +209,46 @@ class Plan:
                 triggered_by.setdefault(trigger, []).append(name)
         triggered_by.setdefault(TASKS, [])
         self.triggered_by = {name: tuple(names) for name, names in triggered_by.items()}
+
+    def with_defaults(self, retry: tuple[RetryPolicy, ...], cache: CachePolicy | None) -> Plan:
+        """Return the plan with policies for nodes that have none."""
+        if not retry and cache is None:
+            return self
+        return Plan(
+            nodes={
+                name: dataclasses.replace(node, retry=node.retry or retry, cache=node.cache or cache)
+                for name, node in self.nodes.items()
+            },
+            channels=self.channels,
+            input_channels=self.input_channels,
+            output_channels=self.output_channels,
+            stream_channels=self.stream_channels,
+        )
+
+    def input_writes(self, value: Any) -> list[tuple[str, Any]]:
+        """Return the writes that an input is.
+
+        Raises:
+            InvalidUpdateError: It isn't a dict, and several channels take the input.
+            EmptyInputError: It has an item for none of them.
+        """
+        names = self.input_channels
+        if isinstance(names, str):
+            return [(names, value)]
+        if not isinstance(value, Mapping):
+            msg = f"the input must be a dict of the channels {', '.join(names)}, not {value!r:.80}"
+            raise InvalidUpdateError(msg)
+        writes = [(name, value[name]) for name in names if name in value]
+        if not writes:
+            raise EmptyInputError("the input has nothing for any input channel", hint=f"they are: {', '.join(names)}")
+        return writes
+
+
+def policies_of(given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:
+    """Return retry policies as a tuple; a policy is a tuple too, so it is looked for first."""
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, RetryPolicy) else tuple(given)
 
 
 def selects(names: All | Sequence[str], name: str) -> bool:

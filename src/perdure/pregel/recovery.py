@@ -22,7 +22,7 @@ from perdure.pregel.snapshot import machine_at, snapshot_of
 if TYPE_CHECKING:
     from perdure.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
     from perdure.pregel.effects import Loop
-    from perdure.pregel.graph import Pregel
+    from perdure.pregel.main import Pregel
     from perdure.types import RunnableConfig
 
 PAGE = 100

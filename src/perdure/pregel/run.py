@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from perdure.channels.base import MISSING
 from perdure.checkpoint.base import TaskWrites
@@ -18,6 +19,7 @@ from perdure.errors import (
     GraphDrained,
     GraphInterrupt,
     GraphRecursionError,
+    StepTimeoutError,
     UnknownInterruptError,
 )
 from perdure.pregel.answers import Answers, addressed
@@ -28,6 +30,7 @@ from perdure.pregel.handling import Failure
 from perdure.pregel.journal import Journal
 from perdure.pregel.machine import Machine, Writes, int_version
 from perdure.pregel.settings import Settings, metadata_extra
+from perdure.pregel.stream import writes_values
 from perdure.pregel.teller import Teller
 from perdure.types import Command, Interrupt, RunnableConfig
 
@@ -51,6 +54,7 @@ class Run:
         interrupts: The questions that the run stopped to ask.
         replayed: The old checkpoint that the caller asked to run again from.
         turn: The thread's turn; the same for all graphs called from inside.
+        is_late: Whether the superstep has taken longer than it may; its driver notices.
         commits: The driver's way to the saver, for the drivers of graphs called from inside.
     """
 
@@ -74,10 +78,17 @@ class Run:
         self.turn: Turn | None = settings.parent.run.turn if settings.parent else None
         next_version = int_version if self.saver is None else self.saver.get_next_version
         self.machine = Machine(settings.plan, settings.ns, next_version)
+        if self.saver is None and self.parent is None:
+            self.machine.salt = uuid4().hex
         self.stream_ns = tuple(settings.ns.split(NS_SEP)) if settings.ns else ()
         self.run_id = str(run_id) if (run_id := settings.config.get("run_id")) else None
         self.tasks: list[Task] = []
         self._has_stopped = False
+        self.step_timeout = settings.step_timeout
+        # What a channel held for one superstep is gone at the run's end, and is its output all the same.
+        self._keeps_output = not settings.plan.volatile.isdisjoint(_listed(settings.output_keys))
+        self._output: Any = MISSING
+        self.is_late = False
         self.commits: Any = None
         self.pending: list[tuple[str, str, Any]] = []
         self.returned: dict[str, Any] = {}
@@ -269,7 +280,7 @@ class Run:
         """Start anew from an input; tasks that the thread hadn't finished are dropped."""
         machine = self.machine
         dropped = machine.due() if machine.versions else []
-        machine.apply([*dropped, Writes((), INPUT, (), [(self.plan.input_channel, value)])])
+        machine.apply([*dropped, Writes((), INPUT, (), self.plan.input_writes(value))])
         self.pending = []
         yield from _store(self.journal.checkpoint("input"))
 
@@ -302,12 +313,14 @@ class Run:
                 journal.begin(todo)
                 execute.tasks = todo
                 yield execute
-                if self._has_stopped:
+                if self._has_stopped or self.is_late:
                     yield from self._fail(todo)
             if keys:
                 yield from self._memorise(todo, keys)
             machine.apply(tasks)
             self.pending = []
+            if self._keeps_output and any(writes_values(settings.output_keys, task.writes) for task in tasks):
+                self._output = machine.read(settings.output_keys)
             if self.returned:
                 self.returned = {}
             if teller.is_heard:
@@ -377,6 +390,8 @@ class Run:
         yield from _store(self.journal.flush())
         if (failure := failure_of(todo)) is not None:
             raise failure
+        if self.is_late:
+            raise self._too_late(todo)
         for task in todo:
             if isinstance(task.failure, GraphBubbleUp) and not isinstance(task.failure, GraphInterrupt):
                 raise task.failure
@@ -402,6 +417,15 @@ class Run:
             f"the run took {limit} supersteps without ending ({ErrorCode.GRAPH_RECURSION_LIMIT.value})",
             hint='raise the limit with config={"recursion_limit": ...}, or look for a loop without an exit; '
             "the thread's last checkpoint is kept and can be resumed",
+            thread_id=self.thread_id,
+        )
+
+    def _too_late(self, todo: Sequence[Task]) -> StepTimeoutError:
+        left = ", ".join(sorted({task.name for task in todo if not task.writes and task.failure is None}))
+        return StepTimeoutError(
+            f"the superstep took longer than the graph's step_timeout of {self.step_timeout:g} s"
+            + (f"; not finished: {left}" if left else ""),
+            hint="what finished is kept; resume with None as input, or raise graph.step_timeout",
             thread_id=self.thread_id,
         )
 
@@ -438,12 +462,16 @@ class Run:
 
     def output(self) -> Any:
         """Return what the run returns: the output channels, with the open interrupts."""
-        value = self.machine.read(self.settings.output_keys)
+        value = self.machine.read(self.settings.output_keys) if self._output is MISSING else self._output
         if not self.interrupts:
             return value
         if isinstance(value, dict):
             return {**value, INTERRUPT: list(self.interrupts)}
         return {INTERRUPT: list(self.interrupts)} if value is None else value
+
+
+def _listed(names: str | list[str]) -> list[str]:
+    return [names] if isinstance(names, str) else names
 
 
 def _store(prepared: list[Any]) -> Loop:

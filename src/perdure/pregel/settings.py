@@ -26,6 +26,7 @@ class Settings(NamedTuple):
         ns: The checkpoint namespace.
         checkpoint_id: The checkpoint that the caller addressed, if any.
         limit: Supersteps that the run may take.
+        step_timeout: Seconds that a superstep may take.
         stable: Whether it is a subgraph with a memory over calls.
         parent: The task that called the graph, if it is a subgraph.
         owns_sink: Whether this run's driver hands out the sink's events.
@@ -51,6 +52,7 @@ class Settings(NamedTuple):
     sink: Sink = SILENT
     owns_sink: bool = True
     server_info: ServerInfo | None = None
+    step_timeout: float | None = None
 
 
 _SCALARS = (str, int, bool, float)

@@ -13,7 +13,7 @@ from perdure.errors import GraphBubbleUp, InvalidConfigError
 
 if TYPE_CHECKING:
     from perdure.pregel.task import Task
-    from perdure.types import Interrupt, StreamMode
+    from perdure.types import Interrupt, RunnableConfig, StreamMode
 
 MODES = frozenset({"values", "updates", "checkpoints", "tasks", "debug", "messages", "custom"})
 _LIVE = frozenset({"custom", "messages"})
@@ -187,9 +187,15 @@ def as_dict(interrupt: Interrupt) -> dict[str, Any]:
     return {"value": interrupt.value, "id": interrupt.id, "response_schema": interrupt.response_schema}
 
 
-def task_payload(task: Task) -> dict[str, Any]:
-    """Return the payload of the mode `tasks` for a task that starts."""
-    return {"id": task.id, "name": task.shown, "input": task.input, "triggers": task.triggers}
+def task_payload(task: Task, config: RunnableConfig) -> dict[str, Any]:
+    """Return the payload of the mode `tasks` for a task that starts in a run with this config."""
+    payload = {"id": task.id, "name": task.shown, "input": task.input, "triggers": task.triggers}
+    given = (config.get("metadata") or {}).items()  # with the marks of the task around, if a node called the graph
+    metadata = {key: value for key, value in given if key != "thread_id" and not key.startswith("langgraph_")}
+    metadata.update(task.node.metadata or {})
+    if tags := [*(config.get("tags") or ()), *task.node.tags]:
+        metadata["tags"] = tags
+    return {**payload, "metadata": metadata} if metadata else payload
 
 
 def result_of(output: str | Sequence[str], writes: Sequence[tuple[str, Any]]) -> Any:

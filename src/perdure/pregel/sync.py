@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,8 +44,11 @@ def drive(run: Run, loop: Loop) -> Iterator[Event]:
                 elif isinstance(effect, Execute):
                     tasks = effect.tasks
                     if len(tasks) == 1 and not run.listens:
+                        began = time.monotonic() if run.step_timeout is not None else 0.0
                         run_task(run, tasks[0])
                         run.ended(tasks)
+                        if run.step_timeout is not None:
+                            run.is_late = time.monotonic() - began > run.step_timeout
                     else:
                         yield from _execute(run, tasks, commits)
                 else:
@@ -78,8 +82,8 @@ def _execute(run: Run, tasks: Sequence[Task], commits: _Commits) -> Iterator[Eve
     """Run tasks in threads; commit the writes of those that ended; pass on events meanwhile.
 
     A few threads begin; as long as tasks take their time, more join them, up to the limit: starting a thread costs more
-    than many a task. After a failure no further task is started; those that run are waited for, and what they finish is
-    kept.
+    than many a task. After a failure, or when the superstep has taken longer than it may, no further task is started;
+    those that run are waited for, as nothing can stop a thread, and what they finish is kept.
     """
     sink = run.sink
     ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -90,12 +94,20 @@ def _execute(run: Run, tasks: Sequence[Task], commits: _Commits) -> Iterator[Eve
     pool = ThreadPoolExecutor(limit, thread_name_prefix="perdure-task")
     left, started, working = len(tasks), 0, 0
     wanted = min(limit, FIRST_WORKERS)
+    end = None if run.step_timeout is None else time.monotonic() + run.step_timeout
     try:
         while working or not started:
             for _ in range(started, wanted):
                 pool.submit(contextvars.copy_context().run, _work, run, todo, ended)
             working, started = working + wanted - started, wanted
-            batch = _take(ended, None if started == limit or not todo else PATIENCE)
+            patience = None if started == limit or not todo else PATIENCE
+            if end is not None and not run.is_late:
+                left_time = max(0.0, end - time.monotonic())
+                patience = left_time if patience is None else min(patience, left_time)
+            batch = _take(ended, patience)
+            if end is not None and time.monotonic() > end:
+                run.is_late = True
+                todo.clear()
             if not batch:
                 wanted = min(limit, 2 * started)
                 continue

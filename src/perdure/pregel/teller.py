@@ -56,7 +56,7 @@ class Teller:
         if self._wants_any("tasks", "debug"):
             for task in tasks:
                 if TAG_HIDDEN not in task.node.tags:
-                    self._task_event("task", stream.task_payload(task))
+                    self._task_event("task", stream.task_payload(task, self.run.config))
         for task in tasks:
             if task.saved:
                 self.update(task, cached=True)
@@ -89,7 +89,7 @@ class Teller:
     def call_begins(self, task: Task) -> None:
         """Tell that a task called another function whose result is kept."""
         if self.is_heard and self._wants_any("tasks", "debug"):
-            self._task_event("task", stream.task_payload(task))
+            self._task_event("task", stream.task_payload(task, self.run.config))
 
     def call_ended(self, task: Task, *, cached: bool) -> None:
         """Tell what a call returned; what stopped it is told by the task that waits for it."""
@@ -117,7 +117,7 @@ class Teller:
         from perdure.pregel.scope import TaskScope
 
         run = self.run
-        if task.name == run.plan.input_channel:
+        if task.name == run.plan.input_channels:
             return
         seen = self.sink.seen_messages
         seen.update(filter(None, map(stream.message_id, stream.messages_in(_values_of(task.input)))))
@@ -135,7 +135,7 @@ class Teller:
         """Tell the checkpoint just made, now that it is known what runs next."""
         journal = self.run.journal
         told, journal.last = journal.last, None
-        if told is None or not self._wants_any("checkpoints", "debug"):
+        if told is None or self.run.saver is None or not self._wants_any("checkpoints", "debug"):
             return
         from perdure.pregel.snapshot import checkpoint_payload
 

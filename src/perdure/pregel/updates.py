@@ -110,7 +110,7 @@ class _Step:
             msg = "an update as input needs values"
             raise InvalidUpdateError(msg)
         dropped = machine.due() if machine.versions else []
-        machine.apply([*dropped, Writes((), INPUT, (), [(self.run.plan.input_channel, values)])])
+        machine.apply([*dropped, Writes((), INPUT, (), self.run.plan.input_writes(values))])
         yield from self._save("input", [])
 
     def _copy(self, then: Any) -> Loop:
@@ -179,8 +179,8 @@ class _Step:
         if len(nodes) == 1:
             return next(iter(nodes))
         if not any(v for node, v in seen.items() if node in nodes):
-            first = self.run.plan.input_channel
-            if first in nodes:
+            first = self.run.plan.input_channels
+            if isinstance(first, str) and first in nodes:
                 return first
         last = sorted(((max(v.values()), node) for node, v in seen.items() if v and node in nodes), reverse=True)
         if last and (len(last) == 1 or last[0][0] != last[1][0]):

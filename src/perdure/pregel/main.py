@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from contextvars import copy_context
@@ -11,22 +11,28 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 from perdure.errors import InvalidConfigError, UsageError
 from perdure.pregel import recovery, sync, turns
 from perdure.pregel.access import ThreadAccess
-from perdure.pregel.calls import Call, merge_configs
+from perdure.pregel.calls import Call, coercer, merge_configs
+from perdure.pregel.nodes import plan_of, validate
+from perdure.pregel.plan import policies_of
 from perdure.pregel.recovery import Recovered
 from perdure.pregel.run import Run
 from perdure.pregel.stream import Shaper, parse_modes
 from perdure.types import GraphOutput, ensure_valid_checkpointer
 
 if TYPE_CHECKING:
+    from perdure.channels.base import BaseChannel
     from perdure.pregel.effects import Loop
-    from perdure.pregel.plan import Plan
+    from perdure.pregel.nodes import NodeBuilder
+    from perdure.pregel.plan import Node
     from perdure.pregel.stream import Event
     from perdure.runtime import RunControl
     from perdure.types import (
         All,
         BusyPolicy,
+        CachePolicy,
         Checkpointer,
         Durability,
+        RetryPolicy,
         RunnableConfig,
         StreamMode,
     )
@@ -35,50 +41,91 @@ BUSY_POLICIES = ("wait", "reject", "interrupt")
 
 
 class Pregel(ThreadAccess):
-    """A graph that can be run.
+    """A graph that can be run: nodes that channels start, in supersteps.
+
+    `StateGraph` and `entrypoint` make one; by hand, its nodes are made by `NodeBuilder`.
 
     Args:
-        plan: What to run.
+        nodes: By name.
+        channels: By name.
+        input_channels: What receives a run's input: a name for all of it, or a list of the names of its items.
+        output_channels: What a run returns: a name or a list of names.
+        stream_channels: What states and the stream mode `values` show; all channels by default.
+        auto_validate: Whether to look for names of channels and nodes that aren't there.
+        stream_mode: What `stream` tells by default.
+        stream_eager: Whether a stream tells of what happens within a superstep before the superstep has ended.
+        step_timeout: Seconds that a superstep may take; None for any.
+        debug: Print what happens in every run.
+        retry_policy: Of nodes that have none.
+        cache_policy: Of nodes that have none.
+        context_schema: The type of the run's context, a dataclass or Pydantic model.
         name: The graph's name.
         checkpointer: A saver; True to share the saver of the graph around with a memory over calls; None to share
             it for the time of one call; False for none.
         store: Memory across threads, given to nodes.
         cache: Keeps what nodes with a cache policy return.
-        interrupt_before: Nodes before which every run stops.
-        interrupt_after: Nodes after which every run stops.
+        interrupt_before_nodes: Nodes before which every run stops; "*" for all.
+        interrupt_after_nodes: Nodes after which every run stops; "*" for all.
         busy: What a call does when another one runs its thread.
         config: Defaults for the config of every call.
-    """
 
-    stream_mode: StreamMode = "values"
-    debug: bool = False
-    stream_eager: bool = False
-    """Whether a stream tells of what happens within a superstep before the superstep has ended."""
+    Raises:
+        GraphValidationError: A channel or node is named that isn't there.
+    """
 
     def __init__(
         self,
         *,
-        plan: Plan,
-        name: str = "Pregel",
+        nodes: Mapping[str, Node | NodeBuilder],
+        channels: Mapping[str, BaseChannel[Any, Any, Any]],
+        input_channels: str | Sequence[str],
+        output_channels: str | Sequence[str],
+        stream_channels: str | Sequence[str] | None = None,
+        auto_validate: bool = True,
+        stream_mode: StreamMode = "values",
+        stream_eager: bool = False,
+        interrupt_before_nodes: All | Sequence[str] = (),
+        interrupt_after_nodes: All | Sequence[str] = (),
+        step_timeout: float | None = None,
+        debug: bool | None = None,
         checkpointer: Checkpointer = None,
         store: Any = None,
         cache: Any = None,
-        interrupt_before: All | Sequence[str] = (),
-        interrupt_after: All | Sequence[str] = (),
+        retry_policy: RetryPolicy | Sequence[RetryPolicy] = (),
+        cache_policy: CachePolicy | None = None,
+        context_schema: Any = None,
+        name: str = "LangGraph",
         busy: BusyPolicy = "wait",
         config: RunnableConfig | None = None,
-        coerce_context: Callable[[Any], Any] | None = None,
     ) -> None:
-        self.plan = plan
+        made = plan_of(nodes, channels, input_channels, output_channels, stream_channels)
+        self.plan = made.with_defaults(policies_of(retry_policy), cache_policy)
+        if auto_validate:
+            validate(self.plan, interrupt_before_nodes, interrupt_after_nodes)
+        self.stream_mode: StreamMode = stream_mode
+        self.stream_eager = stream_eager
+        self.step_timeout = step_timeout
+        self.debug = bool(debug)
         self.name = name
         self.checkpointer = _adopted(ensure_valid_checkpointer(checkpointer))
         self.store = store
         self.cache = cache
-        self.interrupt_before_nodes = interrupt_before
-        self.interrupt_after_nodes = interrupt_after
+        self.interrupt_before_nodes = interrupt_before_nodes
+        self.interrupt_after_nodes = interrupt_after_nodes
         self.busy = _valid_busy(busy)
         self.config: RunnableConfig = config or {}
-        self.coerce_context = coerce_context or (lambda context: context)
+        self.context_schema = context_schema
+        self.coerce_context = coercer(context_schema)
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """The nodes by name."""
+        return dict(self.plan.nodes)
+
+    @property
+    def channels(self) -> dict[str, BaseChannel[Any, Any, Any]]:
+        """The channels by name."""
+        return dict(self.plan.channels)
 
     def copy(self, update: dict[str, Any] | None = None) -> Self:
         """Return a copy with some attributes replaced."""
