@@ -17,6 +17,7 @@ Exception
 │   │   ├── NodeError                 a node's failure, as an error handler sees it
 │   │   ├── NodeTimeoutError          (TimeoutError)
 │   │   ├── StepTimeoutError          (TimeoutError)
+│   │   ├── EventTimeoutError         (TimeoutError)
 │   │   └── NodeCancelledError
 │   ├── SerializationError            a value that can't be stored, or bytes that can't be read
 │   │   └── UnknownTypeError          stored data of a type that isn't registered
@@ -51,6 +52,7 @@ __all__ = [
     "EmptyChannelError",
     "EmptyInputError",
     "ErrorCode",
+    "EventTimeoutError",
     "GraphBubbleUp",
     "GraphDrained",
     "GraphError",
@@ -194,6 +196,10 @@ class NodeTimeoutError(GraphError, TimeoutError):
 
 class StepTimeoutError(GraphError, TimeoutError):
     """A superstep took longer than the graph's `step_timeout`."""
+
+
+class EventTimeoutError(GraphError, TimeoutError):
+    """An event that a node waited for didn't come in time."""
 
 
 class NodeCancelledError(GraphError):

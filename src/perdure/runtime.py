@@ -170,6 +170,29 @@ class Runtime(Generic[ContextT]):
 
         await asyncio.sleep(await current_task("runtime.asleep()").afall_asleep(seconds, until))
 
+    def wait_for(self, event: str, *, timeout: float | timedelta | None = None) -> Any:
+        """Return the value of the next event of a name that `graph.send_event` sends to this thread.
+
+        If it has come already, it is returned at once. If not, the run stops: it returns, with `{"wait_for": event}`
+        under `__interrupt__`. Resumed with None after the event was sent, it goes on here; `graph.resume_all()` finds
+        the threads whose events have come. Each event is taken by one wait, the oldest first. What comes before a wait
+        in the node runs again, but for its steps. (With durability `exit`, an event that was taken is lost if the
+        process dies.)
+
+        Args:
+            event: Its name.
+            timeout: How long to wait at most.
+
+        Raises:
+            EventTimeoutError: It didn't come in time.
+            UsageError: The graph has no saver, or this isn't a node.
+        """
+        return current_task("runtime.wait_for()").wait_for(event, timeout)
+
+    async def await_for(self, event: str, *, timeout: float | timedelta | None = None) -> Any:
+        """Do what `wait_for` does, in a coroutine."""
+        return await current_task("runtime.await_for()").await_for(event, timeout)
+
     def idempotency_key(self, key: str = "") -> str:
         """Return a text that is the same in every attempt of this task, and in no other task.
 

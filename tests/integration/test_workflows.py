@@ -383,3 +383,33 @@ def test_a_workflow_is_drawn_and_described():
 
     assert counting.invoke(3) == "3"
     assert counting.get_output_jsonschema()["type"] == "string"
+
+
+def test_a_step_is_not_durable_before_the_checkpoint_that_it_belongs_to():
+    """With durability `async` it must not overtake the commits behind the run's back: nobody would find it again."""
+    order: list[str] = []
+
+    class Slow(InMemorySaver):
+        inline = False
+
+        def commit(self, prepared):
+            has_checkpoint = any(one.checkpoint_id is not None for one in prepared)
+            if has_checkpoint:
+                time.sleep(0.05)
+            order.append("checkpoint" if has_checkpoint else "step")
+            return super().commit(prepared)
+
+    def node(state, runtime: Runtime):
+        runtime.step("s", lambda: 1)
+
+    async def coroutine(state, runtime: Runtime):
+        await runtime.astep("s", lambda: 1)
+
+    for run, made in (("invoke", node), ("ainvoke", coroutine)):
+        order.clear()
+        builder = StateGraph(dict).add_node("first", lambda state: None).add_node("second", made)
+        graph = builder.add_edge(START, "first").add_edge("first", "second").compile(checkpointer=Slow())
+        found = getattr(graph, run)({"x": 1}, {"configurable": {"thread_id": "t"}}, durability="async")
+        if run == "ainvoke":
+            asyncio.run(found)
+        assert order == ["checkpoint"] * (len(order) - 2) + ["step", "checkpoint"]

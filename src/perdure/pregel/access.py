@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from perdure.constants import CONF
 from perdure.errors import InvalidConfigError
 from perdure.pregel.calls import Call, merge_configs, parent_of
+from perdure.pregel.driver import aanswer, answer
 from perdure.pregel.run import Run
 from perdure.pregel.scope import strip_task_ids
 from perdure.pregel.snapshot import deferred_snapshot, take_snapshot
@@ -15,7 +16,7 @@ from perdure.pregel.updates import Updater
 from perdure.types import RunnableConfig, StateSnapshot, StateUpdate
 
 if TYPE_CHECKING:
-    from perdure.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+    from perdure.checkpoint.base import BaseCheckpointSaver
     from perdure.pregel.main import Pregel
 
 
@@ -74,26 +75,22 @@ class ThreadAccess:
             subgraphs=subgraphs,
             asked=asked,
         )
-        reply = None
-        try:
-            while True:
-                reply = saver.get_tuple(op.send(reply).config)
-        except StopIteration as done:
-            return cast("StateSnapshot", done.value)
+        return answer(saver, op)
 
     async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
         """Do what `get_state` does, asynchronously."""
         asked, saver = config, self._saver_for(config)
         graph, config = self._addressed(config)
-        return await _asnapshot(
-            graph,
-            saver,
+        op = take_snapshot(
+            graph.plan,
             await saver.aget_tuple(config),
+            saver,
             config,
             is_live=config[CONF].get("checkpoint_id") is None,
             subgraphs=subgraphs,
             asked=asked,
         )
+        return await aanswer(saver, op)
 
     def get_state_history(
         self,
@@ -181,6 +178,39 @@ class ThreadAccess:
             pass
         return updater.config
 
+    def send_event(self, config: RunnableConfig, name: str, value: Any = None, *, event_id: str | None = None) -> str:
+        """Send an event to a thread, for a node that waits for it with `runtime.wait_for(name)`, now or later.
+
+        It is durable when this returns. It may be sent while the thread runs, and before it has begun. A thread that
+        has stopped to wait goes on when it is resumed: `invoke(None, config)`, or `resume_all()`.
+
+        Args:
+            config: Names the thread.
+            name: The event's name.
+            value: What `wait_for` returns; anything that can be stored.
+            event_id: Names the event: sent again with the same id (after a lost reply), it comes once.
+
+        Returns:
+            The event's id.
+
+        Raises:
+            InvalidConfigError: The config names no thread, or the graph has no saver.
+            SerializationError: The value can't be stored.
+        """
+        from perdure.pregel import events
+
+        saver, thread_id = self._saver_for(config), self._addressed(config)[1][CONF]["thread_id"]
+        return answer(saver, events.sending(saver, thread_id, name, value, event_id))
+
+    async def asend_event(
+        self, config: RunnableConfig, name: str, value: Any = None, *, event_id: str | None = None
+    ) -> str:
+        """Do what `send_event` does, asynchronously."""
+        from perdure.pregel import events
+
+        saver, thread_id = self._saver_for(config), self._addressed(config)[1][CONF]["thread_id"]
+        return await aanswer(saver, events.sending(saver, thread_id, name, value, event_id))
+
     def _updater(self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]) -> tuple[Call, Updater]:
         if not supersteps:
             msg = "bulk_update_state needs at least one superstep"
@@ -198,25 +228,6 @@ class ThreadAccess:
             parent=None,
         )
         return call, Updater(Run(settings))
-
-
-async def _asnapshot(
-    graph: Pregel,
-    saver: BaseCheckpointSaver[Any],
-    saved: CheckpointTuple | None,
-    config: RunnableConfig,
-    *,
-    is_live: bool,
-    subgraphs: bool,
-    asked: RunnableConfig | None = None,
-) -> StateSnapshot:
-    op = take_snapshot(graph.plan, saved, saver, config, is_live=is_live, subgraphs=subgraphs, asked=asked)
-    reply = None
-    try:
-        while True:
-            reply = await saver.aget_tuple(op.send(reply).config)
-    except StopIteration as done:
-        return cast("StateSnapshot", done.value)
 
 
 def _listed(config: RunnableConfig) -> RunnableConfig:

@@ -12,6 +12,7 @@ from perdure.errors import InvalidConfigError, UsageError
 from perdure.pregel import recovery, sync, turns
 from perdure.pregel.access import ThreadAccess
 from perdure.pregel.calls import Call, coercer, merge_configs
+from perdure.pregel.driver import aanswer, answer
 from perdure.pregel.nodes import plan_of, validate
 from perdure.pregel.plan import policies_of
 from perdure.pregel.recovery import Recovered
@@ -481,7 +482,7 @@ class Pregel(ThreadAccess):
     def _take_up(self, thread_id: str, failed: bool, options: dict[str, Any]) -> Recovered | None:
         going_on = recovery.GoingOn(self, thread_id, options, failed=failed)
         try:
-            if going_on.is_wanted(self._saver_for({}).get_tuple(going_on.config)):
+            if answer(self._saver_for({}), going_on.is_wanted()):
                 for _ in self.drive(going_on.call, going_on.run, going_on.loop(), "reject"):
                     pass
         except Exception as error:  # noqa: BLE001 - told to the caller, beside the other threads
@@ -515,7 +516,7 @@ class Pregel(ThreadAccess):
     async def _atake_up(self, thread_id: str, failed: bool, options: dict[str, Any]) -> Recovered | None:
         going_on = recovery.GoingOn(self, thread_id, options, failed=failed)
         try:
-            if going_on.is_wanted(await self._saver_for({}).aget_tuple(going_on.config)):
+            if await aanswer(self._saver_for({}), going_on.is_wanted()):
                 async for _ in self.adrive(going_on.call, going_on.run, going_on.loop(), "reject"):
                     pass
         except Exception as error:  # noqa: BLE001 - told to the caller, beside the other threads

@@ -1,29 +1,31 @@
 """Which threads have work that nobody does any more, and taking it up.
 
 A thread is left when its newest checkpoint says that something runs next, and neither a question nor a breakpoint nor a
-person (`update_state`, a fork) is why it doesn't; or when all that it waits for are sleeps that are over. Whether
-somebody is at it is not decided here: the run that takes a thread up asks for its turn without waiting, and lets the
-thread be if another one has it.
+person (`update_state`, a fork) is why it doesn't; or when it waits for sleeps and events only, and one of them is over
+or has come. Whether somebody is at it is not decided here: the run that takes a thread up asks for its turn without
+waiting, and lets the thread be if another one has it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perdure.constants import CONF
 from perdure.errors import ThreadBusyError
+from perdure.pregel import events, sleeping
 from perdure.pregel.calls import Call
 from perdure.pregel.effects import Load
 from perdure.pregel.run import Run
-from perdure.pregel.sleeping import are_over
 from perdure.pregel.snapshot import machine_at, snapshot_of
 
 if TYPE_CHECKING:
     from perdure.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
     from perdure.pregel.effects import Loop
     from perdure.pregel.main import Pregel
-    from perdure.types import RunnableConfig
+    from perdure.types import Interrupt, RunnableConfig
+
+Asking = Generator[Load, Any, bool]
 
 PAGE = 100
 """Threads looked at, at once."""
@@ -59,14 +61,20 @@ class GoingOn:
         self.run = Run(self.call.settings(output_keys=graph.plan.output_channels, **options))
         self.has_begun = False
 
-    def is_wanted(self, saved: CheckpointTuple | None) -> bool:
+    def asking(self, saved: CheckpointTuple | None) -> Asking:
         """Tell whether the work is left, by the thread's newest checkpoint."""
+        if saved is None:
+            return False
         assert self.run.saver is not None  # a graph without one is refused before
-        return saved is not None and is_left(self.graph, saved, self.run.saver, failed=self.failed)
+        return (yield from is_left(self.graph, saved, self.run.saver, failed=self.failed))
+
+    def is_wanted(self) -> Asking:
+        """Look at the thread, and tell whether its work is left."""
+        return (yield from self.asking((yield Load(self.config))))
 
     def loop(self) -> Loop:
         """Go on, in the thread's turn."""
-        if self.is_wanted((yield Load(self.config))):
+        if (yield from self.is_wanted()):
             self.has_begun = True
             yield from self.run.loop(None)
 
@@ -79,7 +87,7 @@ class GoingOn:
         return None if isinstance(error, ThreadBusyError) else Recovered(self.thread_id, error=error)
 
 
-def is_left(graph: Pregel, saved: CheckpointTuple, saver: BaseCheckpointSaver[Any], *, failed: bool) -> bool:
+def is_left(graph: Pregel, saved: CheckpointTuple, saver: BaseCheckpointSaver[Any], *, failed: bool) -> Asking:
     """Tell whether a thread's work is left.
 
     Args:
@@ -96,13 +104,24 @@ def is_left(graph: Pregel, saved: CheckpointTuple, saver: BaseCheckpointSaver[An
     if not state.next:
         return False
     if state.interrupts:
-        return are_over(state.interrupts)
+        return (yield from _has_come(state.interrupts, saved.config[CONF]["thread_id"]))
     if not failed and any(task.error is not None for task in state.tasks):
         return False
     if saved.pending_writes:
         return True  # in the middle of a superstep: no breakpoint stops there
     machine = machine_at(graph.plan, "", saver, saved)
     return not graph.interrupt_after_nodes and not machine.stops(graph.interrupt_before_nodes, machine.due())
+
+
+def _has_come(interrupts: Sequence[Interrupt], thread_id: str) -> Asking:
+    """Tell whether a thread waits for sleeps and events only, and for some no longer."""
+    waits = [sleeping.wait_of(interrupt) for interrupt in interrupts]
+    if any(wait is None for wait in waits):
+        return False  # a person is asked
+    if any(wait.until is not None and wait.until <= sleeping.now() for wait in waits if wait is not None):
+        return True
+    names = {wait.event for wait in waits if wait is not None} - {None}
+    return bool(names and names & events.box_of((yield Load(events.address(thread_id)))).names())
 
 
 def pages(ids: Iterable[str]) -> Iterator[list[str]]:

@@ -28,6 +28,7 @@ class TaskScope:
         task: The task.
         asked: How many questions the task has asked in this attempt.
         slept: How many sleeps it has begun in this attempt.
+        waited: How many waits for events.
         clock: What a sign of life is told to, while the task's time is limited.
         is_async: Whether an asynchronous driver runs the task.
         kept: The calls that the task has made in this attempt and whose results are kept, if any.
@@ -35,6 +36,7 @@ class TaskScope:
 
     asked = 0
     slept = 0
+    waited = 0
     clock: Any = None
     is_async = False
     kept: Calls | None = None
@@ -50,6 +52,7 @@ class TaskScope:
         """Forget what the last attempt did: another one begins."""
         self.asked = 0
         self.slept = 0
+        self.waited = 0
         self.kept = None
         self.subgraphs_called = None
         self._config = None
@@ -101,17 +104,39 @@ class TaskScope:
         key = sleeping.key_of(self)
         return sleeping.left(self, key, await self.calls.astep(key, sleeping.moment, ((seconds, until), {})))
 
+    def wait_for(self, name: str, timeout: float | timedelta | None) -> Any:
+        """Return the value of an event, or stop the run until it comes, see `events`."""
+        from perdure.pregel import events
+
+        key = events.begin(self, name)
+        until = self.calls.step(f"{key} until", events.deadline, ((timeout,), {})) if timeout is not None else None
+        wait = events.Wait(self, name, until, self.calls.id_of("event", key))
+        return events.value_of(self.calls.step(key, wait.take, ((), {})), name)
+
+    async def await_for(self, name: str, timeout: float | timedelta | None) -> Any:
+        """Async twin of `wait_for`."""
+        from perdure.pregel import events
+
+        key = events.begin(self, name)
+        until = None
+        if timeout is not None:
+            until = await self.calls.astep(f"{key} until", events.deadline, ((timeout,), {}))
+        wait = events.Wait(self, name, until, self.calls.id_of("event", key))
+        return events.value_of(await self.calls.astep(key, wait.atake, ((), {})), name)
+
     # -- storing what mustn't wait for the task's end
 
     def commit(self, prepared: list[Any]) -> None:
-        """Make commits durable now."""
+        """Make commits durable now, after the checkpoint that they belong to."""
         if prepared and self.run.saver is not None:
+            self.run.commits.wait()
             self._note(self.run.saver.commit(prepared))
 
     async def acommit(self, prepared: list[Any]) -> None:
         """Async twin of `commit`."""
         saver = self.run.saver
         if prepared and saver is not None:
+            await self.run.commits.await_()
             self._note(saver.commit(prepared) if saver.inline else await saver.acommit(prepared))
 
     def _note(self, stop: bool) -> None:

@@ -8,11 +8,11 @@ behind the sleep; one that is resumed before it stops again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from perdure.errors import GraphInterrupt, UsageError
+from perdure.pregel.events import AWAITED, UNTIL
 from perdure.types import Interrupt
 
 if TYPE_CHECKING:
@@ -61,18 +61,39 @@ def left(scope: TaskScope, key: str, wakes: float) -> float:
     return max(0.0, rest)
 
 
-def are_over(interrupts: Iterable[Any]) -> bool:
-    """Tell whether all that a thread waits for are sleeps that are over."""
-    now = datetime.now(UTC)
-    return all(_ends(interrupt) is not None and _ends(interrupt) <= now for interrupt in interrupts)  # type: ignore[operator]
+class TimedWait(NamedTuple):
+    """What a thread waits for that isn't a person.
+
+    Attributes:
+        until: When the wait ends by itself; None for never.
+        event: The name of the event that ends it, if one does.
+    """
+
+    until: datetime | None
+    event: str | None = None
 
 
-def _ends(interrupt: Any) -> datetime | None:
+def now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+def wait_of(interrupt: Any) -> TimedWait | None:
+    """Return what an interrupt waits for; None if it asks a person."""
     value = interrupt.value
-    if not isinstance(value, dict) or value.keys() != {_UNTIL}:
+    if not isinstance(value, dict):
         return None
+    if value.keys() == {_UNTIL}:
+        until = _moment_of(value[_UNTIL])
+        return TimedWait(until) if until is not None else None
+    if AWAITED in value and value.keys() <= {AWAITED, UNTIL}:
+        return TimedWait(_moment_of(value.get(UNTIL)), value[AWAITED])
+    return None
+
+
+def _moment_of(text: Any) -> datetime | None:
     try:
-        found = datetime.fromisoformat(value[_UNTIL])
+        found = datetime.fromisoformat(text)
     except (TypeError, ValueError):
         return None
     return found if found.tzinfo is not None else None
