@@ -412,4 +412,4 @@ def test_a_step_is_not_durable_before_the_checkpoint_that_it_belongs_to():
         found = getattr(graph, run)({"x": 1}, {"configurable": {"thread_id": "t"}}, durability="async")
         if run == "ainvoke":
             asyncio.run(found)
-        assert order == ["checkpoint"] * (len(order) - 2) + ["step", "checkpoint"]
+        assert [order[0], *order[-2:]] == ["checkpoint", "step", "checkpoint"]
