@@ -10,6 +10,7 @@ Exception
 │   │   ├── EmptyChannelError         a channel read before its first write
 │   │   ├── ReentrantRunError         a run that starts its own thread again from the inside
 │   │   ├── TaskNotFound              a task id that the checkpoint doesn't have
+│   │   ├── InvalidResumeError        (ValueError) an answer that isn't what the question asked for
 │   │   └── UnknownInterruptError     (RuntimeError) an answer to a question that isn't open
 │   ├── GraphError                    the graph's nodes
 │   │   ├── GraphRecursionError       (RecursionError) more supersteps than the limit
@@ -60,6 +61,7 @@ __all__ = [
     "GraphRecursionError",
     "GraphValidationError",
     "InvalidConfigError",
+    "InvalidResumeError",
     "InvalidUpdateError",
     "NodeCancelledError",
     "NodeError",
@@ -78,6 +80,7 @@ __all__ = [
     "UnknownInterruptError",
     "UnknownTypeError",
     "UsageError",
+    "is_invalid_resume",
 ]
 
 
@@ -155,6 +158,15 @@ class UnknownInterruptError(UsageError, RuntimeError):
     """
 
     reason: str = "not_pending"
+
+
+class InvalidResumeError(UsageError, ValueError):
+    """An answer that isn't what the question asked for; the question is still open."""
+
+
+def is_invalid_resume(error: BaseException) -> bool:
+    """Tell whether a run failed because of an answer that isn't what its question asked for."""
+    return isinstance(error, InvalidResumeError)
 
 
 class GraphError(PerdureError):

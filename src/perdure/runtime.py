@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from perdure.errors import UsageError
 
@@ -81,6 +81,30 @@ class ExecutionInfo:
     thread_id: str | None = None
     run_id: str | None = None
     node_attempt: int = 1
+
+
+class BaseUser(Protocol):
+    """Who has started a run, as a server has found out."""
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether it is known who they are."""
+        ...
+
+    @property
+    def display_name(self) -> str:
+        """What to call them."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Who they are."""
+        ...
+
+    @property
+    def permissions(self) -> Sequence[str]:
+        """What they may do."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,12 +7,15 @@ import time
 from typing import Annotated, Any
 
 import pytest
+import redis
+import redis.asyncio
 from typing_extensions import TypedDict
 
 from perdure.cache.memory import InMemoryCache
+from perdure.cache.redis import RedisCache
 from perdure.cache.sqlite import SqliteCache
 from perdure.checkpoint.memory import InMemorySaver
-from perdure.errors import SerializationError, UsageError
+from perdure.errors import InvalidConfigError, SerializationError, TransientStorageError, UsageError
 from perdure.func import entrypoint, task
 from perdure.graph import START, StateGraph
 from perdure.types import CachePolicy, Command, interrupt
@@ -20,10 +23,20 @@ from perdure.types import CachePolicy, Command, interrupt
 A, B = ("graph", "a"), ("graph", "b")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture
+def client(valkey):
+    with redis.Redis.from_url(valkey.url) as opened:
+        yield opened
+        opened.flushdb()
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
 def cache(request, tmp_path):
     if request.param == "memory":
         yield InMemoryCache()
+        return
+    if request.param == "redis":
+        yield RedisCache(request.getfixturevalue("client"))
         return
     with SqliteCache(path=str(tmp_path / "cache.db")) as opened:
         yield opened
@@ -203,3 +216,53 @@ def test_without_a_cache_the_policy_has_no_effect_and_clearing_is_an_error(run):
     assert len(ran) == 2
     with pytest.raises(UsageError, match="has no cache"):
         graph.clear_cache()
+
+
+def test_caches_in_one_redis_see_only_their_own(client):
+    client.set("somebody's", "else")
+    one, two = RedisCache(client, prefix="a*"), RedisCache(client, prefix="ab")
+    for cache in (one, two):
+        cache.set({(A, "k"): (1, None), (("graph",), '"a"]k'): (2, None), (("graph", "a*"), "k"): (3, None)})
+    one.clear([A, ("graph", "[a]*")])
+    assert one.get([(A, "k"), (("graph",), '"a"]k'), (("graph", "a*"), "k")]).keys() == {
+        (("graph",), '"a"]k'),
+        (("graph", "a*"), "k"),
+    }
+    one.clear()
+    assert one.get([(("graph",), '"a"]k')]) == {}
+    assert len(two.get([(A, "k"), (("graph",), '"a"]k'), (("graph", "a*"), "k")])) == 3
+    assert client.get("somebody's") == b"else"
+
+
+def test_many_keys_are_forgotten(client):
+    cache = RedisCache(client)
+    cache.set({(A, str(n)): (n, None) for n in range(2500)})
+    cache.clear([A])
+    assert client.dbsize() == 0
+
+
+def test_bytes_that_a_stranger_left_in_redis_count_as_not_there(client):
+    cache = RedisCache(client)
+    cache.set({(A, "k"): (1, None)})
+    (key,) = client.keys()
+    for forged in (b"", b"\xff", b"\x06pickle" + b"cos\nsystem\n", b"\x07msgpack\xc1"):
+        client.set(key, forged)
+        assert cache.get([(A, "k")]) == {}
+
+
+def test_a_redis_that_is_not_there(valkey):
+    cache = RedisCache(redis.Redis(port=1, socket_connect_timeout=1, retry=None))
+    with pytest.raises(TransientStorageError, match="the cache can't be reached"):
+        cache.get([(A, "k")])
+
+
+def test_clients_that_it_cannot_use(valkey):
+    with pytest.raises(InvalidConfigError, match="takes a synchronous client"):
+        RedisCache(redis.asyncio.Redis.from_url(valkey.url))
+    with pytest.raises(InvalidConfigError, match="takes a synchronous client"):
+        RedisCache(valkey.url)
+    with (
+        redis.Redis.from_url(valkey.url, decode_responses=True) as client,
+        pytest.raises(InvalidConfigError, match="decode"),
+    ):
+        RedisCache(client)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tests.servers.postgres import Server, ServerMissing, binaries
 from tests.servers.shared import Lodger
+from tests.servers.valkey import Valkey
+from tests.servers.valkey import binary as valkey_binary
 
 _numbers = itertools.count()
 
@@ -43,6 +45,19 @@ def database(postgres: str) -> Iterator[str]:
         connection.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
         yield f"{postgres.rpartition('/')[0]}/{name}"
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """A Valkey for this process's tests."""
+    try:
+        valkey_binary()
+    except ServerMissing as missing:
+        if os.environ.get("PERDURE_CI"):
+            raise
+        pytest.skip(str(missing))
+    with Valkey() as server:
+        yield server
 
 
 @pytest.fixture

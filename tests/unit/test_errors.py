@@ -14,7 +14,7 @@ CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubcla
 
 def test_there_is_one_root():
     assert all(issubclass(c, (PerdureError, GraphBubbleUp)) for c in CLASSES)
-    assert {c.__name__ for c in CLASSES} | {"ErrorCode"} == set(errors.__all__)
+    assert {c.__name__ for c in CLASSES} | {"ErrorCode", "is_invalid_resume"} == set(errors.__all__)
 
 
 @pytest.mark.parametrize("cls", [c for c in CLASSES if issubclass(c, PerdureError) and c is not NodeError])

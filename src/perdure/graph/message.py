@@ -145,6 +145,15 @@ def _with_id(message: Any) -> Any:
 add_messages.on_write = _on_write  # type: ignore[attr-defined]  # read by the compiler
 
 
+def __getattr__(name: str) -> Any:
+    if name == "MessageGraph":  # made late: `graph.state` is not needed by who only merges messages
+        from perdure.graph.message_graph import MessageGraph
+
+        return MessageGraph
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
 class MessagesState(TypedDict):
     """A state with a list of messages."""
 

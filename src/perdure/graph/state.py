@@ -15,6 +15,7 @@ from perdure.pregel.action import Action, name_of, timeout_of
 from perdure.pregel.main import Pregel
 from perdure.pregel.plan import policies_of
 from perdure.types import All, CachePolicy, Checkpointer, Command, RetryPolicy, TimeoutPolicy
+from perdure.typing import ContextT, InputT, OutputT, StateT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,22 +24,6 @@ if TYPE_CHECKING:
     from perdure.types import BusyPolicy, RunnableConfig
 
 __all__ = ["CompiledStateGraph", "StateGraph"]
-
-if TYPE_CHECKING:
-    # Type checkers know defaults of type variables; the standard library has them from Python 3.13 on.
-    from typing_extensions import TypeVar
-
-    StateT = TypeVar("StateT")
-    ContextT = TypeVar("ContextT", default=None)
-    InputT = TypeVar("InputT", default=StateT)
-    OutputT = TypeVar("OutputT", default=StateT)
-else:
-    from typing import TypeVar
-
-    StateT = TypeVar("StateT")
-    ContextT = TypeVar("ContextT")
-    InputT = TypeVar("InputT")
-    OutputT = TypeVar("OutputT")
 
 
 def _any_parameters(cls: type[Any], _parameters: Any) -> type[Any]:

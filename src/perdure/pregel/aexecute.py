@@ -48,7 +48,7 @@ async def arun_task(run: Run, task: Task) -> Task:
                 await asyncio.sleep(delay)
                 reset(scope)
                 continue
-            if handling.is_handled(task):
+            if handling.is_handled(task, error):
                 await scope.acommit(handling.note(scope, error))
                 continue
             task.failure = error

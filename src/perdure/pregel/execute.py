@@ -9,7 +9,7 @@ import time
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from perdure.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
+from perdure.errors import GraphBubbleUp, GraphInterrupt, InvalidResumeError, ParentCommand
 from perdure.pregel import handling
 from perdure.pregel.scope import TaskScope
 from perdure.runtime import scope_var
@@ -55,7 +55,7 @@ def _attempts(scope: TaskScope) -> None:
                 time.sleep(delay)
                 reset(scope)
                 continue
-            if handling.is_handled(task):
+            if handling.is_handled(task, error):
                 scope.commit(handling.note(scope, error))
                 continue
             task.failure = error
@@ -117,6 +117,8 @@ def retry_delay(task: Task, error: Exception) -> float | None:
     """Return the seconds to wait before another attempt, or None if there is none."""
     if task.failed is not None:
         return None  # the error is its handler's
+    if isinstance(error, InvalidResumeError):
+        return None  # the next attempt would get the same answer
     for policy in task.node.retry:
         if policy.matches(error):
             if task.attempt >= policy.max_attempts:

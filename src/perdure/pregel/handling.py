@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from perdure.errors import NodeError
+from perdure.errors import InvalidResumeError, NodeError
 
 if TYPE_CHECKING:
     from perdure.pregel.plan import Node
@@ -33,9 +33,9 @@ class Failure(NamedTuple):
     error: BaseException
 
 
-def is_handled(task: Task) -> bool:
-    """Tell whether the node's failure is its handler's business."""
-    return task.node.handler is not None and task.failed is None
+def is_handled(task: Task, error: BaseException) -> bool:
+    """Tell whether the node's failure is its handler's business; a wrong answer is its caller's."""
+    return task.node.handler is not None and task.failed is None and not isinstance(error, InvalidResumeError)
 
 
 def note(scope: TaskScope, error: BaseException) -> list[Any]:

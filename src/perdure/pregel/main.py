@@ -13,7 +13,7 @@ from perdure.pregel import recovery, sync, turns
 from perdure.pregel.access import ThreadAccess
 from perdure.pregel.calls import Call, coercer, merge_configs
 from perdure.pregel.driver import aanswer, answer
-from perdure.pregel.nodes import plan_of, validate
+from perdure.pregel.nodes import NodeBuilder, plan_of, validate
 from perdure.pregel.plan import policies_of
 from perdure.pregel.recovery import Recovered
 from perdure.pregel.run import Run
@@ -23,7 +23,6 @@ from perdure.types import GraphOutput, ensure_valid_checkpointer
 if TYPE_CHECKING:
     from perdure.channels.base import BaseChannel
     from perdure.pregel.effects import Loop
-    from perdure.pregel.nodes import NodeBuilder
     from perdure.pregel.plan import Node
     from perdure.pregel.stream import Event
     from perdure.runtime import RunControl
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
         RunnableConfig,
         StreamMode,
     )
+
+__all__ = ["NodeBuilder", "Pregel"]
 
 BUSY_POLICIES = ("wait", "reject", "interrupt")
 

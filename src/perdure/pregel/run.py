@@ -19,6 +19,7 @@ from perdure.errors import (
     GraphDrained,
     GraphInterrupt,
     GraphRecursionError,
+    InvalidResumeError,
     StepTimeoutError,
     UnknownInterruptError,
 )
@@ -166,6 +167,7 @@ class Run:
             self._show_stop()
             if self.parent is not None:
                 raise
+            self._tell_handlers("on_interrupt")
         except BaseException as error:
             if not isinstance(error, (GeneratorExit, ConflictError)):
                 yield from _store(journal.flush())
@@ -184,6 +186,7 @@ class Run:
             yield from self._take_command(value)
         self._apply_callers_writes()
         if self.resuming:
+            self._tell_handlers("on_resume")
             yield from self._resume(value, saved)
         elif value is not None and not is_command:
             yield from self._take_input(value)
@@ -194,6 +197,18 @@ class Run:
                 hint="pass an input, or check the thread_id",
                 thread_id=self.thread_id,
             )
+
+    def _tell_handlers(self, name: str) -> None:
+        """Tell the caller's handlers that the run stops to ask, or goes on."""
+        if self.parent is not None or not self.config.get("callbacks"):
+            return
+        from perdure import callbacks
+
+        run_id, at = self.config.get("run_id"), self.machine.checkpoint_id
+        if name == "on_interrupt":
+            callbacks.tell(self.config, name, callbacks.GraphInterruptEvent(run_id, "pending", at, (), self.interrupts))
+        else:
+            callbacks.tell(self.config, name, callbacks.GraphResumeEvent(run_id, "pending", at, ()))
 
     def _load(self) -> Generator[Effect, Any, CheckpointTuple | None]:
         """Take the state of the stored checkpoint that the run starts from, and return it."""
@@ -389,6 +404,8 @@ class Run:
         """
         yield from _store(self.journal.flush())
         if (failure := failure_of(todo)) is not None:
+            if isinstance(failure, InvalidResumeError):
+                yield from _store(self.journal.write([TaskWrites(NULL_TASK_ID, "", [(RESUME, None)])]))
             raise failure
         if self.is_late:
             raise self._too_late(todo)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from perdure.channels.base import MISSING
 from perdure.checkpoint.serde.types import RESUME
 from perdure.constants import CONF, NS_END, NS_SEP, SCOPE_KEY
-from perdure.errors import GraphInterrupt, UsageError
+from perdure.errors import GraphInterrupt, InvalidResumeError, UsageError
 from perdure.pregel.task import Task, interrupt_id
 from perdure.runtime import ExecutionInfo, Runtime, no_writer
 from perdure.types import Interrupt, RunnableConfig
@@ -61,19 +61,25 @@ class TaskScope:
     # -- questions
 
     def ask(self, value: Any, response_schema: Any = None) -> Any:
-        """Return the answer to the task's next question, or raise `GraphInterrupt` with it."""
+        """Return the answer to the task's next question.
+
+        Raises:
+            GraphInterrupt: There is none yet.
+            InvalidResumeError: It isn't what the question asks for.
+        """
         run, task = self.run, self.task
         nth = self.asked
         self.asked += 1
         if nth < len(task.resume):
-            return task.resume[nth]
+            return validated(task.resume[nth], response_schema, task.name)
         id_ = interrupt_id(task.ns, nth)
         answer = run.answer(id_)
         if answer is MISSING:
             raise GraphInterrupt((Interrupt(value=value, id=id_, response_schema=_as_json_schema(response_schema)),))
+        checked = validated(answer, response_schema, task.name)
         task.resume = [*task.resume, answer]
         task.resumed = True
-        return answer
+        return checked
 
     def resume_writes(self) -> list[tuple[str, Any]]:
         """Return the write that keeps the answers that this attempt consumed."""
@@ -256,6 +262,27 @@ class TaskScope:
         count = called.get(ns, 0)
         called[ns] = count + 1
         return f"{ns}{NS_SEP}{count}" if count else ns
+
+
+def validated(answer: Any, schema: Any, node: str) -> Any:
+    """Return an answer as the type that its question asks for; JSON schemas are for whoever shows the question.
+
+    Raises:
+        InvalidResumeError: It isn't one.
+    """
+    if schema is None or isinstance(schema, dict):
+        return answer
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(schema).validate_python(answer)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors())
+        raise InvalidResumeError(
+            f"the answer to node {node!r} isn't what its question asks for: {wrong}",
+            hint="the question is still open: resume with another answer; its response_schema says what it wants",
+            node=node,
+        ) from error
 
 
 def _as_json_schema(schema: Any) -> Any:

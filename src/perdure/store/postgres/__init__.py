@@ -179,3 +179,12 @@ class PostgresStore(TableStore):
 def _as_they_are(batch: Batch) -> tuple[Batch, Callable[[Replies], Replies] | None]:
     """Send the statements of several callers unmerged."""
     return batch, None
+
+
+def __getattr__(name: str) -> object:
+    if name == "AsyncPostgresStore":  # a subclass, in a module of its own
+        from perdure.store.postgres.aio import AsyncPostgresStore
+
+        return AsyncPostgresStore
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

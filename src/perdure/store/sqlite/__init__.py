@@ -148,3 +148,12 @@ class SqliteStore(TableStore):
 
 def _nothing() -> None:
     """Forget nothing: a store remembers nothing between calls."""
+
+
+def __getattr__(name: str) -> object:
+    if name == "AsyncSqliteStore":  # a subclass, in a module of its own
+        from perdure.store.sqlite.aio import AsyncSqliteStore
+
+        return AsyncSqliteStore
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
