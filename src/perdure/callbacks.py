@@ -8,13 +8,15 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
-try:
-    from langchain_core.callbacks import BaseCallbackHandler as _Base
-except ImportError:  # nobody else calls handlers then
-    _Base = object  # type: ignore[assignment,misc,unused-ignore]
-
 if TYPE_CHECKING:
     from perdure.types import Interrupt
+
+    _Base = object
+else:
+    try:
+        from langchain_core.callbacks import BaseCallbackHandler as _Base
+    except ImportError:  # nobody else calls handlers then
+        _Base = object
 
 __all__ = [
     "GraphCallbackHandler",

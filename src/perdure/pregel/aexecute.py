@@ -28,6 +28,14 @@ async def arun_task(run: Run, task: Task) -> Task:
     scope = TaskScope(run, task)
     scope.is_async = True
     enter(scope)
+    if run.observer is None:
+        return await _aattempts(scope)
+    with run.observer.task(scope):
+        return await _aattempts(scope)
+
+
+async def _aattempts(scope: TaskScope) -> Task:
+    task = scope.task
     while True:
         try:
             try:

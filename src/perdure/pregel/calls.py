@@ -160,6 +160,7 @@ class Call:
             checkpoint_id=self.checkpoint_id,
             limit=_limit(self.config),
             step_timeout=graph.step_timeout,
+            observer=graph.observer if graph.observer is not None else (inner.observer if inner else None),
             durability=durability or (inner.durability if inner else "async"),
             stable=graph.checkpointer is True,
             output_keys=_output(graph, output_keys, is_stream=bool(modes)),

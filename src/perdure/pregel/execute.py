@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 
 def run_task(run: Run, task: Task) -> Task:
     """Run a task to its end in a context of its own; its outcome is in the task."""
-    copy_context().run(_attempts, TaskScope(run, task))
+    copy_context().run(_attempts if run.observer is None else _observed, TaskScope(run, task))
     return task
+
+
+def _observed(scope: TaskScope) -> None:
+    with scope.run.observer.task(scope):
+        _attempts(scope)
 
 
 def enter(scope: TaskScope) -> None:

@@ -108,6 +108,7 @@ class Pregel(ThreadAccess):
         self.stream_eager = stream_eager
         self.step_timeout = step_timeout
         self.debug = bool(debug)
+        self.observer: Any = None
         self.name = name
         self.checkpointer = _adopted(ensure_valid_checkpointer(checkpointer))
         self.store = store
@@ -359,6 +360,8 @@ class Pregel(ThreadAccess):
 
     def drive(self, call: Call, run: Run, loop: Loop, busy: BusyPolicy | None) -> Generator[Event, None, None]:
         """Drive a run, in its thread's turn."""
+        if run.observer is not None:
+            loop = run.observer.loop(run, self.name, loop)
         if run.parent is not None or run.saver is None:
             yield from sync.drive(run, loop)
             return
@@ -373,6 +376,8 @@ class Pregel(ThreadAccess):
 
         from perdure.pregel import aio  # asyncio is a third of the import time: only who needs it pays
 
+        if run.observer is not None:
+            loop = run.observer.loop(run, self.name, loop)
         if run.parent is not None or run.saver is None:
             async with aclosing(aio.adrive(run, loop)) as events:
                 async for event in events:

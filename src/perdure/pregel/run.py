@@ -55,6 +55,8 @@ class Run:
         interrupts: The questions that the run stopped to ask.
         replayed: The old checkpoint that the caller asked to run again from.
         turn: The thread's turn; the same for all graphs called from inside.
+        observer: Who is told of the run as it goes, see `perdure.interop.otel`; None for nobody.
+        within: What the observer keeps of the current superstep.
         is_late: Whether the superstep has taken longer than it may; its driver notices.
         commits: The driver's way to the saver, for the drivers of graphs called from inside.
     """
@@ -72,6 +74,8 @@ class Run:
         self.cache: Any = settings.cache
         self._has_cached_nodes = settings.cache is not None and settings.plan.has_cached_nodes
         self.control = settings.control
+        self.observer: Any = settings.observer
+        self.within: Any = None
         self.server_info = settings.server_info
         self.durability: Durability = settings.durability
         self.owns_sink = settings.owns_sink

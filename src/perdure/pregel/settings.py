@@ -27,6 +27,7 @@ class Settings(NamedTuple):
         checkpoint_id: The checkpoint that the caller addressed, if any.
         limit: Supersteps that the run may take.
         step_timeout: Seconds that a superstep may take.
+        observer: Who is told of the run as it goes.
         stable: Whether it is a subgraph with a memory over calls.
         parent: The task that called the graph, if it is a subgraph.
         owns_sink: Whether this run's driver hands out the sink's events.
@@ -53,6 +54,7 @@ class Settings(NamedTuple):
     owns_sink: bool = True
     server_info: ServerInfo | None = None
     step_timeout: float | None = None
+    observer: Any = None
 
 
 _SCALARS = (str, int, bool, float)

@@ -1,0 +1,169 @@
+"""OpenTelemetry spans and metrics of runs; importing this needs opentelemetry-api (`pip install 'perdure[otel]'`).
+
+A run is a span; within it each superstep, with a span for each of its tasks, and each operation of the storage. What a
+node does in turn (an outside call, a graph that it calls) is within its task's span. Nothing is sent anywhere by
+perdure: the providers that the program has set up decide that. Without `instrument`, a run pays nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+try:
+    from opentelemetry import metrics, trace
+    from opentelemetry.trace import Span, Status, StatusCode
+except ImportError as missing:
+    raise ImportError(
+        "perdure.interop.otel needs opentelemetry-api: pip install 'perdure[otel]'", name=missing.name
+    ) from missing
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+__all__ = ["instrument"]
+
+G = TypeVar("G")
+
+_NAME = "perdure"
+_SUPERSTEP = "superstep"
+_EFFECTS = {
+    "Execute": _SUPERSTEP,
+    "Load": "load",
+    "LoadBefore": "load",
+    "LoadHead": "load",
+    "Store": "store",
+    "Recall": "cache get",
+    "Memorise": "cache set",
+}
+
+
+def instrument(
+    graph: G, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+) -> G:
+    """Return a copy of a graph whose runs are told to OpenTelemetry.
+
+    Args:
+        graph: A compiled graph or workflow. Graphs that its nodes call are told of too.
+        tracer_provider: Where spans go; the program's by default.
+        meter_provider: Where metrics go; the program's by default: `perdure.runs` (count, by graph and outcome),
+            `perdure.superstep.duration`, `perdure.task.duration` (by node and outcome) and `perdure.storage.duration`
+            (by operation), in seconds.
+    """
+    return graph.copy({"observer": _Telemetry(tracer_provider, meter_provider)})  # type: ignore[attr-defined,no-any-return]
+
+
+class _Telemetry:
+    """Tells of runs; one for all runs of a graph."""
+
+    def __init__(self, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None) -> None:
+        from perdure import __version__
+
+        self.tracer = trace.get_tracer(_NAME, __version__, tracer_provider)
+        meter = metrics.get_meter(_NAME, __version__, meter_provider)
+        self.runs = meter.create_counter("perdure.runs", "1", "Runs that have ended.")
+        self.supersteps = meter.create_histogram("perdure.superstep.duration", "s", "Time of supersteps.")
+        self.tasks = meter.create_histogram("perdure.task.duration", "s", "Time of tasks, with their retries.")
+        self.storage = meter.create_histogram("perdure.storage.duration", "s", "Time of a run's storage operations.")
+
+    def loop(self, run: Any, name: str, loop: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
+        """Tell of a run while its driver drives it."""
+        where = {"perdure.graph": name, "perdure.durability": run.durability}
+        if run.thread_id is not None:
+            where["perdure.thread_id"] = run.thread_id
+        if run.machine.ns:
+            where["perdure.checkpoint_ns"] = run.machine.ns
+        if run.run_id is not None:
+            where["perdure.run_id"] = run.run_id
+        span = self.tracer.start_span(f"run {name}", attributes=where)
+        within = trace.set_span_in_context(span)
+        outcome = "abandoned"
+        try:
+            yield from self._effects(run, loop, within)
+            outcome = "interrupted" if run.interrupts else "done"
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            outcome = type(error).__name__
+            if isinstance(error, Exception) and not _is_signal(error):
+                _fail(span, error)
+            raise
+        finally:
+            span.set_attribute("perdure.outcome", outcome)
+            span.end()
+            self.runs.add(1, {"graph": name, "outcome": outcome})
+
+    def _effects(self, run: Any, loop: Generator[Any, Any, None], within: Context) -> Generator[Any, Any, None]:
+        """Pass effects on to the driver and replies back, with a span for each."""
+        reply: Any = None
+        error: BaseException | None = None
+        try:
+            while True:
+                try:
+                    effect = loop.send(reply) if error is None else loop.throw(error)
+                except StopIteration:
+                    return
+                reply = error = None
+                kind = _EFFECTS.get(type(effect).__name__, type(effect).__name__)
+                began = time.perf_counter()
+                span = self._begin(run, kind, effect, within)
+                try:
+                    reply = yield effect
+                except GeneratorExit:
+                    raise
+                except BaseException as e:  # noqa: BLE001 - the loop decides
+                    error = e
+                    _fail(span, e)
+                finally:
+                    span.end()
+                    self._measure(kind, time.perf_counter() - began)
+        finally:
+            loop.close()
+
+    def _begin(self, run: Any, kind: str, effect: Any, within: Context) -> Span:
+        if kind != _SUPERSTEP:
+            return self.tracer.start_span(kind, within)
+        step = run.machine.step
+        span = self.tracer.start_span(
+            f"superstep {step}", within, attributes={"perdure.step": step, "perdure.tasks": len(effect.tasks)}
+        )
+        run.within = trace.set_span_in_context(span)
+        return span
+
+    def _measure(self, kind: str, seconds: float) -> None:
+        if kind == _SUPERSTEP:
+            self.supersteps.record(seconds)
+        else:
+            self.storage.record(seconds, {"operation": kind})
+
+    @contextmanager
+    def task(self, scope: Any) -> Iterator[None]:
+        """Tell of a task while it runs, in the context in which it runs."""
+        task, run = scope.task, scope.run
+        about = {"perdure.node": task.name, "perdure.task_id": task.id, "perdure.step": run.machine.step}
+        began = time.perf_counter()
+        with self.tracer.start_as_current_span(task.name, getattr(run, "within", None), attributes=about) as span:
+            yield
+            failure = task.failure
+            outcome = "done" if failure is None else type(failure).__name__
+            span.set_attribute("perdure.attempts", task.attempt)
+            span.set_attribute("perdure.outcome", outcome)
+            if failure is not None and not _is_signal(failure):
+                _fail(span, failure)
+        self.tasks.record(time.perf_counter() - began, {"node": task.name, "outcome": outcome})
+
+
+def _is_signal(error: BaseException) -> bool:
+    """Tell whether it is control flow: a stop to ask is no failure."""
+    from perdure.errors import GraphBubbleUp
+
+    return isinstance(error, GraphBubbleUp)
+
+
+def _fail(span: Span, error: BaseException) -> None:
+    span.record_exception(error)
+    span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
