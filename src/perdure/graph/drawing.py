@@ -1,9 +1,10 @@
-"""Drawings of a graph: nodes and edges as data, as Mermaid, and as a tree of text."""
+"""Drawings of a graph: nodes and edges as data, as Mermaid, as a tree of text, and as pictures."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perdure.constants import END, NS_END, START
@@ -82,6 +83,41 @@ class Graph:
                 yield f"\t{ids[node.id]}{shape.format(_mermaid_text(node.name))}"
             if group:
                 yield "\tend"
+
+    def draw_svg(self) -> str:
+        """Return the drawing as an SVG picture.
+
+        Raises:
+            UsageError: The packages that draw aren't installed (`perdure[draw]`).
+        """
+        from perdure.graph import picture
+
+        return picture.to_svg(picture.lay_out(self))
+
+    def draw_png(self, output_file_path: str | None = None) -> bytes:
+        """Return the drawing as a PNG picture, made here without a network.
+
+        Args:
+            output_file_path: Where to write it too, if anywhere.
+
+        Raises:
+            UsageError: The packages that draw aren't installed (`perdure[draw]`).
+        """
+        from perdure.graph import picture
+
+        png = picture.to_png(picture.lay_out(self))
+        if output_file_path is not None:
+            Path(output_file_path).write_bytes(png)
+        return png
+
+    def draw_mermaid_png(self, output_file_path: str | None = None, **_options: Any) -> bytes:
+        """Do what `draw_png` does: the name under which other packages ask a service for a picture.
+
+        Args:
+            output_file_path: Where to write it too, if anywhere.
+            _options: Accepted for compatibility; without effect.
+        """
+        return self.draw_png(output_file_path)
 
     def draw_ascii(self) -> str:
         """Return the drawing as a tree of text; a node's second appearance is marked `(above)`."""
