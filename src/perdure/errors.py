@@ -5,6 +5,7 @@ Exception
 ├── PerdureError                      root of every error; carries a `hint` and details
 │   ├── UsageError                    the caller: wrong arguments, wrong moment
 │   │   ├── GraphValidationError      (ValueError) a graph that can't be compiled
+│   │   ├── GraphVersionError         a thread of another version of the graph
 │   │   ├── InvalidConfigError        (ValueError) a config that can't be run
 │   │   ├── EmptyInputError           a run without an input and nothing to resume
 │   │   ├── EmptyChannelError         a channel read before its first write
@@ -60,6 +61,7 @@ __all__ = [
     "GraphInterrupt",
     "GraphRecursionError",
     "GraphValidationError",
+    "GraphVersionError",
     "InvalidConfigError",
     "InvalidResumeError",
     "InvalidUpdateError",
@@ -128,6 +130,10 @@ class UsageError(PerdureError):
 
 class GraphValidationError(UsageError, ValueError):
     """The graph is not well formed."""
+
+
+class GraphVersionError(UsageError):
+    """A thread was made by another version of the graph, and can't be brought to this one."""
 
 
 class InvalidConfigError(UsageError, ValueError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, final
 
@@ -188,6 +188,25 @@ class StateUpdate(NamedTuple):
     values: dict[str, Any] | None
     as_node: str | None = None
     task_id: str | None = None
+
+
+class Migration(NamedTuple):
+    """How a thread's state goes from one version of its graph to another.
+
+    Args:
+        before: The version that made it; `""` is from before the graph had one.
+        after: The version that it becomes.
+        state: Makes the new state of the old one: all keys that have a value, as a dict; called after the renaming.
+            It may be called more than once for a checkpoint, and must not change the values that it is given.
+        nodes: Nodes that have another name, by the old one; None for one that is gone.
+        keys: Keys of the state that have another name, by the old one; None for one that is gone.
+    """
+
+    before: str
+    after: str
+    state: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    nodes: Mapping[str, str | None] = {}
+    keys: Mapping[str, str | None] = {}
 
 
 class PregelTask(NamedTuple):

@@ -14,7 +14,7 @@ from perdure.graph.schema import Schema, is_record, json_schema, mapper_of, pars
 from perdure.pregel.action import Action, name_of, timeout_of
 from perdure.pregel.main import Pregel
 from perdure.pregel.plan import policies_of
-from perdure.types import All, CachePolicy, Checkpointer, Command, RetryPolicy, TimeoutPolicy
+from perdure.types import All, CachePolicy, Checkpointer, Command, Migration, RetryPolicy, TimeoutPolicy
 from perdure.typing import ContextT, InputT, OutputT, StateT
 
 if TYPE_CHECKING:
@@ -362,6 +362,9 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         debug: bool = False,
         name: str | None = None,
         busy: BusyPolicy = "wait",
+        version: str | None = None,
+        migrations: Sequence[Migration] = (),
+        other_versions: Literal["latest", "refuse"] = "latest",
     ) -> CompiledStateGraph[StateT, ContextT, InputT, OutputT]:
         """Return the graph, ready to run.
 
@@ -375,6 +378,10 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             debug: Print what happens in every run.
             name: The graph's name.
             busy: What a call does when another one runs its thread: `wait`, `reject` or `interrupt`.
+            version: The graph's version, stored with its checkpoints.
+            migrations: How the state of threads of other versions becomes this one's, when it is read.
+            other_versions: What to do with threads of other versions: migrate them to the `latest`, or `refuse`;
+                `PinnedGraph` lets each go on with its own.
 
         Raises:
             GraphValidationError: See `validate`.
@@ -392,6 +399,9 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             interrupt_after_nodes=after,
             busy=busy,
             context_schema=self.context_schema,
+            version=version,
+            migrations=migrations,
+            other_versions=other_versions,
             stream_mode="updates",
             debug=debug,
         )

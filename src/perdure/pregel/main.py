@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         CachePolicy,
         Checkpointer,
         Durability,
+        Migration,
         RetryPolicy,
         RunnableConfig,
         StreamMode,
@@ -61,6 +62,9 @@ class Pregel(ThreadAccess):
         retry_policy: Of nodes that have none.
         cache_policy: Of nodes that have none.
         context_schema: The type of the run's context, a dataclass or Pydantic model.
+        version: The graph's version, stored with its checkpoints; see `perdure.pregel.versions`.
+        migrations: How the state of other versions becomes this one's.
+        other_versions: What to do with threads of other versions: migrate them to the `latest`, or `refuse`.
         name: The graph's name.
         checkpointer: A saver; True to share the saver of the graph around with a memory over calls; None to share
             it for the time of one call; False for none.
@@ -96,12 +100,19 @@ class Pregel(ThreadAccess):
         retry_policy: RetryPolicy | Sequence[RetryPolicy] = (),
         cache_policy: CachePolicy | None = None,
         context_schema: Any = None,
+        version: str | None = None,
+        migrations: Sequence[Migration] = (),
+        other_versions: Literal["latest", "refuse"] = "latest",
         name: str = "LangGraph",
         busy: BusyPolicy = "wait",
         config: RunnableConfig | None = None,
     ) -> None:
         made = plan_of(nodes, channels, input_channels, output_channels, stream_channels)
         self.plan = made.with_defaults(policies_of(retry_policy), cache_policy)
+        if version is not None or migrations:
+            from perdure.pregel.versions import Versions, fingerprint
+
+            self.plan.versions = Versions(version or "", migrations, other_versions, fingerprint(self.plan))
         if auto_validate:
             validate(self.plan, interrupt_before_nodes, interrupt_after_nodes)
         self.stream_mode: StreamMode = stream_mode
@@ -119,6 +130,11 @@ class Pregel(ThreadAccess):
         self.config: RunnableConfig = config or {}
         self.context_schema = context_schema
         self.coerce_context = coercer(context_schema)
+
+    @property
+    def version(self) -> str | None:
+        """The graph's version, if it has one."""
+        return self.plan.versions.version if self.plan.versions is not None else None
 
     @property
     def nodes(self) -> dict[str, Node]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from perdure.types import RetryPolicy
 if TYPE_CHECKING:
     from perdure.pregel.action import Action
     from perdure.pregel.task import Task
+    from perdure.pregel.versions import Versions
     from perdure.types import All, CachePolicy, TimeoutPolicy
 
 Channels = dict[str, BaseChannel[Any, Any, Any]]
@@ -178,6 +180,7 @@ class Plan:
         "output_channels",
         "stream_channels",
         "triggered_by",
+        "versions",
         "volatile",
     )
 
@@ -195,6 +198,7 @@ class Plan:
         self.input_channels = input_channels
         self.output_channels = output_channels
         self.stream_channels = stream_channels
+        self.versions: Versions | None = None
         self.has_cached_nodes = any(node.cache is not None for node in self.nodes.values())
         self.volatile = frozenset(name for name, channel in channels.items() if channel.volatile)
         self.consuming = frozenset(
@@ -224,6 +228,14 @@ class Plan:
             output_channels=self.output_channels,
             stream_channels=self.stream_channels,
         )
+
+    def only_own(self) -> Plan:
+        """Return a copy that refuses what other versions have made."""
+        new = copy(self)
+        if new.versions is not None:
+            new.versions = copy(new.versions)
+            new.versions.policy = "refuse"
+        return new
 
     def input_writes(self, value: Any) -> list[tuple[str, Any]]:
         """Return the writes that an input is.

@@ -98,7 +98,9 @@ def is_left(graph: Pregel, saved: CheckpointTuple, saver: BaseCheckpointSaver[An
     """
     if saved.metadata.get("source") not in ("input", "loop"):
         return False
-    if not saved.checkpoint["channel_versions"].keys() <= graph.plan.channels.keys():
+    if graph.plan.versions is not None and not graph.plan.versions.accepts(saved):
+        return False
+    if not known_channels(graph, saved, saver):
         return False  # another graph's: it has channels that this one doesn't know
     state = snapshot_of(graph.plan, saved, saver, saved.config, is_live=True)
     if not state.next:
@@ -111,6 +113,13 @@ def is_left(graph: Pregel, saved: CheckpointTuple, saver: BaseCheckpointSaver[An
         return True  # in the middle of a superstep: no breakpoint stops there
     machine = machine_at(graph.plan, "", saver, saved)
     return not graph.interrupt_after_nodes and not machine.stops(graph.interrupt_before_nodes, machine.due())
+
+
+def known_channels(graph: Pregel, saved: CheckpointTuple, saver: BaseCheckpointSaver[Any]) -> bool:
+    """Tell whether a graph has all channels of a checkpoint."""
+    if graph.plan.versions is not None:
+        saved = graph.plan.versions.shown(saved, graph.plan, saver)
+    return saved.checkpoint["channel_versions"].keys() <= graph.plan.channels.keys()
 
 
 def _has_come(interrupts: Sequence[Interrupt], thread_id: str) -> Asking:

@@ -109,8 +109,9 @@ class Run:
 
     @cached_property
     def metadata_extra(self) -> dict[str, Any]:
-        """What the caller's config adds to metadata."""
-        return metadata_extra(self.config)
+        """What the caller's config, and the graph's version, add to metadata."""
+        extra = metadata_extra(self.config)
+        return extra if self.plan.versions is None else {**extra, **self.plan.versions.marks}
 
     def with_callbacks(self, config: RunnableConfig, scope: TaskScope) -> RunnableConfig:
         """Let LangChain runnables inside a node report to this run's stream, when somebody listens."""
@@ -226,6 +227,9 @@ class Run:
             if asked is not None or before is not None:
                 journal.head = yield LoadHead()
         if saved is not None:
+            if (versions := self.plan.versions) is not None and self.saver is not None:
+                saved, changed = versions.adapted(saved, self.plan, self.saver)
+                self.machine.changed.update(changed)
             self.machine.restore(saved.checkpoint)
             self.machine.step = int(saved.metadata.get("step", -2)) + 1
             self.pending = list(saved.pending_writes or ())

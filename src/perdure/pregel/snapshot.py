@@ -25,6 +25,8 @@ def machine_at(plan: Plan, ns: str, saver: BaseCheckpointSaver[Any] | None, save
     """Return a machine in the state of a stored checkpoint."""
     machine = Machine(plan, ns, int_version if saver is None else saver.get_next_version)
     if saved is not None:
+        if plan.versions is not None and saver is not None:
+            saved = plan.versions.shown(saved, plan, saver)
         machine.restore(saved.checkpoint)
         machine.step = int(saved.metadata.get("step", -2)) + 1
     machine.stop = machine.step + 2
@@ -70,7 +72,8 @@ def take_snapshot(
         return StateSnapshot({}, (), asked, None, None, None, (), ())
     ns = saved.config[CONF].get("checkpoint_ns", "")
     machine = machine_at(plan, ns, saver, saved)
-    pending = list(saved.pending_writes or ())
+    adapted = saved if plan.versions is None else plan.versions.shown(saved, plan, saver)
+    pending = list(adapted.pending_writes or ())
     if is_live:
         nulls = [(name, value) for tid, name, value in pending if tid == NULL_TASK_ID]
         if nulls:
