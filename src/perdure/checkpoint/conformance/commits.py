@@ -69,6 +69,25 @@ async def another_head_is_a_conflict(saver: Any) -> None:
 
 
 @case
+async def a_put_is_seen_by_the_next_commit(saver: Any) -> None:
+    first = step(None, 1, expected_head=None)
+    await commit(saver, first)
+    root = first.checkpoint["id"]  # type: ignore[index]
+    head = id_of(await put(saver, {"n": 5}, config=place("t", "", root), versions={"n": 5}))
+    await expect_error(ConflictError, commit(saver, step(root, 2, expected_head=root)), "one that expects the old head")
+    second = step(head, 6, expected_head=head)
+    await commit(saver, second)
+    head = second.checkpoint["id"]  # type: ignore[index]
+    again = {**checkpoint({"n": 6, "m": 7}, {"n": 6, "m": 7}), "id": head}
+    await saver.put(place("t", "", second.parent_id), again, {}, {"m": 7})
+    third = checkpoint({"n": 8}, {"n": 8, "m": 7}, after=head)
+    if not saver.saver.takes_changes:
+        third["channel_values"]["m"] = 7
+    await commit(saver, Commit("t", "", head, (), third, {}, {"n": 8}, head, None, saver.saver.takes_changes))
+    expect(await values(saver, place()), {"n": 8, "m": 7}, "values, one of them of the head as it was put again")
+
+
+@case
 async def a_retry_changes_nothing(saver: Any) -> None:
     first = step(None, 1, expected_head=None)
     second = step(first.checkpoint["id"], 2, expected_head=first.checkpoint["id"])  # type: ignore[index]

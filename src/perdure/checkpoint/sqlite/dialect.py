@@ -43,8 +43,12 @@ class SqliteDialect(Dialect):
             return None
         return None if one.checkpoint_id is not None and one.checkpoint_id <= (known.head or "") else known
 
-    def remember(self, one: Prepared, known: Known) -> None:
-        self.sights.note((one.thread_id, one.checkpoint_ns), known)
+    def remember(self, one: Prepared, known: Known | None) -> None:
+        key = (one.thread_id, one.checkpoint_ns)
+        if known is None:
+            self.sights.forget(key)
+        else:
+            self.sights.note(key, known)
 
     def adding_piece(self, ns: int, number: int, frame: bytes) -> Statement:
         return self.sql["add_piece"], (ns * _PIECES + number, frame)

@@ -87,8 +87,8 @@ class Dialect(ABC):
         """Return what is known for sure of a commit's namespace, if it allows the commit; None: ask."""
         return None
 
-    def remember(self, one: Prepared, known: Known) -> None:  # noqa: B027 - most have no use for it
-        """Take note of a namespace after a commit's checkpoint, if the transaction stands."""
+    def remember(self, one: Prepared, known: Known | None) -> None:  # noqa: B027 - most have no use for it
+        """Take note of a namespace after a commit's checkpoint, if the transaction stands; None: ask the next time."""
 
     def adding_writes(self, ns: int, one: Prepared, task: TaskRecord) -> Statement:
         """Return what stores a task's writes with their commit.

@@ -69,8 +69,8 @@ def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
         for frame in pieces:
             batch.append(dialect.adding_piece(ns, number, frame))
             number += 1
-        if not one.replaces and (head is None or head < one.checkpoint_id):
-            dialect.remember(one, Known(ns, one.checkpoint_id, number, record, one.lease))
+        is_head = not one.replaces and (head is None or head < one.checkpoint_id)
+        dialect.remember(one, Known(ns, one.checkpoint_id, number, record, one.lease) if is_head else None)
         batch.append(dialect.adding_checkpoint(ns, one, layout.seal_record(record, one.checkpoint_id)))
     batch += dialect.advancing(ns, one, number)
     tasks = [layout.share(task, fresh) for task in one.tasks] if fresh else one.tasks
