@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import (
     Annotated,
     Any,
@@ -154,6 +155,53 @@ def mapper_of(schema: Any) -> Callable[[dict[str, Any]], Any] | None:
     if is_typeddict(schema) or not is_record(schema) or issubclass(schema, dict):
         return None
     return lambda state: schema(**state)
+
+
+def checks_of(schemas: Iterable[Any]) -> dict[str, Callable[[Any], None]]:
+    """Return what checks each key's value against its declared type; it raises ValueError.
+
+    Raises:
+        UsageError: Pydantic, which checks, isn't installed, or a type isn't one that it knows.
+    """
+    try:
+        from pydantic import ConfigDict, TypeAdapter, ValidationError
+        from pydantic.errors import PydanticUserError
+    except ImportError as error:
+        raise UsageError("a state is validated by Pydantic", hint="pip install pydantic") from error
+
+    def check_with(adapter: TypeAdapter[Any], kind: Any) -> Callable[[Any], None]:
+        is_record_type = isinstance(kind, type) and (hasattr(kind, "model_fields") or dataclasses.is_dataclass(kind))
+
+        def check(value: Any) -> None:
+            if is_record_type and not isinstance(value, kind):  # Pydantic would take a dict for one
+                raise ValueError(f"Input should be an instance of {kind.__name__}")
+            try:
+                adapter.validate_python(value, strict=True)
+            except ValidationError as error:
+                wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors()]
+                raise ValueError("; ".join(wrong[:3])) from error
+
+        return check
+
+    found: dict[str, Callable[[Any], None]] = {}
+    for schema in schemas:
+        hints = resolved_hints(schema) if is_record(schema) else {ROOT: schema}
+        for key, hint in hints.items():
+            if key in found or not isinstance(_channel(key, hint), BaseChannel):
+                continue
+            try:
+                adapter: Any = TypeAdapter(_bare(hint), config=ConfigDict(arbitrary_types_allowed=True))
+            except PydanticUserError:
+                adapter = TypeAdapter(_bare(hint))  # a type with a config of its own
+            found[key] = check_with(adapter, _bare(hint))
+    return found
+
+
+def _bare(hint: Any) -> Any:
+    """Return a key's type without what says how its channel changes."""
+    while get_origin(hint) in (Required, NotRequired, Annotated):
+        hint = hint.__origin__ if get_origin(hint) is Annotated else hint.__args__[0]
+    return hint
 
 
 def json_schema(schema: Any, title: str) -> dict[str, Any]:

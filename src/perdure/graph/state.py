@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, get_a
 from perdure.constants import END, NS_END, NS_SEP, START
 from perdure.errors import GraphValidationError
 from perdure.graph.compiler import compile_plan
-from perdure.graph.schema import Schema, is_record, json_schema, mapper_of, parse_schema
+from perdure.graph.schema import Schema, checks_of, is_record, json_schema, mapper_of, parse_schema
 from perdure.pregel.action import Action, name_of, timeout_of
 from perdure.pregel.main import Pregel
 from perdure.pregel.plan import policies_of
@@ -362,6 +362,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         debug: bool = False,
         name: str | None = None,
         busy: BusyPolicy = "wait",
+        validate_state: bool = False,
         version: str | None = None,
         migrations: Sequence[Migration] = (),
         other_versions: Literal["latest", "refuse"] = "latest",
@@ -378,6 +379,8 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             debug: Print what happens in every run.
             name: The graph's name.
             busy: What a call does when another one runs its thread: `wait`, `reject` or `interrupt`.
+            validate_state: Check what a node returns, with the state that it changes, against the schema's types before
+                it is stored; needs Pydantic. Types are compared strictly: a text is no number.
             version: The graph's version, stored with its checkpoints.
             migrations: How the state of threads of other versions becomes this one's, when it is read.
             other_versions: What to do with threads of other versions: migrate them to the `latest`, or `refuse`;
@@ -399,6 +402,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             interrupt_after_nodes=after,
             busy=busy,
             context_schema=self.context_schema,
+            checks=checks_of(self.schemas) if validate_state else None,
             version=version,
             migrations=migrations,
             other_versions=other_versions,

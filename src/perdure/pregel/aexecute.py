@@ -73,6 +73,7 @@ async def _aattempt(scope: TaskScope) -> None:
         handler = handling.begin(scope)
         assert handler.action is not None
         handler.write(await handler.action.arun(scope.task.input, scope), scope.task)
+        scope.run.plan.check(scope.run.machine.channels, scope.task)
         return
     count = 1 + len(node.branches)
     at = 0
@@ -132,6 +133,8 @@ def _finish(scope: TaskScope, at: int, result: Any) -> None:
         node.branches[at - 1].route(result, scope.task)
     else:
         node.write(result, scope.task)
+        if scope.run.plan.checks:
+            scope.run.plan.check(scope.run.machine.channels, scope.task)
 
 
 class InContext:

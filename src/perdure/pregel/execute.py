@@ -74,6 +74,7 @@ def _attempt(scope: TaskScope) -> None:
         handler = handling.begin(scope)
         assert handler.action is not None
         handler.write(handler.action.run(task.input, scope), task)
+        scope.run.plan.check(scope.run.machine.channels, task)
         return
     result = task.input
     action = node.action
@@ -84,6 +85,8 @@ def _attempt(scope: TaskScope) -> None:
         except ParentCommand as sent:
             result = to_here(sent)
     node.write(result, task)
+    if scope.run.plan.checks:
+        scope.run.plan.check(scope.run.machine.channels, task)
     for branch in node.branches:
         action = branch.action
         state = scope.fresh(branch.reader)

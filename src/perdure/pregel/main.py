@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from contextvars import copy_context
@@ -62,6 +62,7 @@ class Pregel(ThreadAccess):
         retry_policy: Of nodes that have none.
         cache_policy: Of nodes that have none.
         context_schema: The type of the run's context, a dataclass or Pydantic model.
+        checks: By channel, what raises ValueError if a value may not be stored.
         version: The graph's version, stored with its checkpoints; see `perdure.pregel.versions`.
         migrations: How the state of other versions becomes this one's.
         other_versions: What to do with threads of other versions: migrate them to the `latest`, or `refuse`.
@@ -100,6 +101,7 @@ class Pregel(ThreadAccess):
         retry_policy: RetryPolicy | Sequence[RetryPolicy] = (),
         cache_policy: CachePolicy | None = None,
         context_schema: Any = None,
+        checks: Mapping[str, Callable[[Any], None]] | None = None,
         version: str | None = None,
         migrations: Sequence[Migration] = (),
         other_versions: Literal["latest", "refuse"] = "latest",
@@ -109,6 +111,7 @@ class Pregel(ThreadAccess):
     ) -> None:
         made = plan_of(nodes, channels, input_channels, output_channels, stream_channels)
         self.plan = made.with_defaults(policies_of(retry_policy), cache_policy)
+        self.plan.checks = checks or {}
         if version is not None or migrations:
             from perdure.pregel.versions import Versions, fingerprint
 

@@ -172,6 +172,7 @@ class Plan:
 
     __slots__ = (
         "channels",
+        "checks",
         "consuming",
         "finishing",
         "has_cached_nodes",
@@ -199,6 +200,7 @@ class Plan:
         self.output_channels = output_channels
         self.stream_channels = stream_channels
         self.versions: Versions | None = None
+        self.checks: Mapping[str, Callable[[Any], None]] = {}
         self.has_cached_nodes = any(node.cache is not None for node in self.nodes.values())
         self.volatile = frozenset(name for name, channel in channels.items() if channel.volatile)
         self.consuming = frozenset(
@@ -228,6 +230,29 @@ class Plan:
             output_channels=self.output_channels,
             stream_channels=self.stream_channels,
         )
+
+    def check(self, channels: Mapping[str, BaseChannel[Any, Any, Any]], task: Task) -> None:
+        """Check what the state would be after a task's writes.
+
+        Raises:
+            InvalidUpdateError: A value may not be stored.
+        """
+        written: dict[str, list[Any]] = {}
+        for name, value in task.writes:
+            if name in self.checks:
+                written.setdefault(name, []).append(value)
+        for name, values in written.items():
+            try:
+                self.checks[name](channels[name].preview(values))
+            except InvalidUpdateError:
+                raise
+            except ValueError as error:
+                raise InvalidUpdateError(
+                    f"the state's key {name!r} would not be valid after node {task.name!r}: {error}",
+                    hint="what it returned isn't stored; the thread is where it was before",
+                    node=task.name,
+                    channel=name,
+                ) from error
 
     def only_own(self) -> Plan:
         """Return a copy that refuses what other versions have made."""

@@ -764,3 +764,10 @@ def test_standard_types_are_imported_when_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_bytes_that_no_constructor_takes_are_corrupt():
+    """A stored time-out of no time is damage, not the caller's mistake."""
+    forged = ormsgpack.packb(ormsgpack.Ext(builtin.SEND, ormsgpack.packb(["node", 1, 0])))
+    with pytest.raises(CorruptCheckpointError, match="run_timeout must be longer than 0"):
+        JsonPlusSerializer().loads_typed(("msgpack", forged))

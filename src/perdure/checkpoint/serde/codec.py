@@ -13,12 +13,7 @@ from ormsgpack import Ext, packb, unpackb
 from perdure.checkpoint.serde import builtin
 from perdure.checkpoint.serde.registry import TypeRegistry, type_name
 from perdure.checkpoint.serde.stored import UnknownValue
-from perdure.errors import (
-    CorruptCheckpointError,
-    PerdureError,
-    SerializationError,
-    UnknownTypeError,
-)
+from perdure.errors import CorruptCheckpointError, SerializationError, StorageError, UnknownTypeError
 
 # Everything that msgpack can't tell apart from something else goes through the hook.
 OPTIONS = (
@@ -169,7 +164,7 @@ class Codec:
             return unpackb(data, ext_hook=self._revive)
         except _DECODE_ERRORS as e:
             cause = self._failure.take() or e
-            if isinstance(cause, PerdureError):
+            if isinstance(cause, (SerializationError, StorageError)):
                 raise cause from None
             msg = f"stored bytes are not a value: {_text(str, cause)}"
             raise CorruptCheckpointError(msg) from cause
