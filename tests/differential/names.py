@@ -38,11 +38,7 @@ BETTER = {
 }
 
 ABSENT = {
-    "stream": 'projections of `stream_events(version="v3")`: not yet; `stream` and `astream` have all modes',
-    "stream.run_stream": "as `stream`",
-    "stream.stream_channel": "as `stream`",
-    "stream.transformers": "as `stream`",
-    "prebuilt.ToolCallTransformer": "as `stream`",
+    "prebuilt.ToolCallTransformer": "not yet",
     "pregel.debug": "internals of the reference's engine",
     "pregel.remote": "a client of a server: not yet",
     "pregel.protocol": "the class `Pregel` is the protocol",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from perdure.pregel.plan import Node
     from perdure.pregel.stream import Event
     from perdure.runtime import RunControl
+    from perdure.stream import AsyncGraphRunStream, GraphRunStream
     from perdure.types import (
         All,
         BusyPolicy,
@@ -285,6 +286,53 @@ class Pregel(ThreadAccess):
             async for event in events:
                 for part in asked.parts(event):
                     yield part
+
+    def stream_events(
+        self,
+        input: Any,
+        config: RunnableConfig | None = None,
+        *,
+        version: Literal["v3"] = "v3",
+        transformers: Sequence[Callable[[tuple[str, ...]], Any]] | None = None,
+        **options: Any,
+    ) -> GraphRunStream:
+        """Run the graph as a stream with projections: `values`, `messages`, `subgraphs`, `lifecycle`, `output`, ...
+
+        Nothing happens before something is read from it; see `perdure.stream`.
+
+        Args:
+            input: As for `stream`.
+            config: As for `stream`.
+            version: Of the protocol; only `v3` is known.
+            transformers: Classes (or functions of a namespace) that make further projections, such as
+                `CustomTransformer`.
+            options: As for `stream`: `context`, `durability`, `control`, ...
+        """
+        from perdure.stream.run_stream import modes_of, streamed
+
+        _check_protocol(version)
+        made = tuple(transformers or ())
+        modes: Any = modes_of(made, is_async=False)
+        parts = self.stream(input, config, stream_mode=modes, subgraphs=True, version="v2", **options)
+        return streamed(parts, made)
+
+    def astream_events(
+        self,
+        input: Any,
+        config: RunnableConfig | None = None,
+        *,
+        version: Literal["v3"] = "v3",
+        transformers: Sequence[Callable[[tuple[str, ...]], Any]] | None = None,
+        **options: Any,
+    ) -> AsyncGraphRunStream:
+        """Do what `stream_events` does, asynchronously: projections are read with `async for`, `output()` awaited."""
+        from perdure.stream.run_stream import astreamed, modes_of
+
+        _check_protocol(version)
+        made = tuple(transformers or ())
+        modes: Any = modes_of(made, is_async=True)
+        parts = self.astream(input, config, stream_mode=modes, subgraphs=True, version="v2", **options)
+        return astreamed(parts, made)
 
     def invoke(
         self,
@@ -601,6 +649,14 @@ def _adopted(checkpointer: Checkpointer) -> Checkpointer:
     from perdure.checkpoint.adopted import adopt
 
     return cast("Checkpointer", adopt(checkpointer))
+
+
+def _check_protocol(version: str) -> None:
+    if version != "v3":
+        raise InvalidConfigError(
+            f"stream_events knows version 'v3', not {version!r}",
+            hint="v1 and v2 are LangChain's; a graph's own events are in stream and astream",
+        )
 
 
 def _valid_busy(busy: str) -> BusyPolicy:
