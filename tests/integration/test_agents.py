@@ -9,8 +9,6 @@ import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 
-from perdure.checkpoint.memory import InMemorySaver
-from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.errors import InvalidConfigError, UsageError
 from perdure.graph import START, MessagesState, StateGraph
 from perdure.prebuilt import InjectedStore, ToolNode
@@ -28,15 +26,6 @@ def invoke(request):
     if request.param == "sync":
         return lambda graph, *args, **kwargs: graph.invoke(*args, **kwargs)
     return lambda graph, *args, **kwargs: asyncio.run(graph.ainvoke(*args, **kwargs))
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def saver(request, tmp_path):
-    if request.param == "memory":
-        yield InMemorySaver()
-        return
-    with SqliteSaver.from_conn_string(str(tmp_path / "x.db")) as opened:
-        yield opened
 
 
 def graph_of(node: Any, saver: Any) -> Any:

@@ -7,8 +7,6 @@ import pytest
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from perdure.checkpoint.memory import InMemorySaver
-from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.errors import InvalidResumeError, is_invalid_resume
 from perdure.graph import START, StateGraph
 from perdure.types import Command, RetryPolicy, interrupt
@@ -29,15 +27,6 @@ def invoke(request):
     if request.param == "sync":
         return lambda graph, value: graph.invoke(value, THREAD)
     return lambda graph, value: asyncio.run(graph.ainvoke(value, THREAD))
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def saver(request, tmp_path):
-    if request.param == "memory":
-        yield InMemorySaver()
-        return
-    with SqliteSaver.from_conn_string(str(tmp_path / "x.db")) as opened:
-        yield opened
 
 
 def test_a_wrong_answer_is_refused_and_the_question_stays_open(invoke, saver):

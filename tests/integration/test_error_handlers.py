@@ -7,8 +7,6 @@ from typing import Annotated, Any
 import pytest
 from typing_extensions import TypedDict
 
-from perdure.checkpoint.memory import InMemorySaver
-from perdure.checkpoint.registry import open_saver
 from perdure.errors import NodeError
 from perdure.graph import START, StateGraph
 from perdure.runtime import Runtime
@@ -20,16 +18,6 @@ TWICE = RetryPolicy(initial_interval=0.001, jitter=False, max_attempts=2, retry_
 
 class State(TypedDict):
     items: Annotated[list, operator.add]
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def saver(request, tmp_path):
-    if request.param == "memory":
-        yield InMemorySaver()
-        return
-    url = f"sqlite:///{tmp_path / 'x.db'}" if request.param == "sqlite" else request.getfixturevalue("database")
-    with open_saver(url) as opened:
-        yield opened
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -11,8 +11,6 @@ from typing import Annotated, Any
 import pytest
 from typing_extensions import TypedDict
 
-from perdure.checkpoint.memory import InMemorySaver
-from perdure.checkpoint.registry import open_saver
 from perdure.errors import EventTimeoutError, SerializationError, UsageError
 from perdure.graph import START, StateGraph
 from perdure.runtime import Runtime
@@ -23,16 +21,6 @@ THREAD: Any = {"configurable": {"thread_id": "t"}}
 
 class State(TypedDict):
     items: Annotated[list, operator.add]
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def saver(request, tmp_path):
-    if request.param == "memory":
-        yield InMemorySaver()
-        return
-    url = f"sqlite:///{tmp_path / 'x.db'}" if request.param == "sqlite" else request.getfixturevalue("database")
-    with open_saver(url) as opened:
-        yield opened
 
 
 class Driven:

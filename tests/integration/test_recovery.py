@@ -12,8 +12,6 @@ from typing import Annotated, Any
 import pytest
 from typing_extensions import TypedDict
 
-from perdure.checkpoint.memory import InMemorySaver
-from perdure.checkpoint.registry import open_saver
 from perdure.errors import GraphDrained, InvalidConfigError
 from perdure.graph import START, StateGraph
 from perdure.pregel import turns
@@ -27,16 +25,6 @@ class State(TypedDict):
 
 def config(thread_id: str) -> Any:
     return {"configurable": {"thread_id": thread_id}}
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def saver(request, tmp_path):
-    if request.param == "memory":
-        yield InMemorySaver()
-        return
-    url = f"sqlite:///{tmp_path / 'x.db'}" if request.param == "sqlite" else request.getfixturevalue("database")
-    with open_saver(url) as opened:
-        yield opened
 
 
 @pytest.fixture(params=["sync", "async"])

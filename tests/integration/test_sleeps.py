@@ -10,7 +10,6 @@ import pytest
 from typing_extensions import TypedDict
 
 from perdure.checkpoint.memory import InMemorySaver
-from perdure.checkpoint.registry import open_saver
 from perdure.errors import UsageError
 from perdure.graph import START, StateGraph
 from perdure.pregel import sleeping
@@ -22,16 +21,6 @@ THREAD: Any = {"configurable": {"thread_id": "t"}}
 
 class State(TypedDict):
     items: Annotated[list, operator.add]
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def saver(request, tmp_path):
-    if request.param == "memory":
-        yield InMemorySaver()
-        return
-    url = f"sqlite:///{tmp_path / 'x.db'}" if request.param == "sqlite" else request.getfixturevalue("database")
-    with open_saver(url) as opened:
-        yield opened
 
 
 @pytest.fixture(params=["sync", "async"])

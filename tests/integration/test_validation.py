@@ -10,8 +10,6 @@ import pytest
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from perdure.checkpoint.memory import InMemorySaver
-from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.errors import InvalidUpdateError
 from perdure.graph import START, StateGraph
 from perdure.types import RetryPolicy
@@ -35,15 +33,6 @@ def invoke(request):
     if request.param == "sync":
         return lambda graph, *args: graph.invoke(*args)
     return lambda graph, *args: asyncio.run(graph.ainvoke(*args))
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def saver(request, tmp_path):
-    if request.param == "memory":
-        yield InMemorySaver()
-        return
-    with SqliteSaver.from_conn_string(str(tmp_path / "x.db")) as opened:
-        yield opened
 
 
 def graph_of(saver: Any, *updates: Any, **options: Any) -> Any:

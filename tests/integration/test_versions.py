@@ -8,7 +8,6 @@ import pytest
 from typing_extensions import TypedDict
 
 from perdure.checkpoint.memory import InMemorySaver
-from perdure.checkpoint.registry import open_saver
 from perdure.errors import GraphVersionError, InvalidConfigError
 from perdure.graph import START, StateGraph
 from perdure.graph.pinned import PinnedGraph
@@ -27,16 +26,6 @@ class New(TypedDict, total=False):
     title: str
     count: int
     items: Annotated[set, operator.or_]
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def saver(request, tmp_path):
-    if request.param == "memory":
-        yield InMemorySaver()
-        return
-    url = f"sqlite:///{tmp_path / 'x.db'}" if request.param == "sqlite" else request.getfixturevalue("database")
-    with open_saver(url) as opened:
-        yield opened
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -21,16 +21,6 @@ THREAD: Any = {"configurable": {"thread_id": "t"}}
 AGAIN = RetryPolicy(initial_interval=0.001, jitter=False, retry_on=OSError)
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def saver(request, tmp_path):
-    if request.param == "memory":
-        yield InMemorySaver()
-        return
-    url = f"sqlite:///{tmp_path / 'x.db'}" if request.param == "sqlite" else request.getfixturevalue("database")
-    with open_saver(url) as opened:
-        yield opened
-
-
 @pytest.fixture(params=["sync", "async"])
 def call(request):
     """Invoke a graph in either colour."""
