@@ -9,10 +9,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import perdure.store.memory as store_memory
+import perdure.store.tablestore as store_tables
 from perdure.errors import SchemaVersionError, SerializationError, StorageError, UsageError
 from perdure.store.base import (
     BaseStore,
@@ -32,7 +35,22 @@ from perdure.store.postgres.aio import AsyncPostgresStore
 from perdure.store.sqlite import SqliteStore
 from perdure.store.sqlite.aio import AsyncSqliteStore
 
-MINUTE = 1 / 60 / 20  # of these tests: 50 ms
+SOON = 1 / 60 / 20  # minutes: 50 ms
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Let the clock of stores go ahead by minutes: no test of times depends on how fast the machine is."""
+    ahead = [0.0]
+    real = time.time
+    clock = SimpleNamespace(time=lambda: real() + ahead[0])
+    monkeypatch.setattr(store_memory, "time", clock)
+    monkeypatch.setattr(store_tables, "time", clock)
+
+    def go(minutes: float) -> None:
+        ahead[0] += 60 * minutes
+
+    return go
 
 
 class Sync:
@@ -258,13 +276,13 @@ async def test_what_is_no_operation_is_refused(store):
 # -- time to live
 
 
-async def test_what_has_expired_is_never_returned(store):
-    await store.put(("a",), "short", {"n": 1}, ttl=MINUTE)
+async def test_what_has_expired_is_never_returned(store, later):
+    await store.put(("a",), "short", {"n": 1}, ttl=10)
     await store.put(("a",), "long", {"n": 2}, ttl=60)
     await store.put(("b",), "ever", {"n": 3}, ttl=None)
-    await store.put(("c",), "short", {"n": 4}, ttl=MINUTE)
+    await store.put(("c",), "short", {"n": 4}, ttl=10)
     assert (await store.get(("a",), "short", refresh_ttl=False)).value == {"n": 1}
-    await asyncio.sleep(0.06)
+    later(11)
     assert await store.get(("a",), "short") is None
     assert {item.key for item in await store.search(())} == {"long", "ever"}
     assert await store.list_namespaces() == [("a",), ("b",)]
@@ -275,27 +293,39 @@ async def test_what_has_expired_is_never_returned(store):
     assert again.created_at == again.updated_at
 
 
-async def test_reading_begins_the_time_anew(store):
+async def test_reading_begins_the_time_anew(store, later):
     for key in ("got", "found", "left"):
-        await store.put(("a",), key, {"key": key}, ttl=2 * MINUTE)
+        await store.put(("a",), key, {"key": key}, ttl=20)
     for _ in range(4):
-        await asyncio.sleep(0.04)
+        later(8)
         assert await store.get(("a",), "got")
         assert await store.search(("a",), filter={"key": "found"})
         await store.get(("a",), "left", refresh_ttl=False)
     assert {item.key for item in await store.search(("a",))} == {"got", "found"}
 
 
-async def test_a_store_has_a_default_ttl_and_sweeps(make, colour):
-    inner = make(ttl={"default_ttl": MINUTE, "refresh_on_read": False, "sweep_interval_minutes": 1})
+async def test_a_store_has_a_default_ttl_and_sweeps(make, colour, later):
+    inner = make(ttl={"default_ttl": 10, "refresh_on_read": False, "sweep_interval_minutes": 1})
     store = colour(inner)
     await store.put(("a",), "k", {})
     await store.put(("a",), "ever", {}, ttl=None)
     assert await store.get(("a",), "k")
-    future = inner.start_ttl_sweeper(MINUTE)
+    later(11)
+    swept: list[int] = []
+    has_swept = threading.Event()
+    sweep = inner.sweep_ttl
+
+    def sweep_and_tell() -> int:
+        swept.append(sweep())
+        has_swept.set()
+        return swept[-1]
+
+    inner.sweep_ttl = sweep_and_tell
+    future = inner.start_ttl_sweeper(SOON)
     assert inner.start_ttl_sweeper() is future
-    await asyncio.sleep(0.2)
-    assert inner.sweep_ttl() == 0
+    assert await asyncio.to_thread(has_swept.wait, 20)
+    assert swept[0] == 1
+    assert sweep() == 0
     assert await store.get(("a",), "k") is None
     assert await store.get(("a",), "ever")
     assert inner.stop_ttl_sweeper(5)
@@ -500,7 +530,7 @@ def test_an_unclosed_store_warns(tmp_path):
 
 def test_a_sweeper_ends_with_its_store():
     store = InMemoryStore()
-    ended = store.start_ttl_sweeper(MINUTE)
+    ended = store.start_ttl_sweeper(SOON)
     del store
     gc.collect()
     ended.result(5)

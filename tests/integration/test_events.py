@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
@@ -13,6 +15,7 @@ from typing_extensions import TypedDict
 
 from perdure.errors import EventTimeoutError, SerializationError, UsageError
 from perdure.graph import START, StateGraph
+from perdure.pregel import events, sleeping
 from perdure.runtime import Runtime
 from perdure.types import RetryPolicy, Send, interrupt
 
@@ -91,12 +94,14 @@ def test_an_event_sent_twice_with_one_id_comes_once(build):
     assert "__interrupt__" in graph.invoke({"items": []}, THREAD)
 
 
-def test_waiting_ends_when_its_time_is_over(build):
-    graph = build("paid", timeout=0.3)
+def test_waiting_ends_when_its_time_is_over(build, monkeypatch):
+    graph = build("paid", timeout=60)
     (asked,) = graph.invoke({"items": []}, THREAD)["__interrupt__"]
     assert asked.value.keys() == {"wait_for", "until"}
     assert graph.resume_all() == []
-    time.sleep(0.35)
+    hour, real = 3600.0, time.time
+    monkeypatch.setattr(events, "time", SimpleNamespace(time=lambda: real() + hour))
+    monkeypatch.setattr(sleeping, "now", lambda: datetime.fromtimestamp(real() + hour, UTC))
     (taken,) = graph.resume_all()
     assert isinstance(taken.error, EventTimeoutError)
     assert "'paid' didn't come in time" in str(taken.error)
