@@ -100,7 +100,7 @@ async def test_another_attempt_has_its_own_time():
         return {"items": [len(tries)]}
 
     again = RetryPolicy(initial_interval=0.001, jitter=False, retry_on=NodeTimeoutError)
-    assert await run(node, TimeoutPolicy(idle_timeout=0.02), retry_policy=again) == [3]
+    assert await run(node, TimeoutPolicy(idle_timeout=0.3), retry_policy=again) == [3]
 
 
 async def test_a_nodes_own_timeout_error_is_its_own():
