@@ -15,7 +15,7 @@ from perdure.graph import START, StateGraph
 from perdure.runtime import Runtime
 from perdure.types import RetryPolicy, TimeoutPolicy
 
-SILENCE = 0.06
+SILENCE = 0.3
 
 
 class State(TypedDict):
