@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from contextlib import closing, contextmanager
 
 import pytest
@@ -136,9 +137,18 @@ def test_cut_of_the_requests(proxy, echo, many):
         proxy.cut_after(many, "to_server")
         with pytest.raises(ConnectionError):
             ask_until_it_ends(connection, [])
+    until(lambda: echo.received == b"abcde"[:many])  # another thread of the server's reads the next connection
     with client(proxy) as connection:
         assert ask(connection, b"after") == b"after"
     assert echo.received == b"abcde"[:many] + b"after"
+
+
+def until(condition, seconds=10):
+    """Wait for what another thread does."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert condition()
 
 
 @pytest.mark.parametrize("pieces", [[b"BEGIN; COMMIT;"], [b"BEGIN; COM", b"MIT;"], [b"x" * 100 + b"C", b"OMMIT"]])
