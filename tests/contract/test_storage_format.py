@@ -11,6 +11,7 @@ import ormsgpack
 import xxhash
 import zstandard
 
+from perdure.checkpoint.address import make_config
 from perdure.checkpoint.base import Commit, TaskWrites
 from perdure.checkpoint.conformance.case import checkpoint
 from perdure.checkpoint.sqlite import SqliteSaver
@@ -85,40 +86,40 @@ def test_the_format_is_as_written(tmp_path: Path) -> None:
             made["channel_values"]["text"] = text
             made["channel_versions"]["text"] = n
             writes = [TaskWrites("task", "", [("items", [items[-1]]), ("n", n), ("text", text)])] if parent else []
-            if n % 2:
-                writes.append(TaskWrites("another", "", [("n", n)]))
+            if n % 2:  # by itself, so in a row of its own
+                saver.put_writes(make_config("t", "", parent), [("n", n)], "another")
             new = {"items": n, "n": n, "text": n}
             saver.commit([saver.prepare(Commit("t", "", parent, writes, made, {"step": n}, new))])
             parent = made["id"]
             wanted[parent] = ({"items": list(items), "n": n, "text": text}, n)
     reader = _Reader(str(tmp_path / "x.db"))
     found = {}
-    for ns, checkpoint_id, record in reader.sql.execute("SELECT ns, checkpoint_id, record FROM perdure_checkpoints"):
+    written: list[tuple[str, str, list[Any]]] = []
+    rows = reader.sql.execute("SELECT ns, checkpoint_id, parent_id, record FROM perdure_checkpoints")
+    for ns, checkpoint_id, parent_id, record in rows:
         is_script, kind, content = _frame(record, checkpoint_id)
         assert (is_script, kind) == (0, "record")
-        versions, refs, header_type, header = ormsgpack.unpackb(content)
+        versions, refs, header_type, header, *led = ormsgpack.unpackb(content)
+        written += [(parent_id, task_id, writes) for tasks in led for task_id, _, writes in tasks]
         assert versions.keys() == refs.keys()
         metadata = _decoded(header_type, header)[4]
         found[checkpoint_id] = ({c: reader.value(ns, ref) for c, ref in refs.items()}, metadata["step"])
     assert found == wanted
     ids = list(wanted)
     lengths: set[int] = set()
-    rows = list(reader.sql.execute("SELECT ns, checkpoint_id, task_id, task_path, data FROM perdure_writes"))
-    rows += reader.sql.execute(
-        "SELECT ns, checkpoint_id, NULL, NULL, writes FROM perdure_checkpoints WHERE writes IS NOT NULL"
-    )
-    assert len(rows) == 39 + 2 * 40
-    for ns, checkpoint_id, task_id, task_path, data in rows:
-        _, kind, content = _frame(data, checkpoint_id, *([] if task_id is None else [task_id, task_path]))
-        writes = ormsgpack.unpackb(content)
-        if task_id is None:
-            assert kind == "task"
-            task_id, _, writes = writes  # noqa: PLW2901
+    assert len(written) == 79
+    rows = reader.sql.execute("SELECT checkpoint_id, task_id, task_path, data FROM perdure_writes")
+    for checkpoint_id, task_id, task_path, data in rows:
+        _, kind, content = _frame(data, checkpoint_id, task_id, task_path)
+        assert kind == "writes"
+        written.append((checkpoint_id, task_id, ormsgpack.unpackb(content)))
+    assert len(written) == 79 + 40
+    for checkpoint_id, task_id, writes in written:
         if task_id == "another":
             continue
         after = wanted[ids[ids.index(checkpoint_id) + 1]][0]
-        written = [("items", after["items"][-1:]), ("n", after["n"]), ("text", after["text"])]
-        assert [reader.write(ns, write) for write in writes] == written
+        wrote = [("items", after["items"][-1:]), ("n", after["n"]), ("text", after["text"])]
+        assert [reader.write(ns, write) for write in writes] == wrote
         lengths.update(len(write) for write in writes)
     assert lengths == {4, 5, 8}  # each form was read
     reader.sql.close()

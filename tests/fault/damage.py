@@ -18,7 +18,7 @@ from perdure.graph import START, StateGraph
 from perdure.types import interrupt
 
 PIECES = 1 << 32
-COLUMNS = ("perdure_checkpoints.record", "perdure_checkpoints.writes", "perdure_writes.data", "perdure_pieces.data")
+COLUMNS = ("perdure_checkpoints.record", "perdure_writes.data", "perdure_pieces.data")
 """The columns of bytes, with their tables."""
 
 Place = tuple[str, str, str]
@@ -118,16 +118,21 @@ class Database:
         execute = self._sql.execute
         places: dict[tuple[int, str], Place] = {}
         users: dict[int, set[tuple[Place, str]]] = defaultdict(set)
-        query = """SELECT c.rowid, c.ns, c.record, c.writes, n.thread_id, n.checkpoint_ns, c.checkpoint_id
-            FROM perdure_checkpoints AS c JOIN perdure_namespaces AS n USING (ns)"""
-        for rowid, ns, record, writes, *place in execute(query).fetchall():
+        query = """SELECT c.rowid, c.ns, c.record, c.parent_id, n.thread_id, n.checkpoint_ns, c.checkpoint_id
+            FROM perdure_checkpoints AS c JOIN perdure_namespaces AS n USING (ns) ORDER BY c.ns, c.checkpoint_id"""
+        before: tuple[int, str] | None = None
+        for rowid, ns, frame, parent_id, *place in execute(query).fetchall():
             where = places[ns, place[2]] = tuple(place)
-            yield Row("perdure_checkpoints.record", rowid, record, ns, frozenset({(where, "(its record)")}))
-            if writes is not None:
-                yield Row("perdure_checkpoints.writes", rowid, writes, ns, frozenset({(where, "(pending writes)")}))
-                for number in layout.numbers_of_all({}, [layout.open_task(place[2], None, None, writes)]):
-                    users[ns * PIECES + number].add((where, "(pending writes)"))
-            for channel, ref in layout.open_record(record, place[2]).refs.items():
+            record = layout.open_record(frame, place[2])
+            needed = {(where, "(its record)")}
+            if before == (ns, parent_id):  # it has the parent's writes, if there are any
+                led = (places[before], "(pending writes)")
+                needed.add(led)
+                for number in layout.numbers_of_all({}, record.led):
+                    users[ns * PIECES + number].add(led)
+            before = (ns, place[2])
+            yield Row("perdure_checkpoints.record", rowid, frame, ns, frozenset(needed))
+            for channel, ref in record.refs.items():
                 for number in layout.numbers_of(ref):
                     users[ns * PIECES + number].add((where, channel))
         query = "SELECT rowid, ns, checkpoint_id, task_id, task_path, data FROM perdure_writes"

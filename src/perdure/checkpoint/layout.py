@@ -4,6 +4,8 @@
 2. A piece is a frame: a whole value, or a script. Pieces are never changed; checkpoints of a namespace share them.
 3. A task's writes that its checkpoint's values contain anyway aren't stored twice: they refer to a chain, or say where
    in a new piece they are.
+4. The writes that led from a head to the next checkpoint lie in the latter's record, if they are short: its *led*. They
+   are pending writes of its parent, and newer than what the parent has in rows of its own.
 """
 
 from __future__ import annotations
@@ -36,12 +38,21 @@ _HEADERS: Final = (1, 3, 0)  # of lists and dicts whose items a piece has, and o
 
 
 class Record(NamedTuple):
-    """What a checkpoint's row holds in its frame."""
+    """What a checkpoint's row holds in its frame.
+
+    Attributes:
+        versions: The channels' versions.
+        refs: Where the values are.
+        header_type: The type of the header.
+        header: Everything else of the checkpoint, encoded.
+        led: Writes of the parent's tasks that led to this checkpoint.
+    """
 
     versions: dict[str, Any]
     refs: dict[str, Ref]
     header_type: str
     header: bytes
+    led: Sequence[TaskRecord] = ()
 
     def blob(self) -> Blob:
         """Return the header."""
@@ -56,7 +67,10 @@ The whole frame is the key, so an entry can't be wrong about what is stored; rec
 
 def seal_record(record: Record, checkpoint_id: str) -> bytes:
     """Make the frame of a checkpoint's record."""
-    frame = seal("record", packb(list(record)), place=checkpoint_id)
+    parts = record[:4]
+    if record.led:
+        parts += ([task[:3] for task in record.led],)  # type: ignore[assignment]
+    frame = seal("record", packb(parts), place=checkpoint_id)
     _sealed[frame, checkpoint_id] = record
     if len(_sealed) > _MOST_SEALED:
         for old in list(_sealed)[: _MOST_SEALED // 2]:
@@ -78,7 +92,39 @@ def open_record(frame: bytes, checkpoint_id: str) -> Record:
         raise CorruptCheckpointError("a checkpoint's row holds no record") from e
     if not all(isinstance(ref, list) and len(ref) in (2, _CHAINED) for ref in record.refs.values()):
         raise CorruptCheckpointError("a checkpoint's record has references of an unknown form")
-    return record
+    return record._replace(led=_opened_led(record.led)) if record.led else record
+
+
+_MOST_LED = 1024
+_WRITE_COSTS = 32
+
+
+def fits_in_record(tasks: Sequence[TaskRecord]) -> bool:
+    """Tell whether writes are short enough to lie in the record of the checkpoint that they led to.
+
+    Records are read at each commit, and by whoever lists them: they are to stay well below a page.
+    """
+    cost = 0
+    for task in tasks:
+        for write in task.writes:
+            cost += _WRITE_COSTS + len(write[3])
+    return cost <= _MOST_LED
+
+
+def _opened_led(found: Any) -> list[TaskRecord]:
+    try:
+        return [_opened_task(task_id, task_path, writes) for task_id, task_path, writes in found]
+    except (TypeError, ValueError) as e:
+        raise CorruptCheckpointError("a checkpoint's record has writes of an unknown form") from e
+
+
+def _opened_task(task_id: Any, task_path: Any, stored: Any) -> TaskRecord:
+    writes: list[Any] = [tuple(write) for write in stored]
+    if not (isinstance(task_id, str) and isinstance(task_path, str)):
+        raise CorruptCheckpointError("stored writes name no task")
+    if not all(len(write) in (_PLAIN, _REFERRED, _SHARED) for write in writes):
+        raise CorruptCheckpointError("a row of writes holds something else")
+    return TaskRecord(task_id, task_path, writes)
 
 
 def _content(kind: str, frame: bytes, place: str) -> bytes:
@@ -157,7 +203,8 @@ def _numbers_of_write(write: StoredWrite) -> Sequence[int]:
 
 def shifted(record: Record, shift: int) -> Record:
     """Return a record whose pieces have got other numbers."""
-    return record._replace(refs={channel: _shifted_ref(ref, shift) for channel, ref in record.refs.items()})
+    refs = {channel: _shifted_ref(ref, shift) for channel, ref in record.refs.items()}
+    return record._replace(refs=refs, led=[shifted_task(task, shift) for task in record.led])
 
 
 def _shifted_ref(ref: Ref, shift: int) -> Ref:
@@ -277,18 +324,12 @@ def _place(checkpoint_id: str | None, task_id: str, task_path: str) -> str:
     return "\0".join((checkpoint_id or "", task_id, task_path))
 
 
-def seal_named_task(task: TaskRecord, checkpoint_id: str | None) -> bytes:
-    """Make the frame of a task's writes that also says whose they are."""
-    content = packb([task.task_id, task.task_path, [list(write) for write in task.writes]])
-    return seal("task", content, place=checkpoint_id or "")
-
-
-def open_task(checkpoint_id: str, task_id: str | None, task_path: str | None, frame: bytes) -> TaskRecord:
+def open_task(checkpoint_id: str, task_id: str, task_path: str, frame: bytes) -> TaskRecord:
     """Read the frame of a task's writes; `Pieces.task` fills in what lies in pieces.
 
     Args:
         checkpoint_id: What they are on top of.
-        task_id: Whose they are; None if the frame says it.
+        task_id: Whose they are.
         task_path: The task's.
         frame: The frame.
 
@@ -296,28 +337,33 @@ def open_task(checkpoint_id: str, task_id: str | None, task_path: str | None, fr
         CorruptCheckpointError: It isn't one.
     """
     try:
-        if task_id is None or task_path is None:
-            task_id, task_path, stored = unpackb(_content("task", frame, checkpoint_id))
-        else:
-            stored = unpackb(_content("writes", frame, _place(checkpoint_id, task_id, task_path)))
-        writes = [tuple(write) for write in stored]
+        stored = unpackb(_content("writes", frame, _place(checkpoint_id, task_id, task_path)))
+        return _opened_task(task_id, task_path, stored)
     except (TypeError, ValueError) as e:
         raise CorruptCheckpointError("a row of writes holds none") from e
-    if not (isinstance(task_id, str) and isinstance(task_path, str)):
-        raise CorruptCheckpointError("a row of writes names no task")
-    if not all(len(write) in (_PLAIN, _REFERRED, _SHARED) for write in writes):
-        raise CorruptCheckpointError("a row of writes holds something else")
-    return TaskRecord(task_id, task_path, writes)
 
 
 def open_tasks(checkpoint_id: str, rows: Iterable[Sequence[Any]]) -> list[TaskRecord]:
-    """Read the rows of a checkpoint's writes, the oldest first; see `open_task`."""
+    """Read a checkpoint's writes.
+
+    Args:
+        checkpoint_id: What they are on top of.
+        rows: Id, path and frame of each task; and maybe the id of the next checkpoint, None, and its record's frame,
+            if this checkpoint is its parent.
+
+    Raises:
+        CorruptCheckpointError: A frame isn't what it should be.
+    """
     tasks: dict[str, TaskRecord] = {}
-    for row in rows:
-        task = open_task(checkpoint_id, *row)
-        if (old := tasks.get(task.task_id)) is not None:
-            task = old._replace(writes=merge_writes(old.writes, task.writes))
-        tasks[task.task_id] = task
+    newer: Sequence[TaskRecord] = ()
+    for task_id, task_path, frame in rows:
+        if task_path is None:
+            newer = open_record(frame, task_id).led
+        else:
+            tasks[task_id] = open_task(checkpoint_id, task_id, task_path, frame)
+    for task in newer:
+        old = tasks.get(task.task_id)
+        tasks[task.task_id] = task if old is None else old._replace(writes=merge_writes(old.writes, task.writes))
     return list(tasks.values())
 
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from perdure.checkpoint import layout
 from perdure.checkpoint.base import ANY_HEAD, Lease
-from perdure.checkpoint.chains import Value
+from perdure.checkpoint.chains import Change, Value
 from perdure.checkpoint.layout import Record
 from perdure.checkpoint.liveness import is_dead
 from perdure.checkpoint.operation import Op, Statement
 from perdure.checkpoint.postgres.adapting import Blobs, Numbers, Texts
-from perdure.checkpoint.records import Prepared
+from perdure.checkpoint.records import Prepared, TaskRecord
 from perdure.checkpoint.tables import writing
 from perdure.checkpoint.tables.dialect import Dialect
 from perdure.checkpoint.tables.sights import Known, Sights
@@ -127,19 +127,22 @@ def _appended(dialect: Dialect, known: Known, prepared: Sequence[Prepared]) -> O
     rows = _Rows()
     values: list[Value] = []
     for one in prepared:
-        fresh: dict[str, Value] = {}
+        tasks: Sequence[TaskRecord] = one.tasks
         if one.checkpoint_id is not None:
             if not _follows(one, head):
                 return None
-            record, fresh, pieces = yield from writing.made(dialect, ns, one, record, number)
+            record, pieces, tasks = yield from writing.made(dialect, ns, one, record, number, leads=head is not None)
             for frame in pieces:
                 rows.add(rows.pieces, number, frame)
                 number += 1
             head = one.checkpoint_id
-            values += fresh.values()
+            stored = (*one.pieces.values(), *one.offered.values())
+            values += [piece.value for piece in stored if isinstance(piece, Change)]
             rows.add(rows.checkpoints, head, one.parent_id, one.run_id, one.searched, layout.seal_record(record, head))
-        for task in one.tasks:
-            frame = layout.seal_task(layout.share(task, fresh) if fresh else task, one.parent_id)
+        elif one.parent_id != head:
+            return None
+        for task in tasks:
+            frame = layout.seal_task(task, one.parent_id)
             rows.add(rows.writes, one.parent_id, task.task_id, task.task_path, frame)
     if len(set(zip(*rows.writes[:2], strict=True))) < len(rows.writes[0]):
         return None  # a task's writes in two parts
@@ -156,7 +159,7 @@ def _appending(dialect: Dialect, lease: Lease | None, known: Known, made: _Appen
     held = lease or (None, None, None)
     rows = made.rows
     if made.head == known.head:
-        return dialect.sql["append_writes"], (*held, known.ns, *rows.writes)
+        return dialect.sql["append_writes"], (*held, known.ns, known.head, *rows.writes)
     guard = (known.ns, known.head, known.number, made.head, made.number)
     return dialect.sql["append"], (*held, *guard, *rows.checkpoints, *rows.pieces, *rows.writes)
 

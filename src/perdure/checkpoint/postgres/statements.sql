@@ -94,22 +94,22 @@ WITH asked AS (
 SELECT ns, ns IN (SELECT ns FROM lease WHERE stop) FROM guard;
 
 -- name: append_writes
--- Store writes of tasks that have none yet, in a namespace that is there.
+-- Store writes on top of the head, of tasks that have none yet.
 WITH lease AS (
     SELECT stop FROM @schema.perdure_leases WHERE thread_id = $1 AND holder = $2 AND generation = $3 FOR SHARE
 ), guard AS (
     SELECT ns FROM @schema.perdure_namespaces
-    WHERE ns = $4
+    WHERE ns = $4 AND head = $5
         AND ($1::text IS NULL OR EXISTS (SELECT 1 FROM lease))
         AND NOT EXISTS (
             SELECT 1 FROM @schema.perdure_writes
-            WHERE ns = $4 AND checkpoint_id = ANY ($5::text[]) AND task_id = ANY ($6::text[])
+            WHERE ns = $4 AND checkpoint_id = ANY ($6::text[]) AND task_id = ANY ($7::text[])
         )
-    FOR KEY SHARE
+    FOR SHARE
 ), writes AS (
     INSERT INTO @schema.perdure_writes (ns, checkpoint_id, task_id, task_path, data)
     SELECT guard.ns, w.checkpoint_id, w.task_id, w.task_path, w.data
-    FROM guard, unnest($5::text[], $6::text[], $7::text[], $8::bytea[])
+    FROM guard, unnest($6::text[], $7::text[], $8::text[], $9::bytea[])
         AS w (checkpoint_id, task_id, task_path, data)
 )
 SELECT coalesce((SELECT stop FROM lease), false) FROM guard;
@@ -181,7 +181,8 @@ UPDATE @schema.perdure_writes SET data = $1 WHERE ns = $2 AND checkpoint_id = $3
 SELECT head FROM @schema.perdure_namespaces WHERE thread_id = $1 AND checkpoint_ns = $2;
 
 -- name: one_checkpoint
--- A checkpoint, or the head if the id is NULL, and then its writes: in one statement, so that they belong together.
+-- A checkpoint, or the head if the id is NULL, and then its writes: rows of tasks, and the next record if it may have some
+-- too. In one statement, so that they belong together.
 WITH c AS (
     SELECT c.ns, c.checkpoint_id, c.parent_id, c.record
     FROM @schema.perdure_namespaces AS n
@@ -191,7 +192,13 @@ WITH c AS (
 SELECT c.ns, c.checkpoint_id, c.parent_id, c.record FROM c
 UNION ALL
 SELECT NULL, w.task_id, w.task_path, w.data
-FROM c JOIN @schema.perdure_writes AS w ON w.ns = c.ns AND w.checkpoint_id = c.checkpoint_id;
+FROM c JOIN @schema.perdure_writes AS w ON w.ns = c.ns AND w.checkpoint_id = c.checkpoint_id
+UNION ALL
+SELECT NULL, s.checkpoint_id, NULL, s.record FROM c CROSS JOIN LATERAL (
+    SELECT s.checkpoint_id, s.parent_id, s.record FROM @schema.perdure_checkpoints AS s
+    WHERE s.ns = c.ns AND s.checkpoint_id > c.checkpoint_id ORDER BY s.checkpoint_id LIMIT 1
+) AS s
+WHERE s.parent_id = c.checkpoint_id;
 
 -- name: pieces
 SELECT ns, piece, data FROM @schema.perdure_pieces WHERE ns = $1 AND piece = ANY ($2::bigint[]);
@@ -201,7 +208,23 @@ SELECT p.ns, p.piece, p.data
 FROM unnest($1::bigint[], $2::bigint[]) AS k (ns, piece) JOIN @schema.perdure_pieces AS p USING (ns, piece);
 
 -- name: writes_of_checkpoint
-SELECT task_id, task_path, data FROM @schema.perdure_writes WHERE ns = $1 AND checkpoint_id = $2;
+SELECT task_id, task_path, data FROM @schema.perdure_writes WHERE ns = $1 AND checkpoint_id = $2
+UNION ALL
+SELECT checkpoint_id, NULL, record FROM (
+    SELECT checkpoint_id, parent_id, record FROM @schema.perdure_checkpoints
+    WHERE ns = $1 AND checkpoint_id > $2 ORDER BY checkpoint_id LIMIT 1
+) AS s
+WHERE parent_id = $2;
+
+-- name: from_checkpoint
+SELECT checkpoint_id, parent_id, record FROM @schema.perdure_checkpoints
+WHERE ns = $1 AND checkpoint_id >= $2 ORDER BY checkpoint_id LIMIT 2;
+
+-- name: has_checkpoint
+SELECT 1 FROM @schema.perdure_checkpoints WHERE ns = $1 AND checkpoint_id = $2;
+
+-- name: change_record
+UPDATE @schema.perdure_checkpoints SET record = $1 WHERE ns = $2 AND checkpoint_id = $3;
 
 -- name: older_records
 SELECT checkpoint_id, record FROM @schema.perdure_checkpoints

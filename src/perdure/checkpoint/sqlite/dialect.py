@@ -7,20 +7,15 @@ from pathlib import Path
 from time import time
 from typing import Final
 
-from perdure.checkpoint import layout
 from perdure.checkpoint.base import ANY_HEAD
 from perdure.checkpoint.operation import Statement
-from perdure.checkpoint.records import Prepared, TaskRecord
+from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.sqltext import load_statements
 from perdure.checkpoint.tables.dialect import Dialect
 from perdure.checkpoint.tables.sights import Known, Sights
 
 _PIECES: Final = 1 << 32
 """Pieces a namespace may have; a piece's key is the namespace's number times this, plus its own number."""
-
-
-_MOST_BESIDE: Final = 1024
-"""Bytes of a task's writes that may lie in the row of their checkpoint: rows are to stay well below a page."""
 
 
 class SqliteDialect(Dialect):
@@ -55,13 +50,6 @@ class SqliteDialect(Dialect):
 
     def asking_pieces(self, keys: Iterable[tuple[int, int]]) -> Statement:
         return self.sql["pieces"], ("[" + ",".join([str(ns * _PIECES + number) for ns, number in keys]) + "]",)
-
-    def adding_writes(self, ns: int, one: Prepared, task: TaskRecord) -> Statement:
-        if one.checkpoint_id is not None and len(one.tasks) == 1:
-            frame = layout.seal_named_task(task, one.parent_id)
-            if len(frame) <= _MOST_BESIDE:
-                return self.sql["add_writes_beside"], (ns, one.parent_id, task.task_id, frame)
-        return super().adding_writes(ns, one, task)
 
     def limited(self, limit: int | None) -> int:
         return -1 if limit is None else limit

@@ -34,13 +34,6 @@ INSERT INTO perdure_writes (ns, checkpoint_id, task_id, task_path, data) VALUES 
 ON CONFLICT (ns, checkpoint_id, task_id) DO NOTHING
 RETURNING 1;
 
--- name: add_writes_beside
--- Not if the task has written before: its writes would be in two places, and nobody could say which came last.
-UPDATE perdure_checkpoints SET writes = ?4
-WHERE ns = ?1 AND checkpoint_id = ?2 AND writes IS NULL
-    AND NOT EXISTS (SELECT 1 FROM perdure_writes WHERE ns = ?1 AND checkpoint_id = ?2 AND task_id = ?3)
-RETURNING 1;
-
 -- name: find_writes
 SELECT data FROM perdure_writes WHERE ns = ? AND checkpoint_id = ? AND task_id = ?;
 
@@ -67,22 +60,33 @@ WHERE n.thread_id = ? AND n.checkpoint_ns = ? AND c.checkpoint_id = ?;
 SELECT piece >> 32, piece & 4294967295, data FROM perdure_pieces WHERE piece IN (SELECT value FROM json_each(?));
 
 -- name: writes_at
--- Those of a checkpoint, or of the head if its id is NULL; what lies beside it comes first, for it is older.
-SELECT NULL AS task_id, NULL AS task_path, c.writes AS data
-FROM perdure_namespaces AS n JOIN perdure_checkpoints AS c ON c.ns = n.ns
-WHERE n.thread_id = ?1 AND n.checkpoint_ns = ?2 AND c.writes IS NOT NULL
-    AND c.checkpoint_id = coalesce(?3, (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = n.ns))
-UNION ALL
+-- Those of a checkpoint, or of the head if its id is NULL: rows of tasks, and the next record if it may have some too.
 SELECT w.task_id, w.task_path, w.data
 FROM perdure_namespaces AS n JOIN perdure_writes AS w ON w.ns = n.ns
 WHERE n.thread_id = ?1 AND n.checkpoint_ns = ?2
-    AND w.checkpoint_id = coalesce(?3, (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = n.ns));
+    AND w.checkpoint_id = coalesce(?3, (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = n.ns))
+UNION ALL
+SELECT c.checkpoint_id, NULL, c.record
+FROM perdure_namespaces AS n JOIN perdure_checkpoints AS c ON c.ns = n.ns
+WHERE n.thread_id = ?1 AND n.checkpoint_ns = ?2 AND c.parent_id = ?3
+    AND c.checkpoint_id = (SELECT min(checkpoint_id) FROM perdure_checkpoints WHERE ns = n.ns AND checkpoint_id > ?3);
 
 -- name: writes_of_checkpoint
-SELECT NULL AS task_id, NULL AS task_path, writes AS data FROM perdure_checkpoints
-WHERE ns = ?1 AND checkpoint_id = ?2 AND writes IS NOT NULL
+SELECT task_id, task_path, data FROM perdure_writes WHERE ns = ?1 AND checkpoint_id = ?2
 UNION ALL
-SELECT task_id, task_path, data FROM perdure_writes WHERE ns = ?1 AND checkpoint_id = ?2;
+SELECT checkpoint_id, NULL, record FROM perdure_checkpoints
+WHERE ns = ?1 AND parent_id = ?2
+    AND checkpoint_id = (SELECT min(checkpoint_id) FROM perdure_checkpoints WHERE ns = ?1 AND checkpoint_id > ?2);
+
+-- name: from_checkpoint
+SELECT checkpoint_id, parent_id, record FROM perdure_checkpoints
+WHERE ns = ? AND checkpoint_id >= ? ORDER BY checkpoint_id LIMIT 2;
+
+-- name: has_checkpoint
+SELECT 1 FROM perdure_checkpoints WHERE ns = ? AND checkpoint_id = ?;
+
+-- name: change_record
+UPDATE perdure_checkpoints SET record = ? WHERE ns = ? AND checkpoint_id = ?;
 
 -- name: older_records
 SELECT checkpoint_id, record FROM perdure_checkpoints
@@ -138,9 +142,6 @@ WHERE ns = ?1 AND checkpoint_id <> (SELECT max(checkpoint_id) FROM perdure_check
 SELECT checkpoint_id, parent_id, run_id, record FROM perdure_checkpoints WHERE ns = ? ORDER BY checkpoint_id;
 
 -- name: writes_of_namespace
-SELECT checkpoint_id, NULL AS task_id, NULL AS task_path, writes AS data FROM perdure_checkpoints
-WHERE ns = ?1 AND writes IS NOT NULL
-UNION ALL
 SELECT checkpoint_id, task_id, task_path, data FROM perdure_writes WHERE ns = ?1;
 
 -- name: pieces_of_namespace

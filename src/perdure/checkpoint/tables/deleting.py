@@ -9,7 +9,7 @@ from perdure.checkpoint import layout
 from perdure.checkpoint.operation import Op, Rows, Statement
 from perdure.checkpoint.records import located
 from perdure.checkpoint.tables.dialect import Dialect
-from perdure.checkpoint.tables.writing import namespace
+from perdure.checkpoint.tables.writing import namespace, set_apart, strip
 from perdure.errors import CorruptCheckpointError
 
 
@@ -44,7 +44,10 @@ def delete_for_runs(dialect: Dialect, run_ids: Sequence[str]) -> Op[None]:
     for run_id in run_ids:
         [rows] = yield [(sql["checkpoints_of_run"], (str(run_id),))]
         touched.update([row[0] for row in rows])
-        yield [(sql[name], key) for key in rows for name in ("delete_checkpoint", "delete_writes_of_checkpoint")]
+        for ns, checkpoint_id in rows:
+            yield from set_apart(dialect, ns, checkpoint_id)
+            yield [(sql[name], (ns, checkpoint_id)) for name in ("delete_checkpoint", "delete_writes_of_checkpoint")]
+            yield from _forget_led(dialect, ns, checkpoint_id)
     for ns in sorted(touched):
         yield from _sweep(dialect, ns)
 
@@ -57,7 +60,17 @@ def prune(dialect: Dialect, thread_ids: Sequence[str], before: str | None) -> Op
         for ns, _ in rows:
             # The writes first: what the head is, is asked of the checkpoints.
             yield [(sql["delete_writes_of_all_but_head"], (ns, before)), (sql["delete_all_but_head"], (ns, before))]
+            yield from _forget_led(dialect, ns, "")
             yield from _sweep(dialect, ns)
+
+
+def _forget_led(dialect: Dialect, ns: int, checkpoint_id: str) -> Op[None]:
+    """Take the writes out of the first record behind deleted checkpoints, if they were on top of a deleted one."""
+    [rows] = yield [(dialect.sql["from_checkpoint"], (ns, checkpoint_id))]
+    for found_id, parent_id, frame in rows[:1]:
+        record = layout.open_record(frame, found_id)
+        if record.led and not (yield [(dialect.sql["has_checkpoint"], (ns, parent_id))])[0]:
+            yield [strip(dialect, ns, found_id, record)]
 
 
 def _sweep(dialect: Dialect, ns: int) -> Op[None]:
@@ -73,7 +86,8 @@ def _sweep(dialect: Dialect, ns: int) -> Op[None]:
         for checkpoint_id, *stored in writes:
             used |= layout.numbers_of_all({}, [layout.open_task(checkpoint_id, *stored)])
         for checkpoint_id, _, _, frame, *_ in kept:
-            used |= layout.numbers_of_all(layout.open_record(frame, checkpoint_id).refs, ())
+            record = layout.open_record(frame, checkpoint_id)
+            used |= layout.numbers_of_all(record.refs, record.led)
     except CorruptCheckpointError as e:
         [[where]] = yield [(sql["place_of_namespace"], (ns,))]
         raise located(e, (*where, checkpoint_id), "(its record or writes)") from e
@@ -87,7 +101,10 @@ def copy_thread(dialect: Dialect, source_id: str, target_id: str) -> Op[None]:
     [rows] = yield [(sql["namespaces_of_thread"], (source_id,))]
     for source, checkpoint_ns in rows:
         target = yield from namespace(dialect, target_id, checkpoint_ns)
-        [[(shift,)]] = yield [(sql["next_piece_of_namespace"], (target,))]
+        [[(shift,)], held] = yield [(sql[f"{name}_of_namespace"], (target,)) for name in ("next_piece", "records")]
+        if held:  # what follows what may become another
+            yield from _set_all_apart(dialect, source)
+            yield from _set_all_apart(dialect, target)
         _, found, writes = yield [
             (sql["copy_pieces"], (source, target, shift)),
             (sql["records_of_namespace"], (source,)),
@@ -97,6 +114,12 @@ def copy_thread(dialect: Dialect, source_id: str, target_id: str) -> Op[None]:
         yield [*_copying(dialect, target, writes, shift), *dialect.settling(target)]
         if shift:
             yield from _sweep(dialect, target)  # checkpoints that were there already have other pieces now
+
+
+def _set_all_apart(dialect: Dialect, ns: int) -> Op[None]:
+    [rows] = yield [(dialect.sql["records_of_namespace"], (ns,))]
+    for row in rows:
+        yield from set_apart(dialect, ns, row[0])
 
 
 def _shifted(row: Sequence[Any], shift: int) -> Sequence[Any]:

@@ -90,13 +90,6 @@ class Dialect(ABC):
     def remember(self, one: Prepared, known: Known | None) -> None:  # noqa: B027 - most have no use for it
         """Take note of a namespace after a commit's checkpoint, if the transaction stands; None: ask the next time."""
 
-    def adding_writes(self, ns: int, one: Prepared, task: TaskRecord) -> Statement:
-        """Return what stores a task's writes with their commit.
-
-        It answers with a row, or with none if it stored nothing: then the writes are stored by themselves.
-        """
-        return self.adding_task(ns, one.parent_id, task)
-
     def adding_task(self, ns: int, checkpoint_id: str | None, task: TaskRecord) -> Statement:
         """Return what stores a task's writes, unless it has some; it answers with a row if it did."""
         return self.sql["add_writes"], (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from perdure.checkpoint import chains, layout, records
 from perdure.checkpoint.base import ANY_HEAD, Lease
@@ -62,23 +62,24 @@ def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
         before = None if parent is None or one.checkpoint_id is None else _parent(one, parent)
     else:
         ns, head, number, before, _ = known
+    if one.checkpoint_id is None:
+        yield from add_tasks(dialect, ns, one.parent_id, one.tasks, is_head=one.parent_id == head)
+        return stop
+    is_head = not one.replaces and (head is None or head < one.checkpoint_id)
+    if not is_head:
+        yield from set_apart(dialect, ns, one.checkpoint_id)
+    follows = is_head and head is not None and one.parent_id == head
+    record, pieces, tasks = yield from made(dialect, ns, one, before, number, leads=follows)
     batch: list[Statement] = []
-    fresh: Mapping[str, Value] = {}
-    if one.checkpoint_id is not None:
-        record, fresh, pieces = yield from made(dialect, ns, one, before, number)
-        for frame in pieces:
-            batch.append(dialect.adding_piece(ns, number, frame))
-            number += 1
-        is_head = not one.replaces and (head is None or head < one.checkpoint_id)
-        dialect.remember(one, Known(ns, one.checkpoint_id, number, record, one.lease) if is_head else None)
-        batch.append(dialect.adding_checkpoint(ns, one, layout.seal_record(record, one.checkpoint_id)))
+    for frame in pieces:
+        batch.append(dialect.adding_piece(ns, number, frame))
+        number += 1
+    dialect.remember(one, Known(ns, one.checkpoint_id, number, record, one.lease) if is_head else None)
+    batch.append(dialect.adding_checkpoint(ns, one, layout.seal_record(record, one.checkpoint_id)))
     batch += dialect.advancing(ns, one, number)
-    tasks = [layout.share(task, fresh) for task in one.tasks] if fresh else one.tasks
-    batch += [dialect.adding_writes(ns, one, task) for task in tasks]
-    replies = yield batch
-    for task, reply in zip(reversed(tasks), reversed(replies), strict=False):
-        if not reply:
-            yield from _add(dialect, ns, one.parent_id, task)
+    yield batch
+    if tasks:
+        yield from add_tasks(dialect, ns, one.parent_id, tasks, is_head=follows)
     return stop
 
 
@@ -90,8 +91,8 @@ def _parent(one: Prepared, frame: bytes) -> Record:
 
 
 def made(
-    dialect: Dialect, ns: int, one: Prepared, parent: Record | None, number: int
-) -> Op[tuple[Record, dict[str, Value], list[bytes]]]:
+    dialect: Dialect, ns: int, one: Prepared, parent: Record | None, number: int, *, leads: bool
+) -> Op[tuple[Record, list[bytes], Sequence[TaskRecord]]]:
     """Make a checkpoint's record.
 
     Args:
@@ -100,9 +101,10 @@ def made(
         one: The commit, with a checkpoint.
         parent: The parent's record.
         number: Of the next piece.
+        leads: Whether the parent is the head, so that the record may take up the writes that led here.
 
     Returns:
-        The record, the values that have chains, and the frames of the new pieces, which count from `number`.
+        The record, the frames of the new pieces, which count from `number`, and the writes that aren't in the record.
     """
     parent_versions, parent_refs = (None, {}) if parent is None else (parent.versions, parent.refs)
     found = records.inherit(one, parent_versions, parent_refs)
@@ -122,7 +124,10 @@ def made(
         if frame is not None:
             pieces.append(frame)
     assert one.header is not None
-    return Record(one.versions, found.refs, *one.header), fresh, pieces
+    tasks = [layout.share(task, fresh) for task in one.tasks] if fresh else one.tasks
+    if leads and tasks and layout.fits_in_record(tasks):
+        return Record(one.versions, found.refs, *one.header, tasks), pieces, ()
+    return Record(one.versions, found.refs, *one.header), pieces, tasks
 
 
 def _extended(dialect: Dialect, ns: int, new: Change, held: Ref | None, number: int) -> Op[tuple[Ref, bytes | None]]:
@@ -170,11 +175,49 @@ def _find_earlier(dialect: Dialect, ns: int, before: str, found: records.Inherit
             return
 
 
-def _add(dialect: Dialect, ns: int, checkpoint_id: str | None, task: TaskRecord) -> Op[None]:
-    """Store a task's writes, or add them to those that it has."""
-    [reply] = yield [dialect.adding_task(ns, checkpoint_id, task)]
-    if reply:
-        return
+def set_apart(dialect: Dialect, ns: int, checkpoint_id: str) -> Op[None]:
+    """Give the writes that lie in a record rows of their own: of this checkpoint, or else of the one that follows it.
+
+    Needed before the checkpoint is replaced, deleted, or put in front of one whose parent it isn't.
+    """
+    [rows] = yield [(dialect.sql["from_checkpoint"], (ns, checkpoint_id))]
+    for found_id, parent_id, frame in rows[:1]:
+        record = layout.open_record(frame, found_id)
+        if record.led:
+            yield [strip(dialect, ns, found_id, record)]
+            yield from add_tasks(dialect, ns, parent_id, record.led, is_head=True)
+
+
+def strip(dialect: Dialect, ns: int, checkpoint_id: str, record: Record) -> Statement:
+    """Return what takes the writes out of a stored record."""
+    frame = layout.seal_record(record._replace(led=()), checkpoint_id)
+    return dialect.sql["change_record"], (frame, ns, checkpoint_id)
+
+
+def add_tasks(
+    dialect: Dialect, ns: int, checkpoint_id: str | None, tasks: Sequence[TaskRecord], *, is_head: bool
+) -> Op[None]:
+    """Store tasks' writes in rows of their own; add them to those that the tasks have.
+
+    Args:
+        dialect: The backend's.
+        ns: The namespace's number.
+        checkpoint_id: What they are on top of.
+        tasks: The writes.
+        is_head: Whether no checkpoint follows this one whose record may have writes of the same tasks.
+    """
+    if not is_head:
+        [rows] = yield [(dialect.sql["from_checkpoint"], (ns, checkpoint_id))]
+        for found_id, parent_id, _ in rows:
+            if parent_id == checkpoint_id:
+                yield from set_apart(dialect, ns, found_id)
+    replies = yield [dialect.adding_task(ns, checkpoint_id, task) for task in tasks]
+    for task, reply in zip(tasks, replies, strict=True):
+        if not reply:
+            yield from _merge(dialect, ns, checkpoint_id, task)
+
+
+def _merge(dialect: Dialect, ns: int, checkpoint_id: str | None, task: TaskRecord) -> Op[None]:
     key = (ns, checkpoint_id, task.task_id)
     [[(frame,)]] = yield [(dialect.sql["find_writes"], key)]
     old = layout.open_task(checkpoint_id or "", task.task_id, task.task_path, frame)
@@ -186,7 +229,7 @@ def _add(dialect: Dialect, ns: int, checkpoint_id: str | None, task: TaskRecord)
 def put_writes(dialect: Dialect, thread_id: str, checkpoint_ns: str, checkpoint_id: str, task: TaskRecord) -> Op[None]:
     """Store a task's writes."""
     ns = yield from namespace(dialect, thread_id, checkpoint_ns)
-    yield from _add(dialect, ns, checkpoint_id, task)
+    yield from add_tasks(dialect, ns, checkpoint_id, [task], is_head=False)
 
 
 def namespace(dialect: Dialect, thread_id: str, checkpoint_ns: str) -> Op[int]:
