@@ -240,7 +240,7 @@ def test_a_superstep_is_one_transaction_of_few_statements(saver: Saver) -> None:
     one = saver.prepare(Commit("t", "", root["id"], tasks, made, {}, {"x": 2}, root["id"]))
     seen = trace(saver)
     saver.commit([one])
-    assert len(seen) == 4  # BEGIN, writes, checkpoint, COMMIT
+    assert len(seen) == 3  # BEGIN, the checkpoint with its writes and pieces, COMMIT
 
 
 def _steps(saver: Saver, thread_id: str, parent: str | None, count: int) -> str:

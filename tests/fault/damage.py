@@ -18,7 +18,8 @@ from perdure.graph import START, StateGraph
 from perdure.types import interrupt
 
 PIECES = 1 << 32
-COLUMNS = ("perdure_checkpoints.record", "perdure_writes.data", "perdure_pieces.data")
+PIECE_COLUMNS = ("perdure_checkpoints.piece", "perdure_pieces.data")
+COLUMNS = ("perdure_checkpoints.record", "perdure_writes.data", *PIECE_COLUMNS)
 """The columns of bytes, with their tables."""
 
 Place = tuple[str, str, str]
@@ -68,7 +69,7 @@ def make(path: Path) -> None:
 
     with SqliteSaver.from_conn_string(str(path), synchronous="NORMAL") as saver:
         graph = graph_on(saver)
-        for thread, rounds in (("one", 3), ("other", 2)):
+        for thread, rounds in (("one", 3), ("other", 3)):
             for n in range(rounds):
                 config = {"configurable": {"thread_id": thread}, "metadata": {"run_id": f"{thread} {n}"}}
                 graph.invoke({"messages": [f"question {n} of {thread} " + "?" * 100]}, config)
@@ -141,11 +142,16 @@ class Database:
             yield Row("perdure_writes.data", rowid, data, ns, frozenset({(where, "(pending writes)")}))
             for number in layout.numbers_of_all({}, [layout.open_task(checkpoint_id, task_id, task_path, data)]):
                 users[ns * PIECES + number].add((where, "(pending writes)"))
-        for piece, data in execute("SELECT piece, data FROM perdure_pieces").fetchall():
-            yield Row("perdure_pieces.data", piece, data, piece // PIECES, frozenset(users[piece]))
+        pieces = [
+            "SELECT key, piece FROM perdure_checkpoints WHERE piece NOT NULL",
+            "SELECT piece, data FROM perdure_pieces",
+        ]
+        for column, query in zip(PIECE_COLUMNS, pieces, strict=True):
+            for number, data in execute(query).fetchall():
+                yield Row(column, number, data, number // PIECES, frozenset(users[number]))
 
-    def of(self, column: str) -> list[Row]:
-        return [row for row in self.rows if row.column == column]
+    def of(self, *columns: str) -> list[Row]:
+        return [row for row in self.rows if row.column in columns]
 
     def set(self, row: Row, data: bytes) -> None:
         table, column = row.column.split(".")

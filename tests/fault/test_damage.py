@@ -4,7 +4,7 @@ import itertools
 import random
 
 import pytest
-from tests.fault.damage import COLUMNS, PIECES, Database, graph_on
+from tests.fault.damage import COLUMNS, PIECE_COLUMNS, PIECES, Database, graph_on
 
 from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.errors import CorruptCheckpointError
@@ -33,7 +33,7 @@ def check(database, *rows):
 
 
 def test_whole(database):
-    assert {len(database.of(column)) > 5 for column in COLUMNS} == {True}
+    assert all(len(database.of(column)) > 5 for column in COLUMNS)
     assert len(database.rows) > 80
     assert not database.look().corrupt
     assert not database.look().different
@@ -99,7 +99,7 @@ def test_a_row_in_the_place_of_another(database, column):
 
 
 def test_exchanged_pieces_make_no_other_value(database):
-    for one, other in pairs(database.of("perdure_pieces.data"), random.Random(0), 200):
+    for one, other in pairs(database.of(*PIECE_COLUMNS), random.Random(0), 200):
         database.set(one, other.data)
         database.set(other, one.data)
         for place, found in database.look().different.items():
@@ -120,9 +120,11 @@ def test_rows_of_other_tables(database, column):
 def test_pieces_moved_to_another_namespace(database):
     rows = database.of("perdure_pieces.data")
     chance = random.Random(0)
-    taken = {row.rowid for row in rows}
+    taken = {
+        key for (key,) in database.execute("SELECT piece FROM perdure_pieces UNION SELECT key FROM perdure_checkpoints")
+    }
     for row in rows:
-        ns = chance.choice(sorted({row.ns for row in rows} - {row.ns}))
+        ns = chance.choice(sorted({other.ns for other in database.rows} - {row.ns}))
         moved = next(n for n in itertools.count(ns * PIECES) if n not in taken)
         database.execute("UPDATE perdure_pieces SET piece = ? WHERE piece = ?", (moved, row.rowid))
         check(database, row)
@@ -134,28 +136,41 @@ def test_a_deleted_piece(database):
         database.execute("DELETE FROM perdure_pieces WHERE piece = ?", (row.rowid,))
         check(database, row)
         database.execute("INSERT INTO perdure_pieces (piece, data) VALUES (?, ?)", (row.rowid, row.data))
+    for row in database.of("perdure_checkpoints.piece"):
+        database.set(row, None)
+        check(database, row)
+        database.repair(row)
 
 
 @pytest.mark.parametrize("column", ["perdure_checkpoints.record", "perdure_writes.data"])
 def test_a_deleted_row_of_a_checkpoint_changes_no_other(database, column):
     table, _, _ = column.partition(".")
     for row in database.of(column):
-        ((place, _),) = row.users
+        gone = {place for place, what in row.users if what == "(its record)"}
+        fewer = {place for place, what in row.users if what == "(pending writes)"}  # those that were in the row
         (columns,) = database.execute(f"SELECT rowid, * FROM {table} WHERE rowid = ?", (row.rowid,))
         database.execute(f"DELETE FROM {table} WHERE rowid = ?", (row.rowid,))
         finding = database.look()
-        assert not finding.corrupt
-        assert finding.different.keys() == {place}
-        found = finding.different[place]
-        if table == "perdure_checkpoints":
-            assert found is None
-        else:  # a task's writes: of the rest nothing is different
+        assert {place for place, found in finding.different.items() if found is None} == gone
+        # Its own piece is gone with it: those that need that say so.
+        assert finding.corrupt.keys() <= {
+            place for other in database.rows if is_beside(other, row) for place, _ in other.users
+        }
+        for place in finding.different.keys() - gone:
+            assert place in fewer
+            found = finding.different[place]
             assert found._replace(pending_writes=[]) == database.whole[place]._replace(pending_writes=[])
             assert all(write in database.whole[place].pending_writes for write in found.pending_writes)
         names = [name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")]
         marks = ", ".join("?" * (len(names) + 1))
         database.execute(f"INSERT INTO {table} (rowid, {', '.join(names)}) VALUES ({marks})", columns)
     assert not database.look().different
+
+
+def is_beside(piece, row):
+    return (piece.column, row.column) == ("perdure_checkpoints.piece", "perdure_checkpoints.record") and (
+        piece.rowid == row.rowid
+    )
 
 
 # -- around a damaged row
@@ -166,7 +181,7 @@ def damaged(database):
     """Damage a row in the middle of thread `one`: its first three checkpoints and the last ones don't need it."""
     history = sorted(place for place in database.whole if place[:2] == ("one", ""))
     middle = history[len(history) // 2]
-    (row,) = [row for row in database.of("perdure_checkpoints.record") if {p for p, _ in row.users} == {middle}]
+    (row,) = [row for row in database.of("perdure_checkpoints.record") if (middle, "(its record)") in row.users]
     database.set(row, flipped(row.data, random.Random(5)))
     with SqliteSaver.from_conn_string(database.path) as saver:
         yield saver, middle, history
@@ -188,8 +203,13 @@ def test_a_list_comes_to_the_damage_names_it_and_goes_on_behind(damaged):
     with pytest.raises(CorruptCheckpointError) as caught:
         found.extend(walk)
     assert caught.value.checkpoint_id == middle[2]
-    behind = saver.list({"configurable": {"thread_id": "one", "checkpoint_ns": ""}}, before=config_of(middle))
-    assert ids(behind) == [place[2] for place in reversed(history[:at])]
+    # The damaged record has the writes of the one before it.
+    with pytest.raises(CorruptCheckpointError, match="pending writes") as caught:
+        list(saver.list({"configurable": {"thread_id": "one", "checkpoint_ns": ""}}, before=config_of(middle)))
+    parent = history[at - 1]
+    assert caught.value.checkpoint_id == parent[2]
+    behind = saver.list({"configurable": {"thread_id": "one", "checkpoint_ns": ""}}, before=config_of(parent))
+    assert ids(behind) == [place[2] for place in reversed(history[: at - 1])]
     assert ids(found) == [place[2] for place in reversed(history[at + 1 :])]
 
 
@@ -229,7 +249,7 @@ def test_deleting_around_it_changes_nothing_or_works(damaged, database, operatio
         error = e
     if error is not None:
         finding = database.look()
-        assert len(finding.corrupt) == 1
+        assert len(finding.corrupt) == 2  # the damaged one, and the one whose writes it has
         assert not finding.different
         assert error.thread_id == "one"
 
@@ -238,6 +258,9 @@ def test_a_damaged_thread_can_be_deleted(damaged, database):
     saver, *_ = damaged
     saver.delete_thread("one")
     assert list(saver.threads()) == ["other"]
-    assert {row[0] // PIECES for row in database.execute("SELECT piece FROM perdure_pieces")} == {
-        row.ns for row in database.of("perdure_pieces.data") if any(place[0] == "other" for place, _ in row.users)
+    kept = "SELECT piece FROM perdure_pieces UNION SELECT key FROM perdure_checkpoints"
+    assert {row[0] // PIECES for row in database.execute(kept)} == {
+        row.ns
+        for row in database.of("perdure_checkpoints.record")
+        if any(place[0] == "other" for place, _ in row.users)
     }

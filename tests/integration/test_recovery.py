@@ -202,7 +202,7 @@ if __name__ == "__main__":
     with open_saver(sys.argv[1]) as saver:
         graph = builder.compile(checkpointer=saver)
         if sys.argv[3] == "hang":
-            graph.invoke({"items": []}, {"configurable": {"thread_id": "t"}})
+            graph.invoke({"items": []}, {"configurable": {"thread_id": "t"}}, durability="sync")
         else:
             print([(found.thread_id, found.output["items"]) for found in graph.resume_all()])
 """

@@ -9,11 +9,10 @@ Pieces are never changed: older checkpoints, and branches, go on using those tha
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any, Final, NamedTuple
 
-from xxhash import xxh3_64_digest, xxh3_128, xxh3_128_digest
+from xxhash import xxh3_64_digest, xxh3_128
 
 from perdure.checkpoint import deltas
 from perdure.checkpoint.deltas import Script, apply, compose
@@ -30,7 +29,8 @@ A value that grows is else mapped anew at every step, each page cleared by the s
 """
 
 MOST_WASTE: Final = 1024
-_LEAST_SIZE = 256  # below, a script costs about as much as the value
+LEAST_LONG: Final = 256
+"""Of values up to so many bytes a script costs about as much as the value."""
 WHOLE: Final = -1
 """The level of a chain's first link."""
 
@@ -90,10 +90,10 @@ class Value:
             against the store.
         chain: Its pieces, as far as known; a guess too.
         ref: The reference to the chain that this process has stored or read; None if it hasn't.
-        mark: What tells whether a value continues this one, see `_continues`; None if it wasn't needed yet.
+        hash: The state of the hash that goes into a chain's check; None if it wasn't needed yet.
     """
 
-    __slots__ = ("chain", "data", "kind", "mark", "ref", "version")
+    __slots__ = ("chain", "data", "hash", "kind", "ref", "version")
 
     def __init__(self, kind: str, data: bytes, version: Any = None, chain: Chain | None = None) -> None:
         self.kind = kind
@@ -101,7 +101,7 @@ class Value:
         self.version = version
         self.chain = chain
         self.ref: Any = None
-        self.mark: bytes | None = None
+        self.hash: xxh3_128 | None = None
 
 
 class Change(NamedTuple):
@@ -118,48 +118,60 @@ class Change(NamedTuple):
     script: Script | None = None
 
 
-def is_long(data: bytes) -> bool:
-    """Tell whether a script can cost less than the value itself."""
-    return len(data) > _LEAST_SIZE
-
-
 def change(value: Value, base: Value | None) -> Change:
     """Compare a value with what the parent is thought to have."""
     if base is None or base.kind != value.kind:
         return Change(value)
-    if base.data == value.data:
-        return Change(value, base, Script(len(value.data), [], b""))
-    if not is_long(value.data) or not is_long(base.data):
-        return Change(value)
     old, new = base.data, value.data
-    if len(old) < _LEAST_MARKED:
-        return Change(value, base, deltas.diff(old, new))
-    if deltas.may_be_growth(old, new) and _continues(value, base):
-        return Change(value, base, deltas.growth(old, new))
-    return Change(value, base, deltas.difference(old, new))
+    size = len(old)
+    if old == new:
+        return Change(value, base, Script(size, [], b""))
+    if size <= LEAST_LONG or len(new) <= LEAST_LONG:
+        return Change(value)
+    if not deltas.is_growth(old, new):
+        return Change(value, base, deltas.difference(old, new))
+    if base.hash is not None:
+        value.hash = base.hash.copy()
+        value.hash.update(new[size:])
+    return Change(value, base, deltas.growth(old, new))
 
 
-_LEAST_MARKED: Final = 16 * 1024  # below, comparing takes no longer than hashing
-_SEED: Final = int.from_bytes(os.urandom(8), "big")  # nobody can make two texts of one mark on purpose
+class Next(NamedTuple):
+    """What a value adds to the chain of its base.
 
-
-def _continues(value: Value, base: Value) -> bool:
-    """Tell whether a value goes on from another after the bytes that count: by hashes, which take a third of the time.
-
-    What a chain's pieces make is checked against a checksum of the value itself.
+    Attributes:
+        links: The links that stay.
+        level: Of the new link.
+        weight: Of the new link.
+        content: Of the new link.
     """
-    new, size = memoryview(value.data), len(base.data)
-    if base.mark is None:
-        base.mark = xxh3_128_digest(memoryview(base.data)[deltas.COUNT :], _SEED)
-    mark = xxh3_128(new[deltas.COUNT : size], _SEED)
-    if mark.digest() != base.mark:
-        return False
-    mark.update(new[size:])
-    value.mark = mark.digest()
-    return True
+
+    links: tuple[Link, ...]
+    level: int
+    weight: int
+    content: Script | bytes
 
 
-def extend(chain: Chain | None, new: Change, number: int, place: Any) -> Chain:
+def following(chain: Chain | None, new: Change) -> Next:
+    """Find how a value's chain goes on from that of its base; or begins anew with the whole value."""
+    script, data = new.script, new.value.data
+    size = len(data)
+    if chain is None or script is None or (weight := script.weight()) >= size:
+        return Next((), WHOLE, size, data)
+    links, level = chain.links, 0
+    while len(links) >= BASE and links[1 - BASE].level == level:
+        links, run = links[: 1 - BASE], links[1 - BASE :]
+        script = compose(*[link.content for link in run], script)  # type: ignore[arg-type]
+        level += 1
+    before = chain.weight
+    if level:
+        weight, before = script.weight(), sum([link.weight for link in links])
+    if before + weight > 2 * size + MOST_WASTE:
+        return Next((), WHOLE, size, data)
+    return Next(links, level, weight, script)
+
+
+def extend(chain: Chain | None, new: Change, number: int, place: Any, checksum: bytes = b"") -> Chain:
     """Make the chain of a value: that of its base and one new link, or a new one.
 
     Args:
@@ -167,27 +179,28 @@ def extend(chain: Chain | None, new: Change, number: int, place: Any) -> Chain:
         new: The change.
         number: The name of the new link's piece.
         place: What numbers count in.
+        checksum: That of the new piece, in stores that have such.
     """
-    value = new.value
-    size = len(value.data)
-    if chain is not None and new.script is not None and new.script.weight() < size:
-        longer = _counted(chain, new.script, number, place)
-        if longer.weight <= 2 * size + MOST_WASTE:
-            return longer
-    return chain_of(value.kind, (Link(number, WHOLE, size, value.data),), place)
+    return linked(chain, following(chain, new), new.value, (number, place), checksum)
 
 
-def _counted(chain: Chain, script: Script, number: int, place: Any) -> Chain:
-    """Add a script, composed with those of its level where there are enough."""
-    links, level = chain.links, 0
-    while len(links) >= BASE and links[1 - BASE].level == level:
-        links, run = links[: 1 - BASE], links[1 - BASE :]
-        script = compose(*[link.content for link in run], script)  # type: ignore[arg-type]
-        level += 1
-    link = Link(number, level, script.weight(), script)
-    if level:
-        return chain_of(chain.kind, (*links, link), place)
-    return Chain(chain.kind, (*links, link), place, b"", chain.weight + link.weight, chain.checksums)
+def linked(chain: Chain | None, found: Next, value: Value, where: tuple[int, Any], checksum: bytes) -> Chain:
+    """Make the chain of a value of what `following` found; see `extend`."""
+    links, level, weight, content = found
+    number, place = where
+    link = Link(number, level, weight, content, checksum)
+    checksums = checksum
+    if chain is not None and len(links) == len(chain.links):
+        weight, checksums = chain.weight + weight, chain.checksums + checksum
+    elif links:
+        weight += sum([one.weight for one in links])
+        checksums = b"".join([one.checksum for one in links]) + checksum
+    check = b""
+    if checksum:
+        if value.hash is None:
+            value.hash = _hashed(value.data)
+        check = _check(value.data, value.hash, checksums)
+    return Chain(value.kind, (*links, link), place, check, weight, checksums)
 
 
 def put_together(chain: Chain) -> bytes:
@@ -209,7 +222,7 @@ def checked(chain: Chain) -> bytes:
         CorruptCheckpointError: They don't follow each other, or it isn't what was stored.
     """
     data = put_together(chain)
-    if _check(data, chain.checksums) != chain.check:
+    if _check(data, _hashed(data), chain.checksums) != chain.check:
         raise CorruptCheckpointError(
             "the pieces of a value don't fit together",
             hint="the file was damaged; go on from an earlier checkpoint",
@@ -217,17 +230,12 @@ def checked(chain: Chain) -> bytes:
     return data
 
 
-def sealed(chain: Chain, data: bytes, checksum: bytes) -> Chain:
-    """Add the last piece's checksum, and the chain's."""
-    kind, links, place, _, weight, checksums = chain
-    number, level, its_weight, content, _ = links[-1]
-    checksums += checksum
-    links = (*links[:-1], Link(number, level, its_weight, content, checksum))
-    return Chain(kind, links, place, _check(data, checksums), weight, checksums)
+def _hashed(data: bytes) -> xxh3_128:
+    return xxh3_128(memoryview(data)[deltas.COUNT :])
 
 
-def _check(data: bytes, checksums: bytes) -> bytes:
-    return xxh3_64_digest(xxh3_64_digest(data) + checksums)
+def _check(data: bytes, state: xxh3_128, checksums: bytes) -> bytes:
+    return xxh3_64_digest(data[: deltas.COUNT] + state.digest() + checksums)
 
 
 def without_whole(chain: Chain) -> Chain:
@@ -264,18 +272,21 @@ class Recent:
     def note(self, thread_id: str, checkpoint_ns: str, channel: str, value: Value) -> None:
         """Remember a value, if it is long: to store a short one whole costs no more than what changed."""
         key = (thread_id, checkpoint_ns, channel)
+        size = len(value.data)
+        values = self._values
         with self._lock:
-            self._drop(key)
-            if is_long(value.data):
-                self._values[key] = value
-                self._held += _cost(value)
+            if (gone := values.pop(key, None)) is not None:
+                self._held -= _cost(len(gone.data))
+            if size > LEAST_LONG:
+                values[key] = value
+                self._held += _cost(size)
                 while self._held > self._most:
-                    self._drop(next(iter(self._values)))
+                    self._drop(next(iter(values)))
 
     def _drop(self, key: tuple[str, str, str]) -> None:
         gone = self._values.pop(key, None)
         if gone is not None:
-            self._held -= _cost(gone)
+            self._held -= _cost(len(gone.data))
 
     def forget(self, thread_id: str) -> None:
         """Drop a thread's values."""
@@ -284,6 +295,6 @@ class Recent:
                 self._drop(key)
 
 
-def _cost(value: Value) -> int:
-    # The scripts of its chain weigh up to as much again.
-    return 2 * len(value.data) + 512
+def _cost(size: int) -> int:
+    # The scripts of its chain weigh up to as much again; the hash's state is of 600 bytes.
+    return 2 * size + 1200

@@ -177,9 +177,7 @@ def _as_script(rope: _Rope, size: int) -> Script:
 
 def diff(old: bytes, new: bytes) -> Script:
     """Find a script from one text to another; without hunks if they are equal."""
-    if may_be_growth(old, new) and _is_continued(old, new):
-        return growth(old, new)
-    return difference(old, new)
+    return growth(old, new) if is_growth(old, new) else difference(old, new)
 
 
 def difference(old: bytes, new: bytes) -> Script:
@@ -206,34 +204,24 @@ def difference(old: bytes, new: bytes) -> Script:
     return Script(len(old), hunks, b"".join(parts))
 
 
-def may_be_growth(old: bytes, new: bytes) -> bool:
-    """Tell at a glance whether a list, a text or a dict may have grown at its end only.
+def is_growth(old: bytes, new: bytes) -> bool:
+    """Tell whether a list, a text or a dict has grown at its end only: then the texts agree after `COUNT` bytes.
 
-    By far the most frequent change, so it is looked for first: the texts then agree after `COUNT` bytes.
+    By far the most frequent change, so it is looked for first; and the end first of all, where others differ mostly.
     """
     size = len(old)
-    return COUNT + _ANCHOR < size < len(new) and new.startswith(old[-_ANCHOR:], size - _ANCHOR)
-
-
-def _is_continued(old: bytes, new: bytes) -> bool:
-    left = len(old) - COUNT
-    if left > _LONGEST_SLICE:
-        return _common_prefix(old, new, COUNT, COUNT, left) == left
-    return new.startswith(old[COUNT:], COUNT)
+    return (
+        COUNT + _ANCHOR < size < len(new)
+        and new.startswith(old[-_ANCHOR:], size - _ANCHOR)
+        and new.startswith(memoryview(old)[COUNT:], COUNT)  # a slice would be a copy
+    )
 
 
 def growth(old: bytes, new: bytes) -> Script:
-    """Make the script of a value that grew: its first bytes, and what follows the old text."""
+    """Make the script of a value that grew: its first bytes anew, which count, and what follows the old text."""
     size = len(old)
-    low, high = 0, COUNT
-    while low < high and old[low] == new[low]:
-        low += 1
-    while low < high and old[high - 1] == new[high - 1]:
-        high -= 1
-    if low == high:
-        return Script(size, [size, 0, len(new) - size], new[size:])
-    counts = [low, high - low, high - low]
-    return Script(size, [*counts, size - high, 0, len(new) - size], new[low:high] + new[size:])
+    hunks = (0, COUNT, COUNT, size - COUNT, 0, len(new) - size)
+    return Script(size, hunks, new[:COUNT] + new[size:])
 
 
 def _resync(old: bytes, new: bytes, i: int, j: int, old_end: int, new_end: int) -> tuple[int, int, int] | None:

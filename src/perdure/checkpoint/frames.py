@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from xxhash import xxh3_64
+from xxhash import xxh3_64, xxh3_64_digest
 
 from perdure.checkpoint.serde import compression
 from perdure.errors import CorruptCheckpointError
@@ -38,16 +38,31 @@ class Frame(NamedTuple):
 
 def seal(kind: str, content: bytes, *, is_delta: bool = False, place: str = "") -> bytes:
     """Make a frame; the content is compressed where it pays."""
-    name = kind.encode()
     flags = _VERSION | _DELTA if is_delta else _VERSION
-    if len(content) >= compression.SMALLEST and (packed := compression.compress(content, compression.LARGEST_PIECE)):
-        content, flags = packed, flags | _PACKED
-    head = bytes((flags, len(name))) + name
+    size = len(content)
+    if size >= compression.SMALLEST and (packed := compression.compress(content, compression.LARGEST_PIECE)):
+        content, flags, size = packed, flags | _PACKED, len(packed)
+    head = _heads.get((kind, flags)) or _head(kind, flags)
+    where = place.encode("utf-8", "surrogatepass")
+    if size < _LONG:
+        rest = head + content
+        return xxh3_64_digest(rest + where if where else rest) + rest
     digest = xxh3_64(head)
     digest.update(content)
-    if place:
-        digest.update(place.encode("utf-8", "surrogatepass"))
+    digest.update(where)
     return b"".join((digest.digest(), head, content))
+
+
+_LONG = 16 * 1024  # a shorter content is copied faster than a hash object is made and fed
+_heads: dict[tuple[str, int], bytes] = {}
+
+
+def _head(kind: str, flags: int) -> bytes:
+    name = kind.encode()
+    head = bytes((flags, len(name))) + name
+    if len(_heads) < 1024:
+        _heads[kind, flags] = head
+    return head
 
 
 def unseal(frame: bytes, place: str = "") -> Frame:

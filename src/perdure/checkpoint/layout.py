@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from ormsgpack import packb, unpackb
 
 from perdure.checkpoint import chains, deltas
-from perdure.checkpoint.chains import Chain, Link, Value, chain_of
+from perdure.checkpoint.chains import Chain, Link, Next, Value, chain_of
 from perdure.checkpoint.frames import CHECKSUM, seal, unseal
 from perdure.checkpoint.records import Blob, TaskRecord, Write, merge_writes
 from perdure.errors import CorruptCheckpointError
@@ -217,13 +217,11 @@ def _shifted_ref(ref: Ref, shift: int) -> Ref:
 # -- pieces
 
 
-def seal_piece(chain: Chain) -> bytes:
-    """Make the frame of a chain's last link."""
-    link = chain.links[-1]
-    if isinstance(link.content, bytes):
-        return seal(chain.kind, link.content)
-    assert link.content is not None
-    return seal(chain.kind, deltas.pack(link.content, link.level), is_delta=True)
+def seal_piece(kind: str, new: Next) -> bytes:
+    """Make the frame of a chain's next link."""
+    if isinstance(new.content, bytes):
+        return seal(kind, new.content)
+    return seal(kind, deltas.pack(new.content, new.level), is_delta=True)
 
 
 class Pieces:
@@ -390,6 +388,9 @@ def _shared(write: Write, value: Value) -> StoredWrite:
     if link.content is None:
         return write
     text = _text(link)
+    if text.endswith(item := data[_HEADERS[0] :]):  # one item more
+        at = len(text) - len(item)
+        return index, channel, kind, data[: _HEADERS[0]], link.number, at, len(item), link.checksum
     for header in _HEADERS:
         if (at := text.find(data[header:])) >= 0:
             return index, channel, kind, data[:header], link.number, at, len(data) - header, link.checksum

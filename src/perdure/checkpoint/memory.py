@@ -174,7 +174,7 @@ def _sharing(task: TaskRecord, pieces: Mapping[str, Piece | None]) -> TaskRecord
     """Let a task's writes that are long values of its checkpoint refer to these values' chains."""
     writes: list[Any] = task.writes
     for at, (index, channel, kind, data) in enumerate(writes):
-        if chains.is_long(data):
+        if len(data) > chains.LEAST_LONG:
             piece = pieces.get(channel)
             if isinstance(piece, Change) and piece.value.data is data:
                 writes[at] = (index, channel, kind, piece.value.chain)

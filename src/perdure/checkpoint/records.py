@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from perdure.checkpoint import chains
 from perdure.checkpoint.address import make_config
@@ -24,7 +24,7 @@ from perdure.checkpoint.base import (
     PendingWrite,
     TaskWrites,
 )
-from perdure.checkpoint.chains import Change, Value
+from perdure.checkpoint.chains import LEAST_LONG, Change, Value
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.errors import ConflictError, CorruptCheckpointError, SerializationError, StorageError
 
@@ -121,8 +121,6 @@ class Lineage:
 
 Plain = Callable[[Any], Blob]
 
-_EMPTY: Blob = ("null", b"")
-
 _STANDARD = frozenset(Checkpoint.__annotations__)
 
 
@@ -140,15 +138,16 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
         return Prepared(*where, tasks, None, None, {}, {}, {}, False, expected_head, lease, False)
     versions = dict(checkpoint["channel_versions"])
     values = checkpoint["channel_values"]
-    pieces, has_long = _encode_changed(plain, values, new)
+    pieces, long = _encode_changed(plain, values, new)
     offered: dict[str, Piece] = {}
     if changes_only:
         relies = len(versions) > len(pieces)
     else:
         relies = _encode_others(plain, lineage, commit, checkpoint, pieces, offered)
-        has_long = True
-    if has_long:
-        _compare(lineage, commit, versions, pieces, offered)
+        _compare(lineage, commit, versions, offered, _long_ones(offered))
+        long = _long_ones(pieces)
+    if long:
+        _compare(lineage, commit, versions, pieces, long)
     if not changes_only:
         lineage.note(thread_id, checkpoint_ns, checkpoint["id"], versions)
     tasks = [encode_task(plain, task, values, pieces) for task in writes]
@@ -185,10 +184,10 @@ def _encode_header(serde: SerializerProtocol, checkpoint: Checkpoint, metadata: 
 
 def _encode_changed(
     plain: Plain, values: Mapping[str, Any], changed: Iterable[str]
-) -> tuple[dict[str, Piece | None], bool]:
-    """Encode the values that changed; tell whether there is a long one among them."""
+) -> tuple[dict[str, Piece | None], list[str]]:
+    """Encode the values that changed; tell which of them are long."""
     pieces: dict[str, Piece | None] = {}
-    has_long = False
+    long: list[str] = []
     for channel in changed:
         if channel not in values:
             pieces[channel] = None
@@ -197,9 +196,13 @@ def _encode_changed(
             pieces[channel] = blob = plain(values[channel])
         except SerializationError as e:
             raise _of_channel(e, channel) from e
-        if chains.is_long(blob[1]):
-            has_long = True
-    return pieces, has_long
+        if len(blob[1]) > LEAST_LONG:
+            long.append(channel)
+    return pieces, long
+
+
+def _long_ones(pieces: Mapping[str, Any]) -> list[str]:
+    return [channel for channel, blob in pieces.items() if blob is not None and len(blob[1]) > LEAST_LONG]
 
 
 def _encode_others(
@@ -230,29 +233,22 @@ def _encode_others(
 
 
 def _compare(
-    lineage: Lineage,
-    commit: Commit,
-    versions: Mapping[str, Any],
-    pieces: dict[str, Piece | None],
-    offered: dict[str, Piece],
+    lineage: Lineage, commit: Commit, versions: Mapping[str, Any], made: dict[str, Any], long: list[str]
 ) -> None:
     """Replace long values by how they changed from what the parent is thought to have."""
     thread_id, checkpoint_ns, parent_id = commit[:3]
     known = None if commit.changes_only else lineage.versions(thread_id, checkpoint_ns, parent_id) or {}
     recent = lineage.values
-    for made in cast("tuple[dict[str, Any], ...]", (pieces, offered)):
-        for channel, piece in made.items():
-            kind, data = piece or _EMPTY
-            if not chains.is_long(data):
-                continue
-            value = Value(kind, data, versions.get(channel))
-            if known is None:
-                before = recent.last(thread_id, checkpoint_ns, channel)  # the parent's, unless the run forked
-            else:
-                version = known.get(channel)
-                before = None if version is None else recent.get(thread_id, checkpoint_ns, channel, version)
-            made[channel] = chains.change(value, before)
-            recent.note(thread_id, checkpoint_ns, channel, value)
+    for channel in long:
+        kind, data = made[channel]
+        value = Value(kind, data, versions.get(channel))
+        if known is None:
+            before = recent.last(thread_id, checkpoint_ns, channel)  # the parent's, unless the run forked
+        else:
+            version = known.get(channel)
+            before = None if version is None else recent.get(thread_id, checkpoint_ns, channel, version)
+        made[channel] = chains.change(value, before)
+        recent.note(thread_id, checkpoint_ns, channel, value)
 
 
 def plain_of(serde: SerializerProtocol) -> Plain:
@@ -365,13 +361,17 @@ def inherit(prepared: Prepared, parent_versions: dict[str, Any] | None, parent_r
             raise _orphan(prepared)
         parent_versions = {}
     pieces = prepared.pieces
-    stored = {channel: piece for channel, piece in pieces.items() if piece is not None}
+    stored: dict[str, Piece] = {}
     missing: dict[str, Any] = {}
     if prepared.changes_only:
         refs = dict(parent_refs)
-        for channel in pieces:
-            refs.pop(channel, None)
+        for channel, piece in pieces.items():
+            if piece is not None:
+                stored[channel] = piece
+            elif channel in refs:
+                del refs[channel]
         return Inheritance(refs, stored, missing)
+    stored.update({channel: piece for channel, piece in pieces.items() if piece is not None})
     refs = {}
     for channel, version in prepared.versions.items():
         if channel in pieces:

@@ -232,8 +232,8 @@ def test_a_wrong_chain_is_caught() -> None:
     chain: Chain | None = None
     for number, data in enumerate(versions):
         value = Value("msgpack", data)
-        chain = chains.extend(chain, chains.change(value, base), number, None)
-        chain, base = chains.sealed(chain, data, bytes([number] * 8)), value
+        chain = chains.extend(chain, chains.change(value, base), number, None, bytes([number] * 8))
+        base = value
     assert chain is not None
     assert unpackb(chains.checked(chain)) == unpackb(versions[-1])
     whole, first, last = chain.links

@@ -120,6 +120,81 @@ async def writes_alone_can_be_committed(saver: Any) -> None:
     expect((await saver.get_tuple(config)).pending_writes, expected, "writes")
 
 
+async def _three_steps(saver: Any) -> list[str]:
+    """Commit three supersteps, each of a run of its own; return their ids."""
+    made: list[str] = []
+    for n in range(3):
+        one = step(made[-1] if made else None, n)
+        await commit(saver, one._replace(metadata={"step": n, "run_id": f"run-{n}"}))
+        made.append(one.checkpoint["id"])  # type: ignore[index]
+    return made
+
+
+async def _writes(saver: Any, checkpoint_id: str, thread_id: str = "t") -> list[Any]:
+    found = await saver.get_tuple(place(thread_id, "", checkpoint_id))
+    return list(found.pending_writes)
+
+
+@own
+async def writes_of_a_superstep_outlive_the_checkpoint_they_led_to(saver: Any) -> None:
+    first, second, third = await _three_steps(saver)
+    await saver.delete_for_runs(["run-2"])
+    expect(await _writes(saver, second), [("task-2", "n", 2)], "writes that led to what was deleted")
+    expect(await _writes(saver, first), [("task-1", "n", 1)], "other writes")
+    expect(await saver.get_tuple(place("t", "", third)), None, "what was deleted")
+
+
+@own
+async def writes_of_a_superstep_go_with_the_checkpoint_they_are_on(saver: Any) -> None:
+    first, second, _ = await _three_steps(saver)
+    await saver.delete_for_runs(["run-1"])
+    expect(await _writes(saver, first), [("task-1", "n", 1)], "writes that led to what was deleted")
+    made = checkpoint({"n": 1}, {"n": 1}, after=first)
+    made["id"] = second
+    await saver.put(place("t", "", first), made, {}, {"n": 1})
+    expect(await _writes(saver, second), [], "writes of a new checkpoint in the place of a deleted one")
+
+
+@own
+async def writes_can_be_added_to_those_of_a_superstep(saver: Any) -> None:
+    first, second, _ = await _three_steps(saver)
+    await saver.put_writes(place("t", "", first), [("n", "late"), ("more", 1)], "task-1", "path")
+    expect(await _writes(saver, first), [("task-1", "n", 1), ("task-1", "more", 1)], "the first of an index stays")
+    await saver.put_writes(place("t", "", first), [("n", "another's")], "task-9", "path")
+    expect(len(await _writes(saver, first)), 3, "writes of two tasks")
+    expect(await _writes(saver, second), [("task-2", "n", 2)], "writes of the next")
+
+
+@own
+async def writes_of_a_superstep_stay_when_checkpoints_come_between_or_again(saver: Any) -> None:
+    first, second, third = await _three_steps(saver)
+    between = checkpoint({"n": 7}, {"n": 7})
+    between["id"] = f"{second}0"
+    await saver.put(place("t", "", first), between, {}, {"n": 7})
+    expect(await _writes(saver, second), [("task-2", "n", 2)], "with another checkpoint behind it")
+    expect(await _writes(saver, between["id"]), [], "writes of the other")
+    again = checkpoint({"n": 8}, {"n": 8})
+    again["id"] = third
+    await saver.put(place("t", "", first), again, {}, {"n": 8})
+    expect(await _writes(saver, second), [("task-2", "n", 2)], "with the next one replaced")
+    expect(await _writes(saver, first), [("task-1", "n", 1)], "with another child")
+
+
+@own
+async def writes_of_supersteps_are_copied_into_a_thread_that_has_others(saver: Any) -> None:
+    made = await _three_steps(saver)
+    for n in range(3):
+        await put(saver, {"x": n}, config=place("other"), versions={"x": n + 1})
+    await saver.copy_thread("t", "other")
+    await saver.copy_thread("t", "new")
+    for thread_id in ("other", "new"):
+        for n, checkpoint_id in enumerate(made[:2], 1):
+            expect(await _writes(saver, checkpoint_id, thread_id), [(f"task-{n}", "n", n)], f"writes in {thread_id}")
+    await saver.prune(["t", "other"])
+    expect(await _writes(saver, made[2]), [], "writes of the head")
+    expect(await _writes(saver, made[1], "new"), [("task-2", "n", 2)], "writes of what wasn't pruned")
+
+
 @own
 async def a_commit_is_what_was_prepared(saver: Any) -> None:
     one = step(None, 1)

@@ -49,11 +49,14 @@ class PostgresDialect(Dialect):
         making = (self.sql["add_namespace"], (one.thread_id, one.checkpoint_ns))
         return [making, *super().asking_guard(one)]
 
-    def adding_checkpoint(self, ns: int, one: Prepared, frame: bytes) -> Statement:
-        return self.sql["add_checkpoint"], (ns, one.checkpoint_id, one.parent_id, one.run_id, frame, one.searched)
+    def storing(
+        self, ns: int, one: Prepared, frame: bytes, pieces: Sequence[bytes], number: int, *, is_new: bool
+    ) -> tuple[list[Statement], int]:
+        row = (ns, one.checkpoint_id, one.parent_id, one.run_id, frame, one.searched)
+        return [*self.adding_pieces(ns, pieces, number), (self.sql["add_checkpoint"], row)], number + len(pieces)
 
-    def adding_piece(self, ns: int, number: int, frame: bytes) -> Statement:
-        return self.sql["add_piece"], (ns, number, frame)
+    def piece_row(self, ns: int, number: int, frame: bytes) -> tuple[Any, ...]:
+        return ns, number, frame
 
     def advancing(self, ns: int, one: Prepared, number: int) -> Batch:
         # One more: the checkpoint may replace one, and then the head alone wouldn't tell that something has changed.

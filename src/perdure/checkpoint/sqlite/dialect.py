@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from time import time
-from typing import Final
+from typing import Any, Final
 
 from perdure.checkpoint.base import ANY_HEAD
-from perdure.checkpoint.operation import Statement
+from perdure.checkpoint.operation import Batch, Statement
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.sqltext import load_statements
 from perdure.checkpoint.tables.dialect import Dialect
@@ -18,8 +18,14 @@ _PIECES: Final = 1 << 32
 """Pieces a namespace may have; a piece's key is the namespace's number times this, plus its own number."""
 
 
+_MOST_BESIDE: Final = 2048
+"""Bytes of a piece that may lie in its checkpoint's row: rows are to stay well below a page."""
+
+
 class SqliteDialect(Dialect):
     """A piece's row id is its namespace and its own number in one: the table is its own index.
+
+    A checkpoint's row has such a number too, and its first new piece if it is short: most supersteps add one row.
 
     Attributes:
         sights: Namespaces as this connection's own commits left them; the driver forgets them when anything else has
@@ -45,8 +51,32 @@ class SqliteDialect(Dialect):
         else:
             self.sights.note(key, known)
 
-    def adding_piece(self, ns: int, number: int, frame: bytes) -> Statement:
-        return self.sql["add_piece"], (ns * _PIECES + number, frame)
+    def storing(
+        self, ns: int, one: Prepared, frame: bytes, pieces: Sequence[bytes], number: int, *, is_new: bool
+    ) -> tuple[list[Statement], int]:
+        piece, at = None, number
+        if is_new and pieces and len(pieces[0]) <= _MOST_BESIDE:
+            piece, *pieces = pieces
+            number += 1
+        batch = self.adding_pieces(ns, pieces, number) if pieces else []
+        number += len(pieces)
+        if piece is None:
+            at, number = number, number + 1
+        row = (ns, one.checkpoint_id, one.parent_id, one.run_id, frame, ns * _PIECES + at, piece)
+        batch.append((self.sql["append_checkpoint" if is_new else "add_checkpoint"], row))
+        return batch, number
+
+    def piece_row(self, ns: int, number: int, frame: bytes) -> tuple[Any, ...]:
+        return ns * _PIECES + number, frame
+
+    def deleting_checkpoint(self, ns: int, checkpoint_id: str) -> Batch:
+        return [(self.sql["keep_piece"], (ns, checkpoint_id)), *super().deleting_checkpoint(ns, checkpoint_id)]
+
+    def deleting_all_but_head(self, ns: int, before: str | None) -> Batch:
+        return [(self.sql["keep_pieces_of_all_but_head"], (ns, before)), *super().deleting_all_but_head(ns, before)]
+
+    def deleting_piece(self, ns: int, number: int) -> Batch:
+        return [*super().deleting_piece(ns, number), (self.sql["empty_piece"], (ns, number))]
 
     def asking_pieces(self, keys: Iterable[tuple[int, int]]) -> Statement:
         return self.sql["pieces"], ("[" + ",".join([str(ns * _PIECES + number) for ns, number in keys]) + "]",)

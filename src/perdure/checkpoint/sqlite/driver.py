@@ -39,6 +39,18 @@ T = TypeVar("T")
 
 _ATTEMPTS = 3
 
+_generation = 0
+"""How often this process was forked off another: cheaper to compare than the process's number is to ask for."""
+
+
+def _count_fork() -> None:
+    global _generation
+    _generation += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
 
 class Job:
     """An operation to run, and how it went.
@@ -52,7 +64,7 @@ class Job:
 
     __slots__ = ("error", "future", "make", "plain", "result", "soft", "writes")
 
-    def __init__(self, make: Callable[[], Op[Any]], *, writes: bool, soft: bool = False, plain: bool = False) -> None:
+    def __init__(self, make: Callable[[], Op[Any]], writes: bool, soft: bool, plain: bool) -> None:
         self.make = make
         self.writes = writes
         self.soft = soft
@@ -88,7 +100,7 @@ class Driver:
         self._is_full = synchronous == "FULL"
         self._forget = forget
         self._version: int | None = None
-        self._pid = os.getpid()
+        self._born = _generation
         # Reentrant: a finalizer may run in the middle of this thread's own call.
         self._mutex = threading.RLock()
         self._leader: int | None = None
@@ -123,8 +135,8 @@ class Driver:
             plain: Whether it takes note itself of what it changes.
             later: Whether it may run after this call, if this thread is in the middle of another one.
         """
-        job = Job(make, writes=writes, soft=soft, plain=plain)
-        self._submit([job], later=later)
+        job = Job(make, writes, soft, plain)
+        self._submit((job,), later)
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[no-any-return]
@@ -137,7 +149,7 @@ class Driver:
 
         self._check_usable()
         loop = get_running_loop()
-        job = Job(make, writes=writes, soft=soft, plain=plain)
+        job = Job(make, writes, soft, plain)
         job.future = loop.create_future()
         tick = self._ticks.get(loop)
         if tick is None:
@@ -154,13 +166,14 @@ class Driver:
                 return
             self._closed = True
             thread = self._thread
-        if thread is not None and thread.is_alive() and os.getpid() == self._pid:
+        is_own = self._born == _generation
+        if thread is not None and thread.is_alive() and is_own:
             self._inbox.put(None)
             thread.join()
-        if os.getpid() == self._pid:
+        if is_own:
             self._wait_for_leaders()
         # Closing a connection that came by a fork would drop the parent's locks.
-        if with_connection and os.getpid() == self._pid:
+        if with_connection and is_own:
             self._connection.close()
 
     def _wait_for_leaders(self) -> None:
@@ -207,13 +220,13 @@ class Driver:
     def _check_usable(self) -> None:
         if self._closed:
             raise UsageError("the saver is closed", hint="use it inside of its `with` block")
-        if os.getpid() != self._pid:
+        if self._born != _generation:
             raise UsageError(
                 "the saver was opened before this process was forked",
                 hint="open a saver in each process: an SQLite connection doesn't survive a fork",
             )
 
-    def _submit(self, jobs: Sequence[Job], *, later: bool = False) -> None:
+    def _submit(self, jobs: Sequence[Job], later: bool = False) -> None:
         """Have the jobs run, as a leader or by one."""
         ticket = _Ticket(jobs)
         if not self._may_lead():
@@ -363,9 +376,13 @@ class Driver:
             for job in jobs:
                 before = connection.total_changes()
                 self._drive(job)
-                if job.writes and (not job.plain or job.error is not None):
+                if job.error is None:
+                    if job.writes and not job.plain:
+                        self._forget()
+                    continue
+                if job.writes:
                     self._forget()
-                if job.error is not None and (connection.total_changes() != before or not connection.in_transaction()):
+                if connection.total_changes() != before or not connection.in_transaction():
                     if connection.in_transaction():
                         connection.execute("ROLLBACK")
                     return len(jobs) == 1 and not is_busy(_cause(job.error))
@@ -385,18 +402,17 @@ class Driver:
         """Answer an operation's statements until it ends."""
         execute = self._connection.execute
         op = job.make()
-        replies: Any = None
         try:
+            batch = op.send(None)  # type: ignore[arg-type]
             while True:
-                replies = [execute(sql, values) for sql, values in op.send(replies)]
+                batch = op.send([execute(sql, values) for sql, values in batch])
         except StopIteration as end:
             job.result = end.value
         except Exception as e:  # noqa: BLE001 - the caller gets it
+            op.close()
             job.error = mapped(e, self._connection.path)
             if job.error is not e:
                 job.error.__cause__ = e
-        finally:
-            op.close()
 
 
 _FULL = "PRAGMA synchronous = FULL"

@@ -3,8 +3,10 @@
 SELECT
     n.ns,
     (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = n.ns) AS head,
-    ifnull((SELECT max(piece) FROM perdure_pieces WHERE piece BETWEEN n.ns << 32 AND (n.ns << 32) + 4294967295) + 1, 0)
-        & 4294967295 AS next_piece,
+    max(
+        ifnull((SELECT max(piece) FROM perdure_pieces WHERE piece BETWEEN n.ns << 32 AND (n.ns << 32) + 4294967295), -1),
+        ifnull((SELECT max(key) FROM perdure_checkpoints WHERE key BETWEEN n.ns << 32 AND (n.ns << 32) + 4294967295), -1)
+    ) + 1 & 4294967295 AS next_piece,
     (SELECT record FROM perdure_checkpoints WHERE ns = n.ns AND checkpoint_id = ?3) AS parent,
     EXISTS (SELECT 1 FROM perdure_checkpoints WHERE ns = n.ns AND checkpoint_id = ?4 AND parent_id IS ?3) AS done
 FROM perdure_namespaces AS n WHERE n.thread_id = ?1 AND n.checkpoint_ns = ?2;
@@ -21,8 +23,18 @@ SELECT thread_id, checkpoint_ns FROM perdure_namespaces WHERE ns = ?;
 -- name: namespaces_of_thread
 SELECT ns, checkpoint_ns FROM perdure_namespaces WHERE thread_id = ?;
 
+-- name: append_checkpoint
+INSERT INTO perdure_checkpoints (ns, checkpoint_id, parent_id, run_id, record, key, piece) VALUES (?, ?, ?, ?, ?, ?, ?);
+
 -- name: add_checkpoint
-INSERT INTO perdure_checkpoints (ns, checkpoint_id, parent_id, run_id, record) VALUES (?, ?, ?, ?, ?)
+INSERT INTO perdure_checkpoints (ns, checkpoint_id, parent_id, run_id, record, key, piece)
+-- Without a key it gets the next.
+VALUES (?1, ?2, ?3, ?4, ?5, coalesce(?6, 1 + max(
+    ifnull((SELECT max(piece) FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295), 0),
+    ifnull((SELECT max(key) FROM perdure_checkpoints WHERE key BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295), 0),
+    (?1 << 32) - 1
+)), ?7)
+-- The key and the piece of one that is replaced stay: others may need the piece.
 ON CONFLICT (ns, checkpoint_id) DO UPDATE
 SET parent_id = excluded.parent_id, run_id = excluded.run_id, record = excluded.record;
 
@@ -57,7 +69,10 @@ FROM perdure_namespaces AS n JOIN perdure_checkpoints AS c ON c.ns = n.ns
 WHERE n.thread_id = ? AND n.checkpoint_ns = ? AND c.checkpoint_id = ?;
 
 -- name: pieces
-SELECT piece >> 32, piece & 4294967295, data FROM perdure_pieces WHERE piece IN (SELECT value FROM json_each(?));
+SELECT piece >> 32, piece & 4294967295, data FROM perdure_pieces WHERE piece IN (SELECT value FROM json_each(?1))
+UNION ALL
+SELECT key >> 32, key & 4294967295, piece FROM perdure_checkpoints
+WHERE key IN (SELECT value FROM json_each(?1)) AND piece IS NOT NULL;
 
 -- name: writes_at
 -- Those of a checkpoint, or of the head if its id is NULL: rows of tasks, and the next record if it may have some too.
@@ -122,11 +137,22 @@ ORDER BY n.thread_id LIMIT ?2;
 -- name: checkpoints_of_run
 SELECT ns, checkpoint_id FROM perdure_checkpoints WHERE run_id = ?;
 
+-- name: keep_piece
+-- Of a checkpoint that is deleted: others may need it.
+INSERT INTO perdure_pieces (piece, data)
+SELECT key, piece FROM perdure_checkpoints WHERE ns = ? AND checkpoint_id = ? AND piece IS NOT NULL;
+
 -- name: delete_checkpoint
 DELETE FROM perdure_checkpoints WHERE ns = ? AND checkpoint_id = ?;
 
 -- name: delete_writes_of_checkpoint
 DELETE FROM perdure_writes WHERE ns = ? AND checkpoint_id = ?;
+
+-- name: keep_pieces_of_all_but_head
+INSERT INTO perdure_pieces (piece, data)
+SELECT key, piece FROM perdure_checkpoints
+WHERE ns = ?1 AND checkpoint_id < (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = ?1)
+    AND (?2 IS NULL OR checkpoint_id < ?2) AND piece IS NOT NULL;
 
 -- name: delete_all_but_head
 DELETE FROM perdure_checkpoints
@@ -139,20 +165,30 @@ WHERE ns = ?1 AND checkpoint_id <> (SELECT max(checkpoint_id) FROM perdure_check
     AND (?2 IS NULL OR checkpoint_id < ?2);
 
 -- name: records_of_namespace
-SELECT checkpoint_id, parent_id, run_id, record FROM perdure_checkpoints WHERE ns = ? ORDER BY checkpoint_id;
+-- A copy gets another key, and its piece is copied by itself.
+SELECT checkpoint_id, parent_id, run_id, record, NULL AS key, NULL AS piece
+FROM perdure_checkpoints WHERE ns = ? ORDER BY checkpoint_id;
 
 -- name: writes_of_namespace
 SELECT checkpoint_id, task_id, task_path, data FROM perdure_writes WHERE ns = ?1;
 
 -- name: pieces_of_namespace
-SELECT piece & 4294967295 FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295;
+SELECT piece & 4294967295 FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295
+UNION ALL
+SELECT key & 4294967295 FROM perdure_checkpoints
+WHERE key BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295 AND piece IS NOT NULL;
 
 -- name: next_piece_of_namespace
-SELECT ifnull(max(piece) + 1, 0) & 4294967295
-FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295;
+SELECT max(
+    ifnull((SELECT max(piece) FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295), -1),
+    ifnull((SELECT max(key) FROM perdure_checkpoints WHERE key BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295), -1)
+) + 1 & 4294967295;
 
 -- name: delete_piece
 DELETE FROM perdure_pieces WHERE piece = (?1 << 32) + ?2;
+
+-- name: empty_piece
+UPDATE perdure_checkpoints SET piece = NULL WHERE key = (?1 << 32) + ?2;
 
 -- name: delete_namespace_checkpoints
 DELETE FROM perdure_checkpoints WHERE ns = ?;
@@ -169,7 +205,10 @@ DELETE FROM perdure_namespaces WHERE ns = ?;
 -- name: copy_pieces
 INSERT INTO perdure_pieces (piece, data)
 SELECT (?2 << 32) + (piece & 4294967295) + ?3, data
-FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295;
+FROM perdure_pieces WHERE piece BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295
+UNION ALL
+SELECT (?2 << 32) + (key & 4294967295) + ?3, piece
+FROM perdure_checkpoints WHERE key BETWEEN ?1 << 32 AND (?1 << 32) + 4294967295 AND piece IS NOT NULL;
 
 -- name: lease
 SELECT holder, generation, expires_at, stop FROM perdure_leases WHERE thread_id = ?;

@@ -46,7 +46,7 @@ def delete_for_runs(dialect: Dialect, run_ids: Sequence[str]) -> Op[None]:
         touched.update([row[0] for row in rows])
         for ns, checkpoint_id in rows:
             yield from set_apart(dialect, ns, checkpoint_id)
-            yield [(sql[name], (ns, checkpoint_id)) for name in ("delete_checkpoint", "delete_writes_of_checkpoint")]
+            yield dialect.deleting_checkpoint(ns, checkpoint_id)
             yield from _forget_led(dialect, ns, checkpoint_id)
     for ns in sorted(touched):
         yield from _sweep(dialect, ns)
@@ -58,8 +58,7 @@ def prune(dialect: Dialect, thread_ids: Sequence[str], before: str | None) -> Op
     for thread_id in sorted(map(str, thread_ids)):
         [rows] = yield [(sql["namespaces_of_thread"], (thread_id,))]
         for ns, _ in rows:
-            # The writes first: what the head is, is asked of the checkpoints.
-            yield [(sql["delete_writes_of_all_but_head"], (ns, before)), (sql["delete_all_but_head"], (ns, before))]
+            yield dialect.deleting_all_but_head(ns, before)
             yield from _forget_led(dialect, ns, "")
             yield from _sweep(dialect, ns)
 
@@ -92,7 +91,7 @@ def _sweep(dialect: Dialect, ns: int) -> Op[None]:
         [[where]] = yield [(sql["place_of_namespace"], (ns,))]
         raise located(e, (*where, checkpoint_id), "(its record or writes)") from e
     unused = [number for (number,) in held if number not in used]
-    yield [*[(sql["delete_piece"], (ns, number)) for number in unused], *dialect.settling(ns)]
+    yield [*[statement for number in unused for statement in dialect.deleting_piece(ns, number)], *dialect.settling(ns)]
 
 
 def copy_thread(dialect: Dialect, source_id: str, target_id: str) -> Op[None]:

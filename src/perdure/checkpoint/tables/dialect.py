@@ -112,13 +112,43 @@ class Dialect(ABC):
         rows, writes = replies
         return (rows[0] if rows else None), writes
 
-    def adding_checkpoint(self, ns: int, one: Prepared, frame: bytes) -> Statement:
-        """Return what stores a checkpoint's row."""
-        return self.sql["add_checkpoint"], (ns, one.checkpoint_id, one.parent_id, one.run_id, frame)
+    @abstractmethod
+    def storing(
+        self, ns: int, one: Prepared, frame: bytes, pieces: Sequence[bytes], number: int, *, is_new: bool
+    ) -> tuple[list[Statement], int]:
+        """Return what stores a checkpoint and its new pieces, and the number of the next piece after that.
+
+        Args:
+            ns: The namespace's number.
+            one: The commit.
+            frame: Of the checkpoint's record.
+            pieces: Frames of the pieces, which count from `number`.
+            number: Of the first piece.
+            is_new: Whether the checkpoint is the head: then there is none yet that it replaces.
+        """
+
+    def adding_pieces(self, ns: int, pieces: Iterable[bytes], number: int) -> list[Statement]:
+        """Return what stores pieces, which count from `number`."""
+        add = self.sql["add_piece"]
+        return [(add, self.piece_row(ns, at, frame)) for at, frame in enumerate(pieces, number)]
 
     @abstractmethod
-    def adding_piece(self, ns: int, number: int, frame: bytes) -> Statement:
-        """Return what stores a piece."""
+    def piece_row(self, ns: int, number: int, frame: bytes) -> tuple[Any, ...]:
+        """Return the values of a piece's row."""
+
+    def deleting_checkpoint(self, ns: int, checkpoint_id: str) -> Batch:
+        """Return what deletes a checkpoint and its writes, but no piece."""
+        return [(self.sql[name], (ns, checkpoint_id)) for name in ("delete_checkpoint", "delete_writes_of_checkpoint")]
+
+    def deleting_all_but_head(self, ns: int, before: str | None) -> Batch:
+        """Return what deletes all checkpoints but the head, those below an id if there is one; and no piece."""
+        # The writes first: what the head is, is asked of the checkpoints.
+        names = ("delete_writes_of_all_but_head", "delete_all_but_head")
+        return [(self.sql[name], (ns, before)) for name in names]
+
+    def deleting_piece(self, ns: int, number: int) -> Batch:
+        """Return what deletes a piece."""
+        return [(self.sql["delete_piece"], (ns, number))]
 
     @abstractmethod
     def asking_pieces(self, keys: Iterable[tuple[int, int]]) -> Statement:

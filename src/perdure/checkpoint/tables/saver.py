@@ -275,7 +275,7 @@ class TableSaver(BaseCheckpointSaver[V]):
         return records.prepare(self.serde, self._lineage, commit)
 
     def commit(self, prepared: Sequence[Prepared]) -> bool:
-        return self._do("commit", writing.commit, prepared)  # type: ignore[no-any-return]
+        return self._run(partial(writing.commit, self._dialect, prepared), "commit")  # type: ignore[no-any-return]
 
     async def acommit(self, prepared: Sequence[Prepared]) -> bool:
         return await self._ado("commit", writing.commit, prepared)  # type: ignore[no-any-return]

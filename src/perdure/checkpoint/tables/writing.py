@@ -23,6 +23,10 @@ _NOTHING = (None, None, 0, None, False)
 
 def commit(dialect: Dialect, prepared: Sequence[Prepared]) -> Op[bool]:
     """Store commits in their order; tell whether a holder shall stop."""
+    return _commit_one(dialect, prepared[0]) if len(prepared) == 1 else _commit_all(dialect, prepared)
+
+
+def _commit_all(dialect: Dialect, prepared: Sequence[Prepared]) -> Op[bool]:
     stop = False
     for one in prepared:
         stop = (yield from _commit_one(dialect, one)) or stop
@@ -70,12 +74,9 @@ def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
         yield from set_apart(dialect, ns, one.checkpoint_id)
     follows = is_head and head is not None and one.parent_id == head
     record, pieces, tasks = yield from made(dialect, ns, one, before, number, leads=follows)
-    batch: list[Statement] = []
-    for frame in pieces:
-        batch.append(dialect.adding_piece(ns, number, frame))
-        number += 1
+    frame = layout.seal_record(record, one.checkpoint_id)
+    batch, number = dialect.storing(ns, one, frame, pieces, number, is_new=is_head)
     dialect.remember(one, Known(ns, one.checkpoint_id, number, record, one.lease) if is_head else None)
-    batch.append(dialect.adding_checkpoint(ns, one, layout.seal_record(record, one.checkpoint_id)))
     batch += dialect.advancing(ns, one, number)
     yield batch
     if tasks:
@@ -107,49 +108,63 @@ def made(
         The record, the frames of the new pieces, which count from `number`, and the writes that aren't in the record.
     """
     parent_versions, parent_refs = (None, {}) if parent is None else (parent.versions, parent.refs)
-    found = records.inherit(one, parent_versions, parent_refs)
-    if found.missing:
+    refs, stored, missing = found = records.inherit(one, parent_versions, parent_refs)
+    if missing:
         yield from _find_earlier(dialect, ns, one.checkpoint_id or "", found)
     fresh: dict[str, Value] = {}
     pieces: list[bytes] = []
-    for channel, piece in found.stored.items():
+    for channel, piece in stored.items():
         if not isinstance(piece, Change):
             if len(piece[1]) <= INLINE:
-                found.refs[channel] = list(piece)
+                refs[channel] = list(piece)
                 continue
             piece = Change(Value(*piece))  # noqa: PLW2901
-        ref, frame = yield from _extended(dialect, ns, piece, parent_refs.get(channel), number + len(pieces))
-        found.refs[channel] = ref
+        held = parent_refs.get(channel)
+        if held is None or not layout.is_chain(held, piece.value.kind):
+            held = before = None
+        elif (before := _guessed(piece, held, ns)) is None:
+            base = yield from _read_base(dialect, ns, held)
+            before = base.chain if base is not None else None
+            piece = chains.change(piece.value, base)  # noqa: PLW2901
+        frame = _extend(piece, before, held, number + len(pieces), ns)
+        refs[channel] = piece.value.ref
         fresh[channel] = piece.value
         if frame is not None:
             pieces.append(frame)
     assert one.header is not None
     tasks = [layout.share(task, fresh) for task in one.tasks] if fresh else one.tasks
     if leads and tasks and layout.fits_in_record(tasks):
-        return Record(one.versions, found.refs, *one.header, tasks), pieces, ()
-    return Record(one.versions, found.refs, *one.header), pieces, tasks
+        return Record(one.versions, refs, *one.header, tasks), pieces, ()
+    return Record(one.versions, refs, *one.header), pieces, tasks
 
 
-def _extended(dialect: Dialect, ns: int, new: Change, held: Ref | None, number: int) -> Op[tuple[Ref, bytes | None]]:
-    """Make the reference of a value that follows the parent's, and its new piece; None: it is the parent's."""
+def _guessed(new: Change, held: Ref, ns: int) -> Chain | None:
+    """Return the chain of what the parent is thought to have, if that is what it has."""
+    base = new.base
+    if base is None or base.chain is None or base.chain.place != ns:
+        return None
+    return base.chain if base.ref is held or layout.is_at(base.chain, ns, held) else None
+
+
+def _extend(new: Change, before: Chain | None, held: Ref | None, number: int, ns: int) -> bytes | None:
+    """Give a value its chain and reference, and return its new piece; None: it is the parent's value.
+
+    Args:
+        new: The value.
+        before: The parent's chain, None if there is none to go on from.
+        held: The reference to that.
+        number: Of the new piece.
+        ns: The namespace's number.
+    """
     value = new.value
-    before: Chain | None = None
-    if held is not None and layout.is_chain(held, value.kind):
-        base = new.base
-        before = base.chain if base is not None else None
-        is_known = base is not None and base.ref is held and before is not None and before.place == ns
-        if before is None or not (is_known or layout.is_at(before, ns, held)):
-            base = yield from _read_base(dialect, ns, held)
-            before = base.chain if base is not None else None
-            new = chains.change(value, base)
-        if new.script is not None and not new.script.hunks:
-            value.chain, value.ref = before, held
-            return held, None
-    chain = chains.extend(before, new, number, ns)
-    frame = layout.seal_piece(chain)
-    chain = chains.sealed(chain, value.data, frame[:CHECKSUM])
+    if before is not None and new.script is not None and not new.script.hunks:
+        value.chain, value.ref = before, held
+        return None
+    found = chains.following(before, new)
+    frame = layout.seal_piece(value.kind, found)
+    chain = chains.linked(before, found, value, (number, ns), frame[:CHECKSUM])
     value.chain, value.ref = chains.without_whole(chain), layout.ref_after(held if before else None, chain)
-    return value.ref, frame
+    return frame
 
 
 def _read_base(dialect: Dialect, ns: int, ref: Ref) -> Op[Value | None]:

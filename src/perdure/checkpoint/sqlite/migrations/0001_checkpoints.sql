@@ -9,12 +9,16 @@ CREATE TABLE perdure_namespaces (
 ) STRICT;
 
 -- record: a frame of channel versions, references to chains of pieces (or short values themselves) and the header.
+-- piece: the checkpoint's first new piece, if it is short, so that most supersteps add one row; key: its number, as in
+-- perdure_pieces, whether there is one or not.
 CREATE TABLE perdure_checkpoints (
+    key INTEGER PRIMARY KEY,
     ns INTEGER NOT NULL,
     checkpoint_id TEXT NOT NULL,
     parent_id TEXT,
     run_id TEXT,
     record BLOB NOT NULL,
+    piece BLOB,
     UNIQUE (ns, checkpoint_id)
 ) STRICT;
 
