@@ -110,6 +110,17 @@ async def test_a_quick_node_handed_over_beside_one_that_blocks_does_not_wait_for
     await slow
 
 
+async def test_quick_functions_share_a_thread_also_beside_one_that_blocks(monkeypatch):
+    monkeypatch.setattr(crew, "PATIENCE", 0.2)
+    opened, before = threading.Event(), set(threads())
+    slow = asyncio.create_task(crew.in_thread(opened.wait, 20))
+    await asyncio.sleep(0.5)  # it is known to block
+    await asyncio.gather(*(crew.in_thread(time.sleep, 0.002) for _ in range(10)))
+    assert len(set(threads()) - before) == 2
+    opened.set()
+    assert await slow
+
+
 async def test_max_concurrency_is_obeyed():
     lock, now, most = threading.Lock(), 0, 0
 

@@ -131,6 +131,7 @@ class _Desk:
             self._queue.append(job)
             call = self._workers == 0 or (self._is_stuck and self._workers < MOST)
             self._workers += call
+            self._is_stuck = self._is_stuck and not call  # who follows in this tick waits for the one that comes
         if not self._is_watched:
             self._last_count = self._count
             self._progress = (time.monotonic(), time.thread_time())
