@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextvars
 import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from perdure.errors import GraphValidationError, NodeError, UsageError
 from perdure.types import RunnableConfig, TimeoutPolicy
 
 if TYPE_CHECKING:
     from perdure.pregel.scope import TaskScope
-
-T = TypeVar("T")
 
 INJECTED: dict[str, Callable[[TaskScope], Any]] = {
     "config": lambda scope: scope.config(),
@@ -142,6 +139,8 @@ class Action:
             ainvoke = getattr(self.target, "ainvoke", None)
             if ainvoke is not None:
                 return await ainvoke(value, scope.config())
+        from perdure.pregel.crew import in_thread  # asyncio is a third of the import time
+
         result = await in_thread(self.call, value, scope)
         return await result if inspect.isawaitable(result) else result
 
@@ -161,14 +160,6 @@ def timeout_of(
             node=name,
         )
     return TimeoutPolicy.of(given)
-
-
-async def in_thread(function: Callable[..., T], *args: Any) -> T:
-    """Call a function in one of the event loop's threads, in a copy of the current context."""
-    from asyncio import get_running_loop
-
-    context = contextvars.copy_context()
-    return await get_running_loop().run_in_executor(None, partial(context.run, function, *args))
 
 
 def refuse(_value: Any, scope: TaskScope) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.errors import GraphBubbleUp, NodeCancelledError, NodeTimeoutError, ParentCommand
 from perdure.pregel import handling
-from perdure.pregel.action import in_thread
+from perdure.pregel.crew import in_thread
 from perdure.pregel.execute import enter, reset, retry_delay, stop, to_here
 from perdure.pregel.scope import TaskScope
 

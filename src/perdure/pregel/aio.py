@@ -46,6 +46,9 @@ async def adrive(run: Run, loop: Loop) -> AsyncGenerator[Event, None]:
                         async with aclosing(_aexecute(run, tasks, commits)) as events:
                             async for event in events:
                                 yield event
+                elif isinstance(effect, Store):
+                    if await commits.put(effect.prepared):
+                        rested = time.monotonic()
                 else:
                     reply = await commits.do(effect)
             except GeneratorExit:
@@ -81,6 +84,8 @@ async def _alone(run: Run, task: Task, rested: float) -> float:
     if me is not None and me.cancelling() > cancelling:
         raise asyncio.CancelledError  # the node didn't mind, the run does
     now = time.monotonic()
+    if task.failed is None and (action := task.node.action) is not None and action.runs_in_thread:
+        return now  # it has just waited for the thread
     if now - rested < LONGEST_HOLD:
         return rested
     await asyncio.sleep(0)
@@ -203,8 +208,6 @@ class _AsyncCommits:
         self._error: BaseException | None = None
 
     async def do(self, effect: Effect) -> Any:
-        if isinstance(effect, Store):
-            return await self.put(effect.prepared)
         if isinstance(effect, Recall):
             return await self.run.cache.aget(effect.keys)
         if isinstance(effect, Memorise):
@@ -223,11 +226,13 @@ class _AsyncCommits:
         msg = f"unknown effect {effect!r}"
         raise TypeError(msg)
 
-    async def put(self, prepared: Sequence[Any]) -> None:
+    async def put(self, prepared: Sequence[Any]) -> bool:
+        """Make commits durable, or hand them to the task that does; tell whether others of the loop could go on."""
         if self.is_inline:
             self._note(self.saver.commit(prepared))
         elif not self.is_behind:
             self._note(await self.saver.acommit(prepared))
+            return True
         else:
             if self._error is not None or self._lag >= MAX_LAG:
                 await self.settle()  # back-pressure: at most MAX_LAG wait or are being committed
@@ -235,6 +240,7 @@ class _AsyncCommits:
             self._queue.append(prepared)
             if self._task is None:
                 self._task = asyncio.create_task(self._work())
+        return False
 
     def _note(self, stop: bool) -> None:
         if stop and self.run.turn is not None:

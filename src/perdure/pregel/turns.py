@@ -230,11 +230,10 @@ async def _atake_lease(saver: BaseCheckpointSaver[Any], turn: Turn, policy: Busy
     holder = holder_name(uuid.uuid4().hex)
     asked = False
     for wait in _waits():
-        attempt = asyncio.ensure_future(saver.aacquire(turn.thread_id, holder, LEASE_SECONDS))
         try:
-            lease = await asyncio.shield(attempt)
+            lease = await saver.aacquire(turn.thread_id, holder, LEASE_SECONDS)
         except asyncio.CancelledError:
-            # It may be taken all the same; and a loop that ends cancels the attempt too, which then goes on unseen.
+            # It may be taken all the same, by a driver's thread that goes on unseen.
             _keeper.drop_holder_later(saver, turn.thread_id, holder)
             raise
         if lease is not None:
@@ -269,9 +268,9 @@ async def agive_back(turn: Turn) -> None:
         if saver is not None and lease is not None:
             turn.lease = None
             try:
-                await asyncio.shield(saver.arelease(lease))
+                await saver.arelease(lease)
             except asyncio.CancelledError:
-                _keeper.drop_later(saver, lease)  # the loop may end before it is released
+                _keeper.drop_later(saver, lease)  # nobody knows whether it is released
                 raise
     finally:
         turn._line.give_back(turn)  # noqa: SLF001 - a part of this module

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MOST_TOGETHER = 24  # more at once would leave the event loop idle meanwhile
+_MOST_TOGETHER = 64  # each transaction has its price; more at once would leave the event loop idle meanwhile
 
 
 class Driver:
