@@ -31,7 +31,7 @@ check: $(VENV)/.dev ## format, lint, types, import rules, fast tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/unit -q
 
-crash: $(VENV)/.dev ## 10,000 kills (ARGS="--kills 500 chain" for fewer), and power failures at every moment of every shape
+crash: $(VENV)/.dev ## 10,000 kills (ARGS="--kills 500 chain" for fewer, "--store postgresql" for another store), and power failures at every moment of every shape
 	@$(BIN)/python -m tests.fault.campaign $(ARGS)
 	$(BIN)/python -m tests.fault.power
 

@@ -68,6 +68,7 @@ SERVED: dict[str, Callable[[str], AbstractContextManager[Saver]]] = {
     "postgres-schema": lambda url: PostgresSaver.from_conn_string(url, schema='a "schema"', prepare_threshold=None),
     "postgres-connection": _on_connection,
     "postgres-pool": _on_pool,
+    "pgbouncer": PostgresSaver.from_conn_string,
 }
 
 
@@ -76,7 +77,8 @@ def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Saver]:
     """An empty saver of each kind; afterwards nothing of it may be left."""
     before = set(threading.enumerate())
     if request.param in SERVED:
-        opening = SERVED[request.param](request.getfixturevalue("database"))
+        name = "pooled_database" if request.param == "pgbouncer" else "database"
+        opening = SERVED[request.param](request.getfixturevalue(name))
     else:
         opening = OPENERS[request.param](tmp_path)
     with opening as opened:

@@ -29,9 +29,10 @@ CAPABILITIES = {
 }
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite", "aio", "postgres", "postgres-aio"])
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "aio", "postgres", "postgres-aio", "pgbouncer"])
 async def test_all_capabilities_pass(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue("database") if "postgres" in kind else ""
+    url = request.getfixturevalue("pooled_database") if kind == "pgbouncer" else url
     opened = 0
 
     async def make() -> AsyncIterator[BaseCheckpointSaver[Any]]:
@@ -43,7 +44,7 @@ async def test_all_capabilities_pass(kind: str, tmp_path: Path, request: pytest.
         elif kind == "sqlite":
             with SqliteSaver.from_conn_string(path, synchronous="NORMAL") as saver:
                 yield saver
-        elif kind == "postgres":
+        elif kind in {"postgres", "pgbouncer"}:
             with PostgresSaver.from_conn_string(url, schema=f"s{opened}") as saver:
                 yield saver
         elif kind == "postgres-aio":

@@ -76,7 +76,7 @@ class Async:
         return getattr(self.store, name if name.startswith("sweep") else "a" + name)
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", "postgres", "pgbouncer"])
 def make(request, tmp_path):
     """Make stores of one backend; they share what they keep where the backend can."""
     made: list[Any] = []
@@ -84,8 +84,9 @@ def make(request, tmp_path):
     def new(**options: Any) -> BaseStore:
         if request.param == "memory":
             return InMemoryStore(**options)
-        if request.param == "postgres":
-            made.append(PostgresStore.open(request.getfixturevalue("database"), **options))
+        if request.param in {"postgres", "pgbouncer"}:
+            url = request.getfixturevalue("database" if request.param == "postgres" else "pooled_database")
+            made.append(PostgresStore.open(url, **options))
         else:
             made.append(SqliteStore.open(str(tmp_path / "store.db"), synchronous="NORMAL", **options))
         return made[-1]

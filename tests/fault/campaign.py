@@ -3,6 +3,8 @@
     python -m tests.fault.campaign                          10,000 kills over all shapes, colours and durabilities
     python -m tests.fault.campaign chain --kills 100        one shape
     python -m tests.fault.campaign chain --colour async --durability exit --kills 50 --seed 7
+    python -m tests.fault.campaign --store postgresql --every             once at each statement, on Postgres
+    python -m tests.fault.campaign --store postgresql --every --stride 9  at each ninth: of each way other ones
 
 Half of the kills of each way are at statements (all of them, or evenly chosen ones), half at random times. It is a
 program of its own since a fork needs a process without other threads.
@@ -50,9 +52,9 @@ class Target:
         name = f"{self.way.shape}-{self.way.colour}-{self.way.durability}-{next(self._count)}"
         return self._store.url(self._folder, name)
 
-    def every(self) -> Iterator[Report]:
-        """Kill at each statement."""
-        for at in range(1 + self._worker, self.moments + 1, self._workers):
+    def every(self, stride: int, first: int) -> Iterator[Report]:
+        """Kill at each statement, or at some: all `stride` from a first one on."""
+        for at in range(1 + first, self.moments + 1, stride)[self._worker :: self._workers]:
             yield kill(self.way, self._fresh(), self._folder, at=at)
 
     def kills(self, many: int) -> Iterator[Report]:
@@ -113,7 +115,7 @@ def work(ways: list[Way], given: argparse.Namespace, worker: int, folder: Path, 
             if many == 0 and not given.every:
                 continue
             target = Target(way, given, folder, worker)
-            for report in target.every() if given.every else target.kills(many):
+            for report in target.every(given.stride, number % given.stride) if given.every else target.kills(many):
                 problems = f"{report.moment}: {'; '.join(report.broken)}" if report.broken else ""
                 out.write(f"{way}\t{int(report.was_killed)}\t{problems}\n")
 
@@ -170,6 +172,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--durability", choices=DURABILITIES)
     parser.add_argument("--kills", type=int, default=10_000)
     parser.add_argument("--every", action="store_true", help="kill at every statement instead, once")
+    parser.add_argument("--stride", type=int, default=1, help="with --every: leave out statements")
     parser.add_argument("--folder", type=Path, help="where stores with broken promises are kept")
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 4))
     parser.add_argument("--seed", type=int, default=0)

@@ -37,6 +37,7 @@ def kill(way: Way, url: str, folder: Path, *, at: int = 0, after: float | None =
     if not report.was_killed and status != 0:
         report.broken.append(f"the killed program failed by itself: {status}")
     before = path.read_text().splitlines()
+    store_of(url).outlast(url)
     found = folder / "found"
     if in_a_child(lambda: found.write_text("\n".join(_go_on_after(way, url, log, before)))) != 0:
         report.broken.append("what is left can't be read, or not be resumed")

@@ -1,12 +1,13 @@
 """Stops programs (SIGSTOP) for longer than their lease, lets another one go on, wakes them again; tells what broke.
 
     python -m tests.fault.stops chain --colour async
-    python -m tests.fault.stops chain --at statements --stride 5
+    python -m tests.fault.stops chain --at statements --stride 5 --store postgresql
 
 A program is stopped when it has just said something (a node ran, a commit was acknowledged), or at a storage statement.
 What must hold, whatever the moment: the other one gets the thread and ends the run; what the first one still wants to
-commit is refused; nothing is lost, doubled or forked. One that is stopped in the middle of a transaction keeps the
-database locked, as SQLite has it: then the other one waits, and nothing of this is broken either.
+commit is refused; nothing is lost, doubled or forked. One that is stopped in the middle of a transaction keeps what it
+has locked: the database, as SQLite has it, or the rows of its thread. Then the other one waits, and nothing of this is
+broken either.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def begin(way: Way, url: str, folder: Path) -> None:
 
     assert in_a_child(lambda: go_on(Way(way.shape), url, die)) == -signal.SIGKILL
     log.close()
+    store_of(url).outlast(url)
 
 
 def go_on_stopping(way: Way, url: str, path: Path, kind: str = "words", at: int = 0) -> int:
@@ -124,6 +126,8 @@ def stop(way: Way, url: str, folder: Path, kind: str, at: int) -> tuple[str, lis
     else:
         broken += found.read_text().splitlines()
     broken += promises.run_again(before, lines)
+    if not broken:
+        store_of(url).remove(url)
     return outcome + (" (in a transaction)" if holds_the_lock else ""), broken
 
 
@@ -177,7 +181,7 @@ def main() -> int:
     way = Way(given.shape, given.colour, given.durability)
     outcomes: Counter[str] = Counter()
     failures = 0
-    with tempfile.TemporaryDirectory(prefix="perdure-stops-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="perdure-stops-") as temporary, STORES[given.store].serving():
         folder = Path(temporary)
         many = count(way, STORES[given.store].url(folder, "dry"), folder, given.at)
         moments = list(range(1, many + 1, given.stride))

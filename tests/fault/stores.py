@@ -1,13 +1,14 @@
 """The stores that the fault programs run on, each opened by its URL.
 
-A store tells its saver's statements to a *tick*, before and after each, so that a program can die at any of them.
+A store tells its saver's statements to a *tick*, before and after each, so that a program can die at any of them; a
+store on a server also whenever the program waits for it, with a part of a batch, or all of it, on its way.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,6 +42,9 @@ class Store(Protocol):
 
     def watch(self, url: str, log: Note, tick: Tick) -> AbstractContextManager[Any]:
         """Open a saver that notes what was acknowledged, and ticks before and after each statement."""
+
+    def outlast(self, url: str) -> None:
+        """Wait until nothing is on its way any more that a killed program has sent; call it when no other one runs."""
 
     def damage(self, url: str) -> str | None:
         """Say what the database itself finds damaged."""
@@ -128,6 +132,9 @@ class SqliteStore:
                 saver.log = log
                 yield saver
 
+    def outlast(self, url: str) -> None:
+        """Do nothing: a write to the file is done when the program is dead, or never."""
+
     def damage(self, url: str) -> str | None:
         with closing(apsw.Connection(path_of(url))) as connection:
             verdict = connection.execute("PRAGMA integrity_check").get
@@ -176,8 +183,7 @@ class PostgresStore:
 
     @contextmanager
     def watch(self, url: str, log: Note, tick: Tick) -> Iterator[Any]:
-        self._outlast_the_dead(url)
-        execute = Link.execute
+        execute, wait = Link.execute, psycopg.Connection.wait
 
         def ticking(link: Link, batch: Any) -> Any:
             tick()
@@ -186,15 +192,15 @@ class PostgresStore:
             return rows
 
         Link.execute = ticking
+        psycopg.Connection.wait = lambda self, gen, **options: wait(self, _ticking_waits(gen, tick), **options)
         try:
             with NotingPostgresSaver.from_conn_string(url) as saver:
                 saver.log = log
                 yield saver
         finally:
-            Link.execute = execute
+            Link.execute, psycopg.Connection.wait = execute, wait
 
-    def _outlast_the_dead(self, url: str) -> None:
-        """Wait until the server has noticed that a killed client is gone: what it had sent may still be on its way."""
+    def outlast(self, url: str) -> None:
         others = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
             "AND backend_type = 'client backend'"
@@ -213,6 +219,17 @@ class PostgresStore:
         with psycopg.connect(url, autocommit=True) as connection:
             cursor = connection.execute(sql)
             return cursor.fetchall() if cursor.description else []
+
+
+def _ticking_waits(gen: Generator[Any, Any, Any], tick: Tick) -> Generator[Any, Any, Any]:
+    """Carry on a conversation with the server, and tick at each of its waits."""
+    try:
+        waits = next(gen)
+        while True:
+            tick()
+            waits = gen.send((yield waits))
+    except StopIteration as end:
+        return end.value
 
 
 STORES: dict[str, Store] = {"sqlite": SqliteStore(), "postgresql": PostgresStore()}

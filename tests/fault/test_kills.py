@@ -32,6 +32,8 @@ def test_all_shapes_colours_and_durabilities():
 
 
 @pytest.mark.timeout(300)
-def test_on_postgres(postgres, monkeypatch):
+@pytest.mark.parametrize("way", [("--every", "--stride", "13"), ("--kills", "100")], ids=["at statements", "at random"])
+def test_on_postgres(postgres, monkeypatch, way):
+    """All shapes, colours and durabilities; each at other ones of its statements. `make crash` does all of them."""
     monkeypatch.setenv("PERDURE_TEST_POSTGRES", postgres)
-    assert campaign("--store", "postgresql", "--kills", "200") >= 200
+    assert campaign("--store", "postgresql", *way) >= 100

@@ -33,3 +33,16 @@ def test_at_each_word(shape, colour, durability):
 def test_at_some_statements():
     outcomes = stop("siblings", "--at", "statements", "--stride", "5")
     assert any("in a transaction" in outcome for outcome in outcomes)
+
+
+COLOURS = ("sync", "async")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("shape", "colour"), [(shape, COLOURS[n % 2]) for n, shape in enumerate(SHAPES)])
+def test_on_postgres(postgres, monkeypatch, shape, colour):
+    monkeypatch.setenv("PERDURE_TEST_POSTGRES", postgres)
+    at_words = stop(shape, "--colour", colour, "--durability", colour, "--store", "postgresql")
+    at_statements = stop(shape, "--colour", colour, "--store", "postgresql", "--at", "statements", "--stride", "7")
+    assert at_words.get("refused", 0) >= 3
+    assert at_statements.get("refused", 0) >= 1

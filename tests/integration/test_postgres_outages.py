@@ -128,6 +128,36 @@ def test_restarts_amid_runs(own_postgres, colour, how):
     assert len(restarts) == 3
 
 
+@pytest.mark.parametrize("who", ["the pooler", "the server", "both"])
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_restarts_of_and_behind_a_pooler(own_postgres, own_pgbouncer, colour, who):
+    restarts = []
+
+    def both():
+        own_postgres.stop()
+        own_pgbouncer.stop()
+        own_pgbouncer.start(answers=False)
+        time.sleep(1)  # it refuses whoever has waited for the server for too long
+        own_postgres.start()
+
+    def restart():
+        for _ in range(3):
+            time.sleep(0.15)
+            {"the pooler": own_pgbouncer.restart, "the server": own_postgres.restart, "both": both}[who]()
+            restarts.append(who)
+
+    ran = []
+    with PostgresSaver.from_conn_string(own_pgbouncer.url(own_postgres.url())) as saver:
+        saver.setup()
+        graph = looping(saver, ran)
+        enemy = threading.Thread(target=restart)
+        enemy.start()
+        run_all(graph, colour, "sync")
+        enemy.join()
+        check(graph, ran)
+    assert len(restarts) == 3
+
+
 def test_an_outage_that_is_too_long_is_told_and_the_run_goes_on_later(own_postgres):
     ran = []
     with PostgresSaver.from_conn_string(own_postgres.url(), retry_for=0.5) as saver:

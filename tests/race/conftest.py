@@ -6,11 +6,11 @@ from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", "pgbouncer"])
 def url(request, tmp_path):
     """Where processes meet."""
-    if request.param == "postgres":
-        return request.getfixturevalue("database")
+    if request.param != "sqlite":
+        return request.getfixturevalue("database" if request.param == "postgres" else "pooled_database")
     return f"sqlite:///{tmp_path / 'race.db'}"
 
 

@@ -15,8 +15,6 @@ from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
 
 ROOT = Path(__file__).parents[2]
-STORES = {"sqlite": lambda folder: f"sqlite:///{folder}/history.db"}
-"""The URL of an empty store, by name."""
 
 
 # -- recorded histories
@@ -52,10 +50,8 @@ class Process:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("killed", [0, 3])
-def test_in_processes(tmp_path, store, killed):
-    url = STORES[store](tmp_path)
+def test_in_processes(tmp_path, url, killed):
     chance = random.Random(killed)
     processes = [
         Process(url, colour, f"p{n}", tmp_path, dies_after=chance.randint(2, 30) if n < killed else 0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.servers.pgbouncer import PgBouncer
+from tests.servers.pgbouncer import binary as pgbouncer_binary
 from tests.servers.postgres import Server, ServerMissing, binaries
 from tests.servers.shared import Lodger
 from tests.servers.valkey import Valkey
@@ -16,9 +18,9 @@ from tests.servers.valkey import binary as valkey_binary
 _numbers = itertools.count()
 
 
-def _require_postgres() -> None:
+def _require(find: Callable[[], object]) -> None:
     try:
-        binaries()
+        find()
     except ServerMissing as missing:
         if os.environ.get("PERDURE_CI"):
             raise
@@ -28,7 +30,7 @@ def _require_postgres() -> None:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server that all tests share."""
-    _require_postgres()
+    _require(binaries)
     own: Path = tmp_path_factory.getbasetemp()
     lodger = Lodger(own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own)
     yield lodger.url
@@ -48,14 +50,24 @@ def database(postgres: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def pgbouncer(postgres: str) -> Iterator[PgBouncer]:
+    """A pooler in transaction mode before the shared server, for this process's tests."""
+    _require(pgbouncer_binary)
+    with PgBouncer(postgres) as pooler:
+        yield pooler
+
+
+@pytest.fixture
+def pooled_database(pgbouncer: PgBouncer, database: str) -> Iterator[str]:
+    """The URL of an empty database behind a pooler."""
+    yield pgbouncer.url(database)
+    pgbouncer.let_go(database)
+
+
+@pytest.fixture(scope="session")
 def valkey() -> Iterator[Valkey]:
     """A Valkey for this process's tests."""
-    try:
-        valkey_binary()
-    except ServerMissing as missing:
-        if os.environ.get("PERDURE_CI"):
-            raise
-        pytest.skip(str(missing))
+    _require(valkey_binary)
     with Valkey() as server:
         yield server
 
@@ -63,6 +75,14 @@ def valkey() -> Iterator[Valkey]:
 @pytest.fixture
 def own_postgres() -> Iterator[Server]:
     """A server that the test may kill."""
-    _require_postgres()
+    _require(binaries)
     with Server() as server:
         yield server
+
+
+@pytest.fixture
+def own_pgbouncer(own_postgres: Server) -> Iterator[PgBouncer]:
+    """A pooler that the test may kill, before a server that it may kill."""
+    _require(pgbouncer_binary)
+    with PgBouncer(own_postgres.url(), {"query_wait_timeout": "0.3"}) as pooler:
+        yield pooler

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 USER = "perdure"
-_NOBODY = 65534
+NOBODY = 65534
 _CONFIG = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -61,10 +61,10 @@ class Server:
     def __init__(self, settings: Mapping[str, str] = UNSAFE) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="perdure-pg-"))
         self.password = secrets.token_hex(8)
-        self.port = _free_port()
+        self.port = free_port()
         self._settings = {**_CONFIG, **settings, "port": str(self.port)}
         self._process: subprocess.Popen[bytes] | None = None
-        self._as: dict[str, Any] = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
+        self._as: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
         self._bin = self._reachable(binaries())
 
     def __enter__(self) -> Self:
@@ -96,8 +96,8 @@ class Server:
         data.mkdir()
         secret.write_text(self.password)
         if self._as:
-            os.chown(data, _NOBODY, _NOBODY)
-            os.chown(secret, _NOBODY, _NOBODY)
+            os.chown(data, NOBODY, NOBODY)
+            os.chown(secret, NOBODY, NOBODY)
         secret.chmod(0o600)
         # Cheap hashing: thousands of connections are made, and the password is random anyway.
         options = ["--auth=scram-sha-256", f"--pwfile={secret}", f"--username={USER}", "--set", "scram_iterations=1"]
@@ -169,7 +169,8 @@ class Server:
             raise RuntimeError(f"{program} failed:\n{done.stdout}{done.stderr}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

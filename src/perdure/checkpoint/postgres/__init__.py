@@ -20,7 +20,7 @@ from perdure.checkpoint import records
 from perdure.checkpoint.base import Commit, Lease, V
 from perdure.checkpoint.operation import Op
 from perdure.checkpoint.postgres import operations, schema
-from perdure.checkpoint.postgres.connecting import parameters_of
+from perdure.checkpoint.postgres.connecting import Threshold, parameters_of
 from perdure.checkpoint.postgres.dialect import PostgresDialect, dialect_of
 from perdure.checkpoint.postgres.driver import Driver
 from perdure.checkpoint.postgres.exchange import Merge, Mode
@@ -55,8 +55,8 @@ class PostgresSaver(TableSaver[V]):
     round trip. Async callers that commit at the same time share a transaction and its fsync. Lost connections and
     restarts of the server cost a delay: every operation may be repeated, so it is.
 
-    Nothing is kept in a session, so a pooler in transaction mode (PgBouncer) may stand between; if it is older than
-    1.21, with `prepare_threshold=None`.
+    Nothing is kept in a session, so a pooler in transaction mode (PgBouncer) may stand between. It is noticed, and then
+    nothing is prepared; `prepare_threshold=3` prepares all the same, for a pooler that tracks prepared statements.
 
     Args:
         connection: A `psycopg.Connection` or `psycopg_pool.ConnectionPool` with `autocommit=True`; or an
@@ -102,7 +102,7 @@ class PostgresSaver(TableSaver[V]):
         serde: SerializerProtocol | None = None,
         schema: str | None = None,
         pool_size: int = 10,
-        prepare_threshold: int | None = 3,
+        prepare_threshold: Threshold = "auto",
         retry_for: float = 30.0,
     ) -> Self:
         """Connect to a database, when it is first used; the caller closes the saver, by `close()` or a `with` block.
@@ -112,7 +112,8 @@ class PostgresSaver(TableSaver[V]):
             serde: Turns values into bytes.
             schema: Where the tables are.
             pool_size: At most so many connections.
-            prepare_threshold: After how many uses on a connection a statement is prepared there; None: never.
+            prepare_threshold: After how many uses on a connection a statement is prepared there; None: never; `auto`:
+                after 3, and never if a pooler stands between.
             retry_for: Seconds to go on trying when the server is away, or in the way of others.
 
         Raises:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import select
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import psycopg
-from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
+from psycopg import AsyncConnection, AsyncCursor, AsyncRawCursor, Connection, Cursor, RawCursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
@@ -25,6 +25,16 @@ DEFAULTS: Final[dict[str, Any]] = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
+
+
+Threshold = int | None | Literal["auto"]
+"""After how many uses a statement is prepared on a connection; None: never; `auto`: soon, unless there is a pooler.
+
+In a pooler's transaction mode each transaction may meet another session, in which a name stands for nothing, or for the
+statement that another program prepared under it.
+"""
+
+SOON: Final = 3
 
 
 def parameters_of(conninfo: str) -> dict[str, Any]:
@@ -67,15 +77,34 @@ def check_settings(connection: Any) -> None:
         )
 
 
+_WHO: Final = "SELECT pg_backend_pid()"
+
+
+def is_pooled(connection: Connection[Any]) -> bool:
+    """Tell whether a pooler stands between: the process that serves isn't the one that has said hello."""
+    with Cursor(connection, row_factory=tuple_row) as cursor:
+        return cursor.execute(_WHO, prepare=False).fetchone() != (connection.info.backend_pid,)
+
+
+async def ais_pooled(connection: AsyncConnection[Any]) -> bool:
+    """Async twin of `is_pooled`."""
+    async with AsyncCursor(connection, row_factory=tuple_row) as cursor:
+        return await (await cursor.execute(_WHO, prepare=False)).fetchone() != (connection.info.backend_pid,)
+
+
 class Link:
     """A sync connection; nobody else uses it meanwhile.
 
     Args:
         connection: The connection.
+
+    Attributes:
+        prepare: Whether statements are prepared; None: as the connection has it.
     """
 
     def __init__(self, connection: Connection[Any]) -> None:
         self.connection = connection
+        self.prepare: bool | None = None
         self._cursors: list[Any] = []  # their `execute` takes no text that comes from a file
         self._poll: Any = None
         if hasattr(select, "poll"):  # not on Windows
@@ -86,12 +115,12 @@ class Link:
         """Run a batch as one pipeline and return its rows."""
         if len(batch) == 1:
             cursor = self._cursor(0)
-            cursor.execute(*batch[0], binary=True)
+            cursor.execute(*batch[0], prepare=self.prepare, binary=True)
             return [_rows(cursor)]
         used = [self._cursor(place) for place in range(len(batch))]
         with self.connection.pipeline():
             for cursor, statement in zip(used, batch, strict=True):
-                cursor.execute(*statement, binary=True)
+                cursor.execute(*statement, prepare=self.prepare, binary=True)
         return [_rows(cursor) for cursor in used]
 
     def _cursor(self, place: int) -> Any:
@@ -133,13 +162,13 @@ def _rows(cursor: Any) -> Rows:
     return cursor.fetchall() if cursor.description is not None else ()
 
 
-async def aexecute(connection: AsyncConnection[Any], batch: Batch) -> Sequence[Rows]:
+async def aexecute(connection: AsyncConnection[Any], batch: Batch, *, prepare: bool | None = None) -> Sequence[Rows]:
     """Run a batch as one pipeline on an async connection and return its rows."""
     used = [fitted(AsyncRawCursor(connection, row_factory=tuple_row)) for _ in batch]
     if len(batch) == 1:
-        await used[0].execute(*batch[0], binary=True)
+        await used[0].execute(*batch[0], prepare=prepare, binary=True)
     else:
         async with connection.pipeline():
             for cursor, statement in zip(used, batch, strict=True):
-                await cursor.execute(*statement, binary=True)
+                await cursor.execute(*statement, prepare=prepare, binary=True)
     return [await cursor.fetchall() if cursor.description is not None else () for cursor in used]

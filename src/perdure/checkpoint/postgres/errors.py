@@ -12,16 +12,20 @@ _RIGHTS = (
 )
 _AWAY = "the server is restarting, or ended the connection"
 
+_POOLED = "does a pooler in transaction mode stand between? Then nothing can be prepared: `prepare_threshold=None`"
+
 # By SQLSTATE, or its class of two characters (postgresql.org/docs/current/errcodes-appendix.html): class and hint.
 _ERRORS: dict[str, tuple[type[PerdureError], str | None]] = {
     "08": (TransientStorageError, _AWAY),
     "22021": (UsageError, "lone surrogates and bytes that aren't Unicode can't be ids"),
     "25006": (TransientStorageError, "the server is read-only: a standby, or one that is failing over?"),
+    "26000": (StorageError, _POOLED),
     "28": (StorageError, "check user and password of the URL, and the server's pg_hba.conf"),
     "3D000": (StorageError, "create the database, or check the name at the URL's end"),
     "3F000": (StorageError, _SETUP),
     "40": (TransientStorageError, "another transaction was in the way"),
     "42501": (StorageError, _RIGHTS),
+    "42P05": (StorageError, _POOLED),
     "42P01": (StorageError, _SETUP),
     "42703": (StorageError, "the tables were changed by another program"),
     "53100": (StorageError, "the server's disk is full; what was acknowledged is safe"),
@@ -84,7 +88,11 @@ def is_refusal(error: BaseException) -> bool:
     return "FATAL:" in text and not any(word in text for word in _PASSING)
 
 
-_PASSING = ("starting up", "shutting down", "too many", "recovery", "remaining connection slots", "terminating")
+_PASSING = (
+    *("starting up", "shutting down", "too many", "recovery", "remaining connection slots", "terminating"),
+    # PgBouncer, whose server is away, or who has no place for another client.
+    *("query_wait_timeout", "server login has been failing", "cannot connect to server", "no more connections"),
+)
 
 
 def may_be_retried(error: BaseException) -> bool:

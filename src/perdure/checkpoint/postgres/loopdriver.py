@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 
 from perdure.checkpoint.operation import Op
-from perdure.checkpoint.postgres.connecting import aexecute, check_settings, place_of
+from perdure.checkpoint.postgres.connecting import aexecute, ais_pooled, check_settings, place_of
 from perdure.checkpoint.postgres.errors import mapped, may_be_retried
 from perdure.checkpoint.postgres.exchange import Attempts, Job, Mode, alone
 from perdure.errors import UsageError
@@ -39,6 +39,7 @@ class LoopDriver:
         self._pool: Any = brought
         self._lock = Lock()
         self._retry_for = retry_for
+        self._is_pooled: bool | None = None
         self._closed = False
 
     def run(self, make: Callable[[], Op[T]], mode: Mode, *, later: bool = False) -> T:
@@ -77,10 +78,13 @@ class LoopDriver:
     async def _attempt(self, job: Job) -> None:
         exchange = alone(job)
         async with self._lend() as connection:
+            if self._is_pooled is None:
+                self._is_pooled = await ais_pooled(connection)
+            prepare = False if self._is_pooled else None
             try:
                 batch = next(exchange)
                 while True:
-                    batch = exchange.send(await aexecute(connection, batch))
+                    batch = exchange.send(await aexecute(connection, batch, prepare=prepare))
             except StopIteration:
                 pass
             finally:

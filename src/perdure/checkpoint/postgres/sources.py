@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import psycopg
 
-from perdure.checkpoint.postgres.connecting import Link, check_settings, place_of
+from perdure.checkpoint.postgres.connecting import SOON, Link, Threshold, check_settings, is_pooled, place_of
 from perdure.errors import TransientStorageError, UsageError
 
 
@@ -116,6 +116,27 @@ class Turnstile:
                 self._free += 1
 
 
+class Preparing:
+    """Decides whether statements are prepared, once for a source: all its connections lead to the same place.
+
+    Args:
+        threshold: What was asked for. Of connections that were brought, their own counts, unless a pooler is there.
+    """
+
+    def __init__(self, threshold: Threshold = "auto") -> None:
+        self.threshold: int | None = SOON if threshold == "auto" else threshold
+        self._prepare: bool | None = None
+        self._is_decided = threshold != "auto"
+
+    def settle(self, link: Link) -> Link:
+        """Let a connection prepare statements, or not."""
+        if not self._is_decided:
+            self._prepare = False if is_pooled(link.connection) else None
+            self._is_decided = True
+        link.prepare = self._prepare
+        return link
+
+
 class Pool:
     """Opens connections when they are needed, and keeps them; the one that was used last is lent first.
 
@@ -124,18 +145,18 @@ class Pool:
     Args:
         parameters: Of the connection.
         size: At most so many connections.
-        prepare_threshold: After how many uses a statement is prepared; None: never.
+        prepare_threshold: After how many uses a statement is prepared.
     """
 
     _LONGEST_IDLE = 600.0
 
-    def __init__(self, parameters: dict[str, Any], size: int, prepare_threshold: int | None) -> None:
+    def __init__(self, parameters: dict[str, Any], size: int, prepare_threshold: Threshold) -> None:
         self.where = place_of(parameters)
         self.size = size
         self.has_served = False
         self.turnstile = Turnstile(size, self.where)
         self._parameters = parameters
-        self._prepare_threshold = prepare_threshold
+        self._preparing = Preparing(prepare_threshold)
         self._idle: list[tuple[Link, float]] = []
         self._pid = os.getpid()
         self._closed = False
@@ -179,10 +200,14 @@ class Pool:
 
     def _open(self) -> Link:
         connection = psycopg.Connection.connect(
-            **self._parameters, autocommit=True, prepare_threshold=self._prepare_threshold
+            **self._parameters, autocommit=True, prepare_threshold=self._preparing.threshold
         )
         self.has_served = True
-        return Link(connection)
+        try:
+            return self._preparing.settle(Link(connection))
+        except BaseException:
+            connection.close()
+            raise
 
     def _give_back(self, link: Link, *, usable: bool) -> None:
         if usable and not self._closed:
@@ -218,6 +243,7 @@ class Single:
         self.where = place_of(connection.info.get_parameters())
         self.turnstile = Turnstile(1, self.where)
         self._link = Link(connection)
+        self._preparing = Preparing()
         self._pid = os.getpid()
 
     @contextmanager
@@ -230,7 +256,7 @@ class Single:
                 )
             check_settings(self._link.connection)
             try:
-                yield self._link
+                yield self._preparing.settle(self._link)
             finally:
                 self._link.restore()
 
@@ -247,6 +273,7 @@ class Brought:
         self.size = pool.max_size
         self.where = f"pool {pool.name!r}"
         self.turnstile = Turnstile(self.size, self.where)
+        self._preparing = Preparing()
         self._pool = pool
 
     @contextmanager
@@ -260,7 +287,7 @@ class Brought:
                 if not link.is_alive():
                     connection.close()
                     raise psycopg.OperationalError("the server had ended the connection")
-                yield link
+                yield self._preparing.settle(link)
                 link.restore()
             except psycopg.Error:
                 _ = connection.closed or _link_of(connection).restore()

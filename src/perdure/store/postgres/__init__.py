@@ -15,7 +15,7 @@ from typing import Any, Self
 from perdure.checkpoint.operation import Batch, Replies
 from perdure.checkpoint.operation import Op as Operation
 from perdure.checkpoint.postgres import driver_for, forgiving_races, schema
-from perdure.checkpoint.postgres.connecting import parameters_of
+from perdure.checkpoint.postgres.connecting import Threshold, parameters_of
 from perdure.checkpoint.postgres.dialect import prefix_of
 from perdure.checkpoint.postgres.sources import Pool
 from perdure.checkpoint.serde.base import SerializerProtocol
@@ -91,13 +91,16 @@ class PostgresStore(TableStore):
             store.close()
 
     @classmethod
-    def open(cls, conn_string: str, *, pool_size: int = 10, prepare_threshold: int | None = 3, **options: Any) -> Self:
+    def open(
+        cls, conn_string: str, *, pool_size: int = 10, prepare_threshold: Threshold = "auto", **options: Any
+    ) -> Self:
         """Connect to a database, when it is first used; the caller closes the store, by `close()` or a `with` block.
 
         Args:
             conn_string: A URL, or `key=value` pairs, as libpq takes them.
             pool_size: At most so many connections.
-            prepare_threshold: After how many uses on a connection a statement is prepared there; None: never.
+            prepare_threshold: After how many uses on a connection a statement is prepared there; None: never; `auto`:
+                after 3, and never if a pooler stands between.
             options: Those of the class.
 
         Raises:
