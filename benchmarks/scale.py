@@ -1,4 +1,4 @@
-"""How time and memory grow with the size of a run: many supersteps, many tasks at once, many nodes, deep nesting.
+"""How time, memory and files grow with a run's size: many supersteps, many tasks at once, many nodes, deep nesting.
 
 python -m benchmarks.scale
 
@@ -73,7 +73,7 @@ SHAPES: dict[str, tuple[Callable[[int, Any], tuple[Any, Any]], int]] = {
 
 
 def measure(shape: str, size: int, storage: str) -> dict[str, float]:
-    """Run a shape once in this process; return its seconds and the growth of the process in MB."""
+    """Run a shape once in this process; return its seconds, the growth of the process in MB, and the files in KB."""
     build, _ = SHAPES[shape]
     with tempfile.TemporaryDirectory() as folder:
         saver = InMemorySaver() if storage == "memory" else SqliteSaver.open(str(Path(folder) / "scale.db"))
@@ -90,7 +90,8 @@ def measure(shape: str, size: int, storage: str) -> dict[str, float]:
         assert next(iter(found.values())) == {"nested": 1}.get(shape, size), found
         if storage == "sqlite":
             saver.close()
-    return {"seconds": seconds, "grown": grown}
+        stored = sum(file.stat().st_size for file in Path(folder).iterdir()) / 1024
+    return {"seconds": seconds, "grown": grown, "stored": stored}
 
 
 def in_a_process(shape: str, size: int, storage: str) -> dict[str, float]:
@@ -108,7 +109,10 @@ def main() -> int:
         print(json.dumps(measure(shape, int(size), storage)))
         return 0
     late = False
-    print(f"{'shape':>12} {'size':>7} {'storage':>8} {'time':>9} {'a unit':>10} {'to a tenth':>11} {'memory':>9}")
+    print(
+        f"{'shape':>12} {'size':>7} {'storage':>8} {'time':>9} {'a unit':>10} {'to a tenth':>11} "
+        f"{'memory':>9} {'files':>10}"
+    )
     for shape, (_, size) in SHAPES.items():
         for storage in ("memory", "sqlite"):
             small = in_a_process(shape, size // 10, storage)
@@ -118,7 +122,7 @@ def main() -> int:
             unit = large["seconds"] / size * 1e6
             print(
                 f"{shape:>12} {size:>7} {storage:>8} {large['seconds']:>7.2f} s {unit:>7.0f} us {ratio:>9.2f} x "
-                f"{large['grown']:>6.0f} MB"
+                f"{large['grown']:>6.0f} MB {large['stored']:>7.0f} KB"
             )
     print(f"must: at most {MUST} x a unit" + (": NOT MET" if late else ""))
     return 1 if late else 0

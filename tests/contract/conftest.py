@@ -15,6 +15,7 @@ import pytest
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
+from perdure.checkpoint import layout
 from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.postgres import PostgresSaver
@@ -38,6 +39,20 @@ def _on_apsw(folder: Path) -> Iterator[Saver]:
         yield saver
 
 
+class _Forgetful(dict[Any, Any]):
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Forget it, so that what is stored is read."""
+
+
+@contextmanager
+def _by_changes(opening: AbstractContextManager[Saver]) -> Iterator[Saver]:
+    """Store each record as those of large graphs are: by what changed."""
+    with pytest.MonkeyPatch.context() as patch, opening as saver:
+        patch.setattr(layout, "LEAST_BODY", 0)
+        patch.setattr(layout, "_sealed", _Forgetful())
+        yield saver
+
+
 OPENERS: dict[str, Open] = {
     "memory": lambda _: InMemorySaver(),
     "sqlite-memory": lambda _: SqliteSaver.from_conn_string(":memory:"),
@@ -45,6 +60,7 @@ OPENERS: dict[str, Open] = {
     "sqlite-full": lambda folder: SqliteSaver.from_conn_string((folder / "full.db").as_uri()),
     "sqlite-sqlite3": _on_sqlite3,
     "sqlite-apsw": _on_apsw,
+    "sqlite-by-changes": lambda folder: _by_changes(SqliteSaver.from_conn_string(str(folder / "changes.db"))),
 }
 
 
@@ -68,6 +84,7 @@ SERVED: dict[str, Callable[[str], AbstractContextManager[Saver]]] = {
     "postgres-schema": lambda url: PostgresSaver.from_conn_string(url, schema='a "schema"', prepare_threshold=None),
     "postgres-connection": _on_connection,
     "postgres-pool": _on_pool,
+    "postgres-by-changes": lambda url: _by_changes(PostgresSaver.from_conn_string(url)),
     "pgbouncer": PostgresSaver.from_conn_string,
 }
 

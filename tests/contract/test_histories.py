@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 import pytest
 
-from perdure.checkpoint import chains
+from perdure.checkpoint import chains, layout
 from perdure.checkpoint.base import BaseCheckpointSaver, Commit, TaskWrites
 from perdure.checkpoint.conformance.case import checkpoint, place
 from perdure.checkpoint.memory import InMemorySaver
@@ -315,6 +315,62 @@ def test_stored_bytes_grow_with_what_changed(tmp_path: Path) -> None:
     assert pieces == 1000
     assert size < 2.1 * 1000 * 1000
     assert longest < 40_000
+
+
+def _wide(saver: Saver, steps: int, width: int) -> None:
+    """Let one channel of many change at each step, as a long row of nodes does."""
+    parent = None
+    versions: dict[str, Any] = {}
+    for n in range(steps):
+        versions = {**versions, f"channel {n % width}": n}
+        made = checkpoint({f"channel {n % width}": n}, versions, after=parent)
+        made["versions_seen"] = {f"node {name}": {name: version} for name, version in versions.items()}
+        commit = Commit("t", "", parent, (), made, {"step": n, "run_id": f"run {n % 2}"}, {f"channel {n % width}": n})
+        saver.commit([saver.prepare(commit._replace(changes_only=True))])
+        parent = made["id"]
+
+
+def test_what_a_step_stores_does_not_grow_with_the_number_of_channels(tmp_path: Path) -> None:
+    sizes = []
+    for width in (10, 1000):
+        folder = tmp_path / str(width)
+        folder.mkdir()
+        store = _Sqlite(folder)
+        with store.open() as saver:
+            _wide(saver, 2000, width)
+        sizes.append(Path(store.path).stat().st_size / 2000)
+        with store.open() as saver:
+            found = list(saver.list(place(), filter={"step": 1500}))
+            assert len(found) == 1
+            values = found[0].checkpoint["channel_values"]
+            assert values == {f"channel {n % width}": n for n in range(1501 - width, 1501)}
+    narrow, wide = sizes
+    assert wide < narrow + 1000  # a whole header of 1,000 channels and nodes has 70,000 bytes
+
+
+def test_a_damaged_long_record_is_named_and_the_rest_is_readable(tmp_path: Path) -> None:
+    store = _Sqlite(tmp_path)
+    with store.open() as saver:
+        _wide(saver, 300, 100)
+        history = [entry.config for entry in saver.list(place())]
+    keys = store.ask("SELECT key FROM perdure_checkpoints WHERE piece NOT NULL ORDER BY key")
+    store.ask(f"UPDATE perdure_checkpoints SET piece = zeroblob(length(piece)) WHERE key = {keys[200][0]}")
+    layout._sealed.clear()  # what another process would see
+    with store.open() as saver:
+        found = saver.list(place())
+        readable = []
+        with pytest.raises(CorruptCheckpointError, match="its record") as caught:
+            readable.extend(found)
+        at = [entry["configurable"]["checkpoint_id"] for entry in history].index(caught.value.checkpoint_id)
+        assert [entry.config for entry in readable] == history[:at]
+        with pytest.raises(CorruptCheckpointError, match=caught.value.checkpoint_id):
+            list(saver.list(place(), filter={"step": 0}))
+        assert saver.get_tuple(history[-1]) is not None
+        with pytest.raises(CorruptCheckpointError, match="its record"):
+            saver.get_tuple(history[at])
+        saver.delete_for_runs(["run 1"])
+        saver.copy_thread("t", "copy")
+        assert saver.get_tuple(place("copy", "", history[-1]["configurable"]["checkpoint_id"])) is not None
 
 
 def test_pieces_that_nothing_needs_are_given_back(tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ class Database:
         before: tuple[int, str] | None = None
         for rowid, ns, frame, parent_id, *place in execute(query).fetchall():
             where = places[ns, place[2]] = tuple(place)
-            record = layout.open_record(frame, place[2])
+            record = layout.open_row(frame, place[2]).record
+            assert record is not None  # no long one among them
             needed = {(where, "(its record)")}
             if before == (ns, parent_id):  # it has the parent's writes, if there are any
                 led = (places[before], "(pending writes)")

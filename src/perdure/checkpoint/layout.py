@@ -38,7 +38,7 @@ _HEADERS: Final = (1, 3, 0)  # of lists and dicts whose items a piece has, and o
 
 
 class Record(NamedTuple):
-    """What a checkpoint's row holds in its frame.
+    """What is stored of a checkpoint, but for the values.
 
     Attributes:
         versions: The channels' versions.
@@ -46,6 +46,7 @@ class Record(NamedTuple):
         header_type: The type of the header.
         header: Everything else of the checkpoint, encoded.
         led: Writes of the parent's tasks that led to this checkpoint.
+        body: All but `led` as one text, if it is long: then it is stored as the values are, by what changed.
     """
 
     versions: dict[str, Any]
@@ -53,11 +54,63 @@ class Record(NamedTuple):
     header_type: str
     header: bytes
     led: Sequence[TaskRecord] = ()
+    body: Value | None = None
 
     def blob(self) -> Blob:
         """Return the header."""
         return self.header_type, self.header
 
+    def numbers(self) -> set[int]:
+        """Return the numbers of all pieces that the checkpoint needs, its parent's writes included."""
+        found = numbers_of_all(self.refs, self.led)
+        return found if self.body is None else found.union(numbers_of(self.body.ref))
+
+
+class Outline(NamedTuple):
+    """A checkpoint's row, opened.
+
+    Attributes:
+        parts: As stored: those of the record; or the reference to its body, and the numbers of the values' pieces.
+        led: Writes of the parent's tasks that led to this checkpoint.
+        record: The record; None: its body must be read first.
+    """
+
+    parts: Sequence[Any]
+    led: Sequence[TaskRecord]
+    record: Record | None
+
+    def numbers(self) -> set[int]:
+        """Return the numbers of all pieces that the checkpoint needs, its parent's writes included.
+
+        Raises:
+            CorruptCheckpointError: They are not numbers.
+        """
+        if self.record is not None:
+            return self.record.numbers()
+        body, steps = self.parts
+        return {*numbers_of(body), *counted(steps), *numbers_of_all({}, self.led)}
+
+    def body(self) -> list[int]:
+        """Return the numbers of the pieces that the record is made of."""
+        return [] if self.record is not None else numbers_of(self.parts[0])
+
+    def complete(self, pieces: Pieces) -> Record:
+        """Return the record.
+
+        Raises:
+            CorruptCheckpointError: Its pieces are missing, damaged, or don't fit together.
+        """
+        if self.record is not None:
+            return self.record
+        value = pieces.value(self.parts[0])
+        return _record_of(unpackb(value.data))._replace(led=self.led, body=_with_ref(value, self.parts[0]))
+
+
+BODY: Final = "record"
+"""The type of a record that is stored as a value."""
+
+LEAST_BODY: Final = 2048
+"""Bytes of a record beyond which it is stored by what changed: versions and what nodes have seen grow with a graph."""
 
 _MOST_SEALED = 512
 _sealed: dict[tuple[bytes, str], Record] = {}
@@ -66,11 +119,8 @@ The whole frame is the key, so an entry can't be wrong about what is stored; rec
 
 
 def seal_record(record: Record, checkpoint_id: str) -> bytes:
-    """Make the frame of a checkpoint's record."""
-    parts = record[:4]
-    if record.led:
-        parts += ([task[:3] for task in record.led],)  # type: ignore[assignment]
-    frame = seal("record", packb(parts), place=checkpoint_id)
+    """Make the frame of a checkpoint's row."""
+    frame = _seal_row(_parts_of(record), record.led, checkpoint_id)
     _sealed[frame, checkpoint_id] = record
     if len(_sealed) > _MOST_SEALED:
         for old in list(_sealed)[: _MOST_SEALED // 2]:
@@ -78,21 +128,57 @@ def seal_record(record: Record, checkpoint_id: str) -> bytes:
     return frame
 
 
-def open_record(frame: bytes, checkpoint_id: str) -> Record:
-    """Read the frame of a checkpoint's record.
+def seal_without_led(outline: Outline, checkpoint_id: str) -> bytes:
+    """Make the frame of a checkpoint's row whose writes lie elsewhere now."""
+    if outline.record is not None:
+        return seal_record(outline.record._replace(led=()), checkpoint_id)
+    return _seal_row(outline.parts, (), checkpoint_id)
+
+
+def _seal_row(parts: Sequence[Any], led: Sequence[TaskRecord], checkpoint_id: str) -> bytes:
+    content = (*parts, [task[:3] for task in led]) if led else parts
+    return seal("record", packb(content), place=checkpoint_id)
+
+
+def _parts_of(record: Record) -> Sequence[Any]:
+    if record.body is None:
+        return record[:4]
+    return record.body.ref, _stepped(sorted(numbers_of_all(record.refs, ())))
+
+
+def open_row(frame: bytes, checkpoint_id: str) -> Outline:
+    """Read the frame of a checkpoint's row.
 
     Raises:
         CorruptCheckpointError: It isn't one, or it is another checkpoint's.
     """
     if (known := _sealed.get((frame, checkpoint_id))) is not None:
-        return known
+        return Outline(_parts_of(known), known.led, known)
     try:
-        record = Record(*unpackb(_content("record", frame, checkpoint_id)))
-    except (TypeError, ValueError) as e:
+        parts = unpackb(_content("record", frame, checkpoint_id))
+        is_whole = isinstance(parts[0], dict)
+        count = 4 if is_whole else 2
+        (led,) = parts[count:] or [()]
+    except (TypeError, ValueError, LookupError) as e:
         raise CorruptCheckpointError("a checkpoint's row holds no record") from e
-    if not all(isinstance(ref, list) and len(ref) in (2, _CHAINED) for ref in record.refs.values()):
+    led = _opened_led(led) if led else ()
+    if is_whole:
+        return Outline(parts[:4], led, _record_of(parts[:4])._replace(led=led))
+    body, steps = parts[:2]
+    if not (is_chain(body, BODY) and isinstance(steps, list)):
+        raise CorruptCheckpointError("a checkpoint's row refers to its record in an unknown form")
+    return Outline((body, steps), led, None)
+
+
+def _record_of(parts: Any) -> Record:
+    try:
+        versions, refs, header_type, header = parts
+        is_known = all(isinstance(ref, list) and len(ref) in (2, _CHAINED) for ref in refs.values())
+    except (TypeError, ValueError, AttributeError) as e:
+        raise CorruptCheckpointError("a checkpoint's row holds no record") from e
+    if not is_known:
         raise CorruptCheckpointError("a checkpoint's record has references of an unknown form")
-    return record._replace(led=_opened_led(record.led)) if record.led else record
+    return Record(versions, refs, header_type, header)
 
 
 _MOST_LED = 1024
@@ -151,18 +237,38 @@ def ref_after(before: Ref | None, chain: Chain) -> Ref:
 
 
 def _steps(links: Sequence[Link]) -> list[int]:
+    return _stepped([link.number for link in links])
+
+
+def _stepped(numbers: Iterable[int]) -> list[int]:
     """Return the first number and the differences of the others: one byte each, mostly."""
     steps: list[int] = []
     last = 0
-    for link in links:
-        steps.append(link.number - last)
-        last = link.number
+    for number in numbers:
+        steps.append(number - last)
+        last = number
     return steps
 
 
-def is_chain(ref: Ref | None, kind: str) -> bool:
+def counted(steps: Any) -> list[int]:
+    """Return the numbers that steps stand for.
+
+    Raises:
+        CorruptCheckpointError: They are not ascending numbers.
+    """
+    numbers: list[int] = []
+    last = 0
+    for step in steps:
+        if type(step) is not int or step < 0:
+            raise CorruptCheckpointError("a record names its pieces by something else than numbers")
+        last += step
+        numbers.append(last)
+    return numbers
+
+
+def is_chain(ref: Any, kind: str) -> bool:
     """Tell whether a reference is to a chain of a type."""
-    return ref is not None and len(ref) == _CHAINED and ref[0] == kind
+    return isinstance(ref, list) and len(ref) == _CHAINED and ref[0] == kind
 
 
 def is_at(chain: Chain, place: Any, ref: Ref) -> bool:
@@ -176,14 +282,7 @@ def numbers_of(ref: Ref) -> list[int]:
     Raises:
         CorruptCheckpointError: They are not ascending numbers.
     """
-    numbers: list[int] = []
-    last = 0
-    for step in ref[2] if len(ref) == _CHAINED else ():
-        if type(step) is not int or step < 0:
-            raise CorruptCheckpointError("a record names its pieces by something else than numbers")
-        last += step
-        numbers.append(last)
-    return numbers
+    return counted(ref[2]) if len(ref) == _CHAINED else []
 
 
 def numbers_of_all(refs: Mapping[str, Ref], tasks: Iterable[TaskRecord]) -> set[int]:
@@ -202,9 +301,9 @@ def _numbers_of_write(write: StoredWrite) -> Sequence[int]:
 
 
 def shifted(record: Record, shift: int) -> Record:
-    """Return a record whose pieces have got other numbers."""
+    """Return a record whose pieces have got other numbers; it then lies in its row, however long it is."""
     refs = {channel: _shifted_ref(ref, shift) for channel, ref in record.refs.items()}
-    return record._replace(refs=refs, led=[shifted_task(task, shift) for task in record.led])
+    return record._replace(refs=refs, led=[shifted_task(task, shift) for task in record.led], body=None)
 
 
 def _shifted_ref(ref: Ref, shift: int) -> Ref:
@@ -356,7 +455,7 @@ def open_tasks(checkpoint_id: str, rows: Iterable[Sequence[Any]]) -> list[TaskRe
     newer: Sequence[TaskRecord] = ()
     for task_id, task_path, frame in rows:
         if task_path is None:
-            newer = open_record(frame, task_id).led
+            newer = open_row(frame, task_id).led
         else:
             tasks[task_id] = open_task(checkpoint_id, task_id, task_path, frame)
     for task in newer:

@@ -21,6 +21,7 @@ from perdure.checkpoint.records import Prepared, TaskRecord
 from perdure.checkpoint.tables import writing
 from perdure.checkpoint.tables.dialect import Dialect
 from perdure.checkpoint.tables.sights import Known, Sights
+from perdure.errors import CorruptCheckpointError
 
 _NOT_YET = 0
 """Stands for the number of a namespace that is being made; real ones count from 1."""
@@ -118,7 +119,12 @@ def _look(dialect: Dialect, key: tuple[str, str]) -> Op[Known | None]:
     if not rows:
         return None
     ns, head, number, frame = rows[0]
-    return Known(ns, head, number, None if frame is None else layout.open_record(frame, head))
+    if frame is None:
+        return Known(ns, head, number, None)
+    try:
+        return Known(ns, head, number, (yield from writing.opened(dialect, ns, frame, (*key, head))))
+    except CorruptCheckpointError:  # or deleted just now; who asks under the lock will see
+        return None
 
 
 def _appended(dialect: Dialect, known: Known, prepared: Sequence[Prepared]) -> Op[_Appended | None]:
@@ -138,6 +144,7 @@ def _appended(dialect: Dialect, known: Known, prepared: Sequence[Prepared]) -> O
             head = one.checkpoint_id
             stored = (*one.pieces.values(), *one.offered.values())
             values += [piece.value for piece in stored if isinstance(piece, Change)]
+            values += [record.body] if record.body is not None else ()
             rows.add(rows.checkpoints, head, one.parent_id, one.run_id, one.searched, layout.seal_record(record, head))
         elif one.parent_id != head:
             return None

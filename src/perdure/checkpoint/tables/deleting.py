@@ -9,7 +9,7 @@ from perdure.checkpoint import layout
 from perdure.checkpoint.operation import Op, Rows, Statement
 from perdure.checkpoint.records import located
 from perdure.checkpoint.tables.dialect import Dialect
-from perdure.checkpoint.tables.writing import namespace, set_apart, strip
+from perdure.checkpoint.tables.writing import namespace, opened, set_apart, strip
 from perdure.errors import CorruptCheckpointError
 
 
@@ -67,9 +67,9 @@ def _forget_led(dialect: Dialect, ns: int, checkpoint_id: str) -> Op[None]:
     """Take the writes out of the first record behind deleted checkpoints, if they were on top of a deleted one."""
     [rows] = yield [(dialect.sql["from_checkpoint"], (ns, checkpoint_id))]
     for found_id, parent_id, frame in rows[:1]:
-        record = layout.open_record(frame, found_id)
-        if record.led and not (yield [(dialect.sql["has_checkpoint"], (ns, parent_id))])[0]:
-            yield [strip(dialect, ns, found_id, record)]
+        outline = layout.open_row(frame, found_id)
+        if outline.led and not (yield [(dialect.sql["has_checkpoint"], (ns, parent_id))])[0]:
+            yield [strip(dialect, ns, found_id, outline)]
 
 
 def _sweep(dialect: Dialect, ns: int) -> Op[None]:
@@ -85,8 +85,7 @@ def _sweep(dialect: Dialect, ns: int) -> Op[None]:
         for checkpoint_id, *stored in writes:
             used |= layout.numbers_of_all({}, [layout.open_task(checkpoint_id, *stored)])
         for checkpoint_id, _, _, frame, *_ in kept:
-            record = layout.open_record(frame, checkpoint_id)
-            used |= layout.numbers_of_all(record.refs, record.led)
+            used |= layout.open_row(frame, checkpoint_id).numbers()
     except CorruptCheckpointError as e:
         [[where]] = yield [(sql["place_of_namespace"], (ns,))]
         raise located(e, (*where, checkpoint_id), "(its record or writes)") from e
@@ -109,7 +108,11 @@ def copy_thread(dialect: Dialect, source_id: str, target_id: str) -> Op[None]:
             (sql["records_of_namespace"], (source,)),
             (sql["writes_of_namespace"], (source,)),
         ]
-        yield [(sql["add_checkpoint"], (target, *_shifted(row, shift))) for row in found]
+        for row in found:
+            if shift:
+                record = yield from opened(dialect, source, row[3], (source_id, checkpoint_ns, row[0]))
+                row = (*row[:3], layout.seal_record(layout.shifted(record, shift), row[0]), *row[4:])  # noqa: PLW2901
+            yield [(sql["add_checkpoint"], (target, *row))]
         yield [*_copying(dialect, target, writes, shift), *dialect.settling(target)]
         if shift:
             yield from _sweep(dialect, target)  # checkpoints that were there already have other pieces now
@@ -119,14 +122,6 @@ def _set_all_apart(dialect: Dialect, ns: int) -> Op[None]:
     [rows] = yield [(dialect.sql["records_of_namespace"], (ns,))]
     for row in rows:
         yield from set_apart(dialect, ns, row[0])
-
-
-def _shifted(row: Sequence[Any], shift: int) -> Sequence[Any]:
-    """Return a checkpoint's row with a record whose pieces have got other numbers."""
-    if not shift:
-        return row
-    record = layout.shifted(layout.open_record(row[3], row[0]), shift)
-    return (*row[:3], layout.seal_record(record, row[0]), *row[4:])
 
 
 def _copying(dialect: Dialect, ns: int, rows: Rows, shift: int) -> list[Statement]:

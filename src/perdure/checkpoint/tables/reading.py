@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from perdure.checkpoint import layout, records
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.chains import Recent, Value
-from perdure.checkpoint.layout import Pieces, Record
+from perdure.checkpoint.layout import Outline, Pieces, Record
 from perdure.checkpoint.operation import Op, Rows
 from perdure.checkpoint.records import TaskRecord
 from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
@@ -23,7 +23,7 @@ class Row(NamedTuple):
     ns: int
     place: tuple[str, str, str]
     parent_id: str | None
-    record: Record
+    outline: Outline
 
 
 def get_head(dialect: Dialect, thread_id: str, checkpoint_ns: str) -> Op[str | None]:
@@ -44,12 +44,12 @@ def get(
             return None
         ns, found_id, parent_id, frame = row
         place = (thread_id, checkpoint_ns, found_id)
-        opened = Row(ns, place, parent_id, _record(frame, place))
+        opened = Row(ns, place, parent_id, _outline(frame, place))
         tasks = [_tasks(place, writes)]
-        [found], is_whole = yield from _complete(dialect, [opened], tasks, _at_hand(recent, opened))
+        found, is_whole = yield from _complete(dialect, [opened], tasks, _at_hand(recent, opened), again=row == seen)
         # Was it deleted before its pieces were read? Then it's gone now. If it isn't, they are lost.
         if is_whole or row == seen:
-            return found
+            return found[0]
         seen = row
 
 
@@ -57,17 +57,20 @@ def _at_hand(recent: Recent, row: Row) -> dict[str, Value]:
     """Find the values that needn't be read."""
     thread_id, checkpoint_ns, _ = row.place
     found: dict[str, Value] = {}
-    for channel, ref in row.record.refs.items():
-        value = recent.get(thread_id, checkpoint_ns, channel, row.record.versions.get(channel))
+    record = row.outline.record
+    if record is None:
+        return found
+    for channel, ref in record.refs.items():
+        value = recent.get(thread_id, checkpoint_ns, channel, record.versions.get(channel))
         # The same pieces of the same namespace, with the same checksum of the whole: so the same value.
         if value is not None and value.chain is not None and value.chain.place == row.ns and value.ref == ref:
             found[channel] = value
     return found
 
 
-def _record(frame: bytes, place: Any) -> Record:
+def _outline(frame: bytes, place: Any) -> Outline:
     try:
-        return layout.open_record(frame, place[2])
+        return layout.open_row(frame, place[2])
     except CorruptCheckpointError as e:
         raise records.located(e, place, "(its record)") from e
 
@@ -77,8 +80,24 @@ def _complete(
     rows: Sequence[Row],
     tasks: Sequence[list[TaskRecord]],
     at_hand: Mapping[str, Value] = MappingProxyType({}),
+    *,
+    again: bool,
 ) -> Op[tuple[list[Found], bool]]:
-    """Read all pieces of checkpoints, in one statement; tell whether all were there."""
+    """Read all pieces of checkpoints, in one statement; tell whether all were there.
+
+    Args:
+        dialect: The backend's.
+        rows: The checkpoints.
+        tasks: Their writes.
+        at_hand: Values that needn't be read.
+        again: Whether this is the second look: what is missing now is lost.
+
+    Returns:
+        The checkpoints, up to one whose record is damaged.
+
+    Raises:
+        CorruptCheckpointError: That is the first.
+    """
     keys = {(row.ns, number) for row, its in zip(rows, tasks, strict=True) for number in _needed(row, its, at_hand)}
     frames: dict[int, dict[int, bytes]] = {row.ns: {} for row in rows}
     read: Rows = ()
@@ -87,16 +106,26 @@ def _complete(
     for ns, number, frame in read:
         frames[ns][number] = frame
     pieces = {ns: Pieces(held, ns) for ns, held in frames.items()}
-    found = [
-        Found(row.place, row.parent_id, row.record, its, pieces[row.ns], at_hand)
-        for row, its in zip(rows, tasks, strict=True)
-    ]
-    return found, len(read) == len(keys)
+    is_whole = len(read) == len(keys)
+    found: list[Found] = []
+    for row, its in zip(rows, tasks, strict=True):
+        try:
+            record = row.outline.complete(pieces[row.ns])
+        except CorruptCheckpointError as e:
+            if not found and (is_whole or again):
+                raise records.located(e, row.place, "(its record)") from e
+            break
+        found.append(Found(row.place, row.parent_id, record, its, pieces[row.ns], at_hand))
+    return found, is_whole
 
 
 def _needed(row: Row, tasks: list[TaskRecord], at_hand: Mapping[str, Value]) -> set[int]:
-    refs = {channel: ref for channel, ref in row.record.refs.items() if channel not in at_hand}
+    record = row.outline.record
     try:
+        if record is None:
+            body, steps = row.outline.parts
+            return {*layout.numbers_of(body), *layout.counted(steps), *layout.numbers_of_all({}, tasks)}
+        refs = {channel: ref for channel, ref in record.refs.items() if channel not in at_hand}
         return layout.numbers_of_all(refs, tasks)
     except CorruptCheckpointError as e:
         raise records.located(e, row.place, "(its record)") from e
@@ -129,42 +158,73 @@ def page(
     """
     size = max(limit, SCAN) if wanted else limit
     seen: list[Row] | None = None
+    missed: Rows = ()
     while True:
         [rows] = yield [dialect.asking_page(scope, cursor, size, wanted)]
-        taken, behind, is_cut = _taken(rows, limit, accept if wanted else None)
+        opened, is_cut = _opened(rows)
+        if wanted and not all(row.outline.record for row in opened):
+            read = yield from _with_records(dialect, opened, again=rows == missed)
+            if read is None:  # see `get`
+                missed = rows
+                continue
+            is_cut = is_cut or len(read) < len(opened)
+            opened = read
+        taken: list[Row] = []
+        behind: Cursor | None = None
+        for row in opened:
+            behind = Cursor(row.place[2], row.ns)
+            if not wanted or accept(row.outline.record):  # type: ignore[arg-type]  # `_with_records` has read it
+                taken.append(row)
+                if len(taken) == limit:
+                    break
         goes_on = is_cut or len(taken) == limit or len(rows) == size
         writes = yield [(dialect.sql["writes_of_checkpoint"], (row.ns, row.place[2])) for row in taken]
         tasks = _tasks_of_all(taken, writes)
-        if len(tasks) < len(taken):
-            taken, goes_on = taken[: len(tasks)], True
-            behind = Cursor(taken[-1].place[2], taken[-1].ns)
-        found, is_whole = yield from _complete(dialect, taken, tasks)
+        found, is_whole = yield from _complete(dialect, taken[: len(tasks)], tasks, again=taken == seen)
         if is_whole or taken == seen:  # see `get`
+            if len(found) < len(taken):
+                last = taken[len(found) - 1]
+                return found, Cursor(last.place[2], last.ns)
             return found, behind if goes_on else None
         seen = taken
 
 
-def _taken(rows: Rows, limit: int, accept: Callable[[Record], bool] | None) -> tuple[list[Row], Cursor | None, bool]:
-    """Open rows and take those that are accepted, up to the limit or to a damaged one.
-
-    Return them, where that ended, and whether it ended at a damaged one.
-    """
-    taken: list[Row] = []
-    cursor: Cursor | None = None
+def _opened(rows: Rows) -> tuple[list[Row], bool]:
+    """Open rows, up to a damaged one; tell whether there is one."""
+    opened: list[Row] = []
     for ns, thread_id, checkpoint_ns, checkpoint_id, parent_id, frame in rows:
         place = (thread_id, checkpoint_ns, checkpoint_id)
         try:
-            row = Row(ns, place, parent_id, _record(frame, place))
+            opened.append(Row(ns, place, parent_id, _outline(frame, place)))
         except CorruptCheckpointError:
-            if cursor is None:
+            if not opened:
                 raise
-            return taken, cursor, True
-        cursor = Cursor(checkpoint_id, ns)
-        if accept is None or accept(row.record):
-            taken.append(row)
-            if len(taken) == limit:
-                break
-    return taken, cursor, False
+            return opened, True
+    return opened, False
+
+
+def _with_records(dialect: Dialect, rows: list[Row], *, again: bool) -> Op[list[Row] | None]:
+    """Read the records that don't lie in their rows, up to a damaged one.
+
+    Return None if pieces are missing, unless this is the second look.
+    """
+    keys = {(row.ns, number) for row in rows for number in row.outline.body()}
+    [read] = yield [dialect.asking_pieces(keys)]
+    if len(read) < len(keys) and not again:
+        return None
+    pieces = {
+        ns: Pieces({number: frame for at, number, frame in read if at == ns}, ns) for ns in {row.ns for row in rows}
+    }
+    whole: list[Row] = []
+    for row in rows:
+        try:
+            record = row.outline.complete(pieces[row.ns])
+        except CorruptCheckpointError as e:
+            if not whole:
+                raise records.located(e, row.place, "(its record)") from e
+            break
+        whole.append(row._replace(outline=row.outline._replace(record=record)))
+    return whole
 
 
 def _tasks_of_all(taken: Sequence[Row], writes: Sequence[Rows]) -> list[list[TaskRecord]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ormsgpack import packb
+
 from perdure.checkpoint import chains, layout, records
 from perdure.checkpoint.base import ANY_HEAD, Lease
 from perdure.checkpoint.chains import INLINE, Chain, Change, Value
 from perdure.checkpoint.frames import CHECKSUM
-from perdure.checkpoint.layout import Pieces, Record, Ref
+from perdure.checkpoint.layout import Outline, Pieces, Record, Ref
 from perdure.checkpoint.operation import Op, Rows, Statement
 from perdure.checkpoint.records import Prepared, TaskRecord
 from perdure.checkpoint.tables.dialect import Dialect
@@ -63,7 +65,9 @@ def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
             records.check_head(one, head)
         if ns is None:
             [[(ns,)]] = yield [(dialect.sql["add_namespace"], (one.thread_id, one.checkpoint_ns))]
-        before = None if parent is None or one.checkpoint_id is None else _parent(one, parent)
+        before = None
+        if parent is not None and one.checkpoint_id is not None:
+            before = yield from opened(dialect, ns, parent, (one.thread_id, one.checkpoint_ns, one.parent_id or ""))
     else:
         ns, head, number, before, _ = known
     if one.checkpoint_id is None:
@@ -84,11 +88,20 @@ def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
     return stop
 
 
-def _parent(one: Prepared, frame: bytes) -> Record:
+def opened(dialect: Dialect, ns: int, frame: bytes, place: tuple[str, str, str]) -> Op[Record]:
+    """Read a checkpoint's record from its row, and from pieces if it is long.
+
+    Raises:
+        CorruptCheckpointError: It is damaged.
+    """
     try:
-        return layout.open_record(frame, one.parent_id or "")
+        outline = layout.open_row(frame, place[2])
+        if outline.record is not None:
+            return outline.record
+        [rows] = yield [dialect.asking_pieces([(ns, number) for number in outline.body()])]
+        return outline.complete(Pieces({number: frame for _, number, frame in rows}, ns))
     except CorruptCheckpointError as e:
-        raise records.located(e, (one.thread_id, one.checkpoint_ns, one.parent_id or ""), "(its record)") from e
+        raise records.located(e, place, "(its record)") from e
 
 
 def made(
@@ -110,7 +123,7 @@ def made(
     parent_versions, parent_refs = (None, {}) if parent is None else (parent.versions, parent.refs)
     refs, stored, missing = found = records.inherit(one, parent_versions, parent_refs)
     if missing:
-        yield from _find_earlier(dialect, ns, one.checkpoint_id or "", found)
+        yield from _find_earlier(dialect, ns, one, found)
     fresh: dict[str, Value] = {}
     pieces: list[bytes] = []
     for channel, piece in stored.items():
@@ -133,9 +146,29 @@ def made(
             pieces.append(frame)
     assert one.header is not None
     tasks = [layout.share(task, fresh) for task in one.tasks] if fresh else one.tasks
+    led: Sequence[TaskRecord] = ()
     if leads and tasks and layout.fits_in_record(tasks):
-        return Record(one.versions, refs, *one.header, tasks), pieces, ()
-    return Record(one.versions, refs, *one.header), pieces, tasks
+        led, tasks = tasks, ()
+    record = Record(one.versions, refs, *one.header, led)
+    if len(one.header[1]) + _CHANNEL_COSTS * len(one.versions) > layout.LEAST_BODY:
+        record, frame = _with_body(record, parent, number + len(pieces), ns)
+        if frame is not None:
+            pieces.append(frame)
+    return record, pieces, tasks
+
+
+_CHANNEL_COSTS = 16
+
+
+def _with_body(record: Record, parent: Record | None, number: int, ns: int) -> tuple[Record, bytes | None]:
+    """Store a record as a value that follows its parent's; return it and its piece, None if it is the parent's."""
+    body = Value(layout.BODY, packb(record[:4]))
+    base = parent.body if parent is not None else None
+    if base is None or base.chain is None or base.chain.place != ns:
+        base = None
+    new = chains.change(body, base)
+    frame = _extend(new, base.chain if base else None, base.ref if base else None, number, ns)
+    return record._replace(body=body), frame
 
 
 def _guessed(new: Change, held: Ref, ns: int) -> Chain | None:
@@ -176,12 +209,13 @@ def _read_base(dialect: Dialect, ns: int, ref: Ref) -> Op[Value | None]:
         return None
 
 
-def _find_earlier(dialect: Dialect, ns: int, before: str, found: records.Inheritance[Ref]) -> Op[None]:
+def _find_earlier(dialect: Dialect, ns: int, one: Prepared, found: records.Inheritance[Ref]) -> Op[None]:
     """Look in older checkpoints for the values that the parent lacks."""
+    before = one.checkpoint_id or ""
     while found.missing:
         [rows] = yield [(dialect.sql["older_records"], (ns, before, SCAN))]
-        for before, frame in rows:  # noqa: PLR1704 - the last one is where the next page begins
-            record = layout.open_record(frame, before)
+        for before, frame in rows:
+            record = yield from opened(dialect, ns, frame, (one.thread_id, one.checkpoint_ns, before))
             for channel, version in list(found.missing.items()):
                 if record.versions.get(channel) == version and channel in record.refs:
                     found.refs[channel] = record.refs[channel]
@@ -197,16 +231,15 @@ def set_apart(dialect: Dialect, ns: int, checkpoint_id: str) -> Op[None]:
     """
     [rows] = yield [(dialect.sql["from_checkpoint"], (ns, checkpoint_id))]
     for found_id, parent_id, frame in rows[:1]:
-        record = layout.open_record(frame, found_id)
-        if record.led:
-            yield [strip(dialect, ns, found_id, record)]
-            yield from add_tasks(dialect, ns, parent_id, record.led, is_head=True)
+        outline = layout.open_row(frame, found_id)
+        if outline.led:
+            yield [strip(dialect, ns, found_id, outline)]
+            yield from add_tasks(dialect, ns, parent_id, outline.led, is_head=True)
 
 
-def strip(dialect: Dialect, ns: int, checkpoint_id: str, record: Record) -> Statement:
+def strip(dialect: Dialect, ns: int, checkpoint_id: str, outline: Outline) -> Statement:
     """Return what takes the writes out of a stored record."""
-    frame = layout.seal_record(record._replace(led=()), checkpoint_id)
-    return dialect.sql["change_record"], (frame, ns, checkpoint_id)
+    return dialect.sql["change_record"], (layout.seal_without_led(outline, checkpoint_id), ns, checkpoint_id)
 
 
 def add_tasks(
