@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from perdure.checkpoint import layout
-from perdure.checkpoint.operation import Op, Rows, Statement
-from perdure.checkpoint.records import located
+from perdure.checkpoint.operation import Op, Rows
+from perdure.checkpoint.records import TaskRecord, located
 from perdure.checkpoint.tables.dialect import Dialect
-from perdure.checkpoint.tables.writing import namespace
+from perdure.checkpoint.tables.writing import namespace, put_writes
 from perdure.errors import CorruptCheckpointError
 
 
@@ -94,7 +94,12 @@ def copy_thread(dialect: Dialect, source_id: str, target_id: str) -> Op[None]:
             (sql["writes_of_namespace"], (source,)),
         ]
         yield [(sql["add_checkpoint"], (target, *_shifted(row, shift))) for row in found]
-        yield [*_copying(dialect, target, writes, shift), *dialect.settling(target)]
+        tasks = _copied(writes, shift)
+        adding = [dialect.adding_task(target, checkpoint_id, task) for checkpoint_id, task in tasks]
+        replies = yield [*adding, *dialect.settling(target)]
+        for (checkpoint_id, task), reply in zip(tasks, replies, strict=False):
+            if not reply:  # the target's checkpoint has writes of this task
+                yield from put_writes(dialect, target_id, checkpoint_ns, checkpoint_id, task)
         if shift:
             yield from _sweep(dialect, target)  # checkpoints that were there already have other pieces now
 
@@ -107,13 +112,13 @@ def _shifted(row: Sequence[Any], shift: int) -> Sequence[Any]:
     return (*row[:3], layout.seal_record(record, row[0]), *row[4:])
 
 
-def _copying(dialect: Dialect, ns: int, rows: Rows, shift: int) -> list[Statement]:
-    """Return what adds the writes of all checkpoints."""
+def _copied(rows: Rows, shift: int) -> list[tuple[str, TaskRecord]]:
+    """Return the writes of all checkpoints, with the numbers that their pieces have got."""
     by_checkpoint: dict[str, list[Sequence[Any]]] = {}
     for checkpoint_id, *stored in rows:
         by_checkpoint.setdefault(checkpoint_id, []).append(stored)
     return [
-        dialect.adding_task(ns, checkpoint_id, layout.shifted_task(task, shift))
+        (checkpoint_id, layout.shifted_task(task, shift))
         for checkpoint_id, found in by_checkpoint.items()
         for task in layout.open_tasks(checkpoint_id, found)
     ]

@@ -70,7 +70,9 @@ def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
             batch.append(dialect.adding_piece(ns, number, frame))
             number += 1
         is_head = not one.replaces and (head is None or head < one.checkpoint_id)
-        dialect.remember(one, Known(ns, one.checkpoint_id, number, record, one.lease) if is_head else None)
+        # Who has been asked to stop is told so at each commit: so the lease must be looked at each time.
+        known = Known(ns, one.checkpoint_id, number, record, one.lease) if is_head and not stop else None
+        dialect.remember(one, known)
         batch.append(dialect.adding_checkpoint(ns, one, layout.seal_record(record, one.checkpoint_id)))
     batch += dialect.advancing(ns, one, number)
     tasks = [layout.share(task, fresh) for task in one.tasks] if fresh else one.tasks
