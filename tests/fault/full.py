@@ -20,14 +20,15 @@ from pathlib import Path
 import apsw
 from tests.fault import promises
 from tests.fault.program import Way, run
-from tests.fault.stores import NotingSqliteSaver
+from tests.fault.stores import Noting, NotingSqliteSaver
 
 from perdure.errors import StorageError
 from perdure.pregel import turns
 
 
-def becomes_full(way: Way, saver: NotingSqliteSaver, limit: Callable[[], None], free: Callable[[], None]) -> list[str]:
+def becomes_full(way: Way, saver: Noting, limit: Callable[[], None], free: Callable[[], None]) -> list[str]:
     """Run on a disk that becomes full; return what broke, or `["it fits"]`."""
+    where = "SQLite" if isinstance(saver, NotingSqliteSaver) else "Postgres"
     lines: list[str] = []
     saver.log = lines.append
     limit()
@@ -36,7 +37,7 @@ def becomes_full(way: Way, saver: NotingSqliteSaver, limit: Callable[[], None], 
         run(way, saver, lines.append)
     except StorageError as e:
         text = str(e)
-        broken += [f"{word!r} isn't in: {text}" for word in ("full", "SQLite", "hint") if word not in text]
+        broken += [f"{word!r} isn't in: {text}" for word in ("full", where, "hint") if word not in text]
         before = [*lines]
         if any(promises.of_lines(before)):
             broken += [f"while it was full: {problem}" for problem in promises.lost(way, saver, before)]

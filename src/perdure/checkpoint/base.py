@@ -468,7 +468,8 @@ class BaseCheckpointSaver(Generic[V]):
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy all checkpoints and writes of a thread to another, with the same ids.
 
-        What the target already has under other ids stays. No such source: nothing.
+        What the target already has under other ids stays, and its writes get the source's added, as by `put_writes`. No
+        such source: nothing.
         """
         if bridge.has_async(self, "copy_thread"):
             bridge.call_sync(self, "copy_thread", source_thread_id, target_thread_id)

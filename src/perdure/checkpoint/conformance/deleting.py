@@ -93,6 +93,18 @@ async def copy_thread_adds_to_what_is_there(saver: Any) -> None:
     expect(await values(saver, place("copy")), {"x": "theirs" * 50}, "what came")
 
 
+@extended
+async def copy_thread_adds_writes_to_those_that_are_there(saver: Any) -> None:
+    first = await put(saver, {"x": 1})
+    await saver.put_writes(first, [("x", 1)], "task")
+    await saver.copy_thread("t", "copy")
+    await saver.put_writes(first, [("x", "not this"), ("y", _BIG)], "task")
+    await saver.put_writes(place("copy", "", id_of(first)), [("z", 3)], "other")
+    await saver.copy_thread("t", "copy")
+    found = await saver.get_tuple(place("copy"))
+    expect(found.pending_writes, [("other", "z", 3), ("task", "x", 1), ("task", "y", _BIG)], "writes of both")
+
+
 @case
 async def long_metadata_and_writes_are_copied_and_deleted(saver: Any) -> None:
     config = place()

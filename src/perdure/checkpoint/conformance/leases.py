@@ -64,8 +64,9 @@ async def a_holder_can_be_asked_to_stop(saver: Any) -> None:
     lease = await saver.acquire("t", "me", _LONG)
     expect(await commit(saver, step(None, 1, lease=lease)), False, "before")
     await saver.request_stop("t")
-    head = await saver.get_head("t")
-    expect(await commit(saver, step(head, 2, lease=lease)), True, "after")
+    for n in (2, 3):
+        head = await saver.get_head("t")
+        expect(await commit(saver, step(head, n, lease=lease)), True, f"after, step {n}")
     expect(await saver.renew([lease], _LONG), ["stop"], "renewal")
     await saver.release(lease)
     lease = await saver.acquire("t", "you", _LONG)

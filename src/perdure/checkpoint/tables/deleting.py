@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from perdure.checkpoint import layout
-from perdure.checkpoint.operation import Op, Rows, Statement
-from perdure.checkpoint.records import located
+from perdure.checkpoint.operation import Op, Rows
+from perdure.checkpoint.records import TaskRecord, located
 from perdure.checkpoint.tables.dialect import Dialect
-from perdure.checkpoint.tables.writing import namespace, opened, set_apart, strip
+from perdure.checkpoint.tables.writing import namespace, opened, put_writes, set_apart, strip
 from perdure.errors import CorruptCheckpointError
 
 
@@ -113,7 +113,12 @@ def copy_thread(dialect: Dialect, source_id: str, target_id: str) -> Op[None]:
                 record = yield from opened(dialect, source, row[3], (source_id, checkpoint_ns, row[0]))
                 row = (*row[:3], layout.seal_record(layout.shifted(record, shift), row[0]), *row[4:])  # noqa: PLW2901
             yield [(sql["add_checkpoint"], (target, *row))]
-        yield [*_copying(dialect, target, writes, shift), *dialect.settling(target)]
+        tasks = _copied(writes, shift)
+        adding = [dialect.adding_task(target, checkpoint_id, task) for checkpoint_id, task in tasks]
+        replies = yield [*adding, *dialect.settling(target)]
+        for (checkpoint_id, task), reply in zip(tasks, replies, strict=False):
+            if not reply:  # the target's checkpoint has writes of this task
+                yield from put_writes(dialect, target_id, checkpoint_ns, checkpoint_id, task)
         if shift:
             yield from _sweep(dialect, target)  # checkpoints that were there already have other pieces now
 
@@ -124,13 +129,13 @@ def _set_all_apart(dialect: Dialect, ns: int) -> Op[None]:
         yield from set_apart(dialect, ns, row[0])
 
 
-def _copying(dialect: Dialect, ns: int, rows: Rows, shift: int) -> list[Statement]:
-    """Return what adds the writes of all checkpoints."""
+def _copied(rows: Rows, shift: int) -> list[tuple[str, TaskRecord]]:
+    """Return the writes of all checkpoints, with the numbers that their pieces have got."""
     by_checkpoint: dict[str, list[Sequence[Any]]] = {}
     for checkpoint_id, *stored in rows:
         by_checkpoint.setdefault(checkpoint_id, []).append(stored)
     return [
-        dialect.adding_task(ns, checkpoint_id, layout.shifted_task(task, shift))
+        (checkpoint_id, layout.shifted_task(task, shift))
         for checkpoint_id, found in by_checkpoint.items()
         for task in layout.open_tasks(checkpoint_id, found)
     ]

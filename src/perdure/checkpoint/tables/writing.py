@@ -80,7 +80,9 @@ def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
     record, pieces, tasks = yield from made(dialect, ns, one, before, number, leads=follows)
     frame = layout.seal_record(record, one.checkpoint_id)
     batch, number = dialect.storing(ns, one, frame, pieces, number, is_new=is_head)
-    dialect.remember(one, Known(ns, one.checkpoint_id, number, record, one.lease) if is_head else None)
+    # Who has been asked to stop is told so at each commit: so the lease must be looked at each time.
+    seen = Known(ns, one.checkpoint_id, number, record, one.lease) if is_head and not stop else None
+    dialect.remember(one, seen)
     batch += dialect.advancing(ns, one, number)
     yield batch
     if tasks:
