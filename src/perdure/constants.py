@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED, TASKS
 
 __all__ = ["CONF", "END", "START", "TAG_HIDDEN", "TAG_NOSTREAM", "TASKS"]
+
+
+class _Missing:
+    """The type of MISSING."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final[Any] = _Missing()
+"""Stands for "no value": None is a value."""
 
 START: Final = "__start__"
 """The node before the first one; also the channel that receives a run's input."""

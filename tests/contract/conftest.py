@@ -18,6 +18,7 @@ from psycopg_pool import ConnectionPool
 from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.postgres import PostgresSaver
+from perdure.checkpoint.serde.encrypted import EncryptedSerializer
 from perdure.checkpoint.sqlite import SqliteSaver
 
 Saver = BaseCheckpointSaver[Any]
@@ -38,6 +39,11 @@ def _on_apsw(folder: Path) -> Iterator[Saver]:
         yield saver
 
 
+def encrypting() -> EncryptedSerializer:
+    """Return a serializer with a key of the tests."""
+    return EncryptedSerializer.from_aes(b"0123456789abcdef")
+
+
 OPENERS: dict[str, Open] = {
     "memory": lambda _: InMemorySaver(),
     "sqlite-memory": lambda _: SqliteSaver.from_conn_string(":memory:"),
@@ -45,6 +51,7 @@ OPENERS: dict[str, Open] = {
     "sqlite-full": lambda folder: SqliteSaver.from_conn_string((folder / "full.db").as_uri()),
     "sqlite-sqlite3": _on_sqlite3,
     "sqlite-apsw": _on_apsw,
+    "sqlite-encrypted": lambda folder: SqliteSaver.from_conn_string(str(folder / "secret.db"), serde=encrypting()),
 }
 
 
@@ -68,6 +75,7 @@ SERVED: dict[str, Callable[[str], AbstractContextManager[Saver]]] = {
     "postgres-schema": lambda url: PostgresSaver.from_conn_string(url, schema='a "schema"', prepare_threshold=None),
     "postgres-connection": _on_connection,
     "postgres-pool": _on_pool,
+    "postgres-encrypted": lambda url: PostgresSaver.from_conn_string(url, serde=encrypting()),
 }
 
 
