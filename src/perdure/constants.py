@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED, TASKS
 
-__all__ = ["CONF", "END", "START", "TAG_HIDDEN", "TAG_NOSTREAM", "TASKS"]
+__all__ = ["CONF", "CONFIG_KEY_CHECKPOINTER", "END", "START", "TAG_HIDDEN", "TAG_NOSTREAM", "TASKS"]
 
 
 class _Missing:
@@ -32,6 +32,9 @@ TAG_NOSTREAM: Final = "nostream"
 """Keeps a chat model's tokens out of the stream mode `messages`."""
 
 CONF: Final = "configurable"
+
+CONFIG_KEY_CHECKPOINTER: Final = "__pregel_checkpointer"
+"""Where a call's config may bring a saver, in place of the graph's own: `{"configurable": {this: saver}}`."""
 
 # Reserved channels of pending writes (with ERROR, INTERRUPT, RESUME, TASKS)
 NO_WRITES: Final = "__no_writes__"

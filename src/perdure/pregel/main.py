@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 from perdure.errors import InvalidConfigError, UsageError
 from perdure.pregel import recovery, sync, turns
 from perdure.pregel.access import ThreadAccess
-from perdure.pregel.calls import Call, coercer, merge_configs
+from perdure.pregel.calls import Call, adopted, coercer, merge_configs
 from perdure.pregel.driver import aanswer, answer
 from perdure.pregel.nodes import NodeBuilder, plan_of, validate
 from perdure.pregel.plan import policies_of
@@ -125,7 +125,7 @@ class Pregel(ThreadAccess):
         self.debug = bool(debug)
         self.observer: Any = None
         self.name = name
-        self.checkpointer = _adopted(ensure_valid_checkpointer(checkpointer))
+        self.checkpointer = adopted(ensure_valid_checkpointer(checkpointer))
         self.store = store
         self.cache = cache
         self.interrupt_before_nodes = interrupt_before_nodes
@@ -164,6 +164,10 @@ class Pregel(ThreadAccess):
     def get_name(self) -> str:
         """Return the graph's name."""
         return self.name
+
+    async def aget_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Any:
+        """Do what `get_graph` does, for asynchronous code; nothing is waited for."""
+        return self.get_graph(config, xray=xray)  # type: ignore[attr-defined]  # of those that have a drawing
 
     # -- the cache
 
@@ -641,14 +645,6 @@ class _Stream:
             print(self.shape(event))  # noqa: T201 - the caller asked for it
         if event[1] in self.modes:
             yield self.shape(event)
-
-
-def _adopted(checkpointer: Checkpointer) -> Checkpointer:
-    if checkpointer is None or isinstance(checkpointer, bool):
-        return checkpointer
-    from perdure.checkpoint.adopted import adopt
-
-    return cast("Checkpointer", adopt(checkpointer))
 
 
 def _check_protocol(version: str) -> None:

@@ -118,7 +118,11 @@ class Run:
         if self.sink.wants("messages"):
             from perdure.interop.langchain import with_message_stream
 
-            return with_message_stream(config, scope)
+            config = with_message_stream(config, scope)
+        if self.sink.wants("tools"):
+            from perdure.interop.langchain import with_tool_stream
+
+            config = with_tool_stream(config, scope)
         return config
 
     def checkpoint_map(self) -> dict[str, str]:

@@ -212,6 +212,12 @@ class TaskScope:
         """Return what the stream mode `messages` tells beside a message."""
         return {**self.metadata(), "checkpoint_ns": self.task.ns}
 
+    def tell_tool(self, event: dict[str, Any]) -> None:
+        """Tell the stream mode `tools` of a call of a tool."""
+        run = self.run
+        if run.sink.wants("tools"):
+            run.sink.put(run.stream_ns, "tools", event)
+
     def config(self) -> RunnableConfig:
         """Return the task's config, made once a task."""
         if self._config is None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from perdure.pregel.task import Task
     from perdure.types import Interrupt, RunnableConfig, StreamMode
 
-MODES = frozenset({"values", "updates", "checkpoints", "tasks", "debug", "messages", "custom"})
-_LIVE = frozenset({"custom", "messages"})
+MODES = frozenset({"values", "updates", "checkpoints", "tasks", "debug", "messages", "tools", "custom"})
+_LIVE = frozenset({"custom", "messages", "tools"})
 Event = tuple[tuple[str, ...], str, Any]
 
 
@@ -53,6 +53,10 @@ class Sink:
         self.events.append((ns, mode, payload))
         if self.notify is not None:
             self.notify()
+
+    def __call__(self, chunk: Event) -> None:
+        """Do what `put` does, for those who know it as `StreamProtocol`."""
+        self.put(*chunk)
 
     def drain(self) -> Iterator[Event]:
         """Take out the events so far."""
