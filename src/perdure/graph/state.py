@@ -365,6 +365,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         interrupt_after: All | list[str] | None = None,
         debug: bool = False,
         name: str | None = None,
+        transformers: Sequence[Callable[[tuple[str, ...]], Any]] = (),
         busy: BusyPolicy = "wait",
         validate_state: bool = False,
         version: str | None = None,
@@ -382,6 +383,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             interrupt_after: Nodes after which every run stops; "*" for all.
             debug: Print what happens in every run.
             name: The graph's name.
+            transformers: What makes further projections of `stream_events`, of every run.
             busy: What a call does when another one runs its thread: `wait`, `reject` or `interrupt`.
             validate_state: Check what a node returns, with the state that it changes, against the schema's types before
                 it is stored; needs Pydantic. Types are compared strictly: a text is no number.
@@ -412,6 +414,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             other_versions=other_versions,
             stream_mode="updates",
             debug=debug,
+            transformers=transformers,
         )
 
 

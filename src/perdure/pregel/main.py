@@ -68,6 +68,7 @@ class Pregel(ThreadAccess):
         migrations: How the state of other versions becomes this one's.
         other_versions: What to do with threads of other versions: migrate them to the `latest`, or `refuse`.
         name: The graph's name.
+        transformers: What makes further projections of `stream_events`, of every run.
         checkpointer: A saver; True to share the saver of the graph around with a memory over calls; None to share
             it for the time of one call; False for none.
         store: Memory across threads, given to nodes.
@@ -107,6 +108,7 @@ class Pregel(ThreadAccess):
         migrations: Sequence[Migration] = (),
         other_versions: Literal["latest", "refuse"] = "latest",
         name: str = "LangGraph",
+        transformers: Sequence[Callable[[tuple[str, ...]], Any]] = (),
         busy: BusyPolicy = "wait",
         config: RunnableConfig | None = None,
     ) -> None:
@@ -125,6 +127,7 @@ class Pregel(ThreadAccess):
         self.debug = bool(debug)
         self.observer: Any = None
         self.name = name
+        self.transformers = tuple(transformers or ())
         self.checkpointer = adopted(ensure_valid_checkpointer(checkpointer))
         self.store = store
         self.cache = cache
@@ -315,7 +318,7 @@ class Pregel(ThreadAccess):
         from perdure.stream.run_stream import modes_of, streamed
 
         _check_protocol(version)
-        made = tuple(transformers or ())
+        made = (*self.transformers, *(transformers or ()))
         modes: Any = modes_of(made, is_async=False)
         parts = self.stream(input, config, stream_mode=modes, subgraphs=True, version="v2", **options)
         return streamed(parts, made)
@@ -333,7 +336,7 @@ class Pregel(ThreadAccess):
         from perdure.stream.run_stream import astreamed, modes_of
 
         _check_protocol(version)
-        made = tuple(transformers or ())
+        made = (*self.transformers, *(transformers or ()))
         modes: Any = modes_of(made, is_async=True)
         parts = self.astream(input, config, stream_mode=modes, subgraphs=True, version="v2", **options)
         return astreamed(parts, made)
@@ -368,12 +371,17 @@ class Pregel(ThreadAccess):
             "context": context,
             "control": control,
         }
-        if stream_mode != "values" or print_mode:
+        if stream_mode != "values":
             return list(
                 self.stream(
                     input, config, stream_mode=stream_mode, print_mode=print_mode, version=version, busy=busy, **options
                 )
             )
+        if print_mode or self.debug:
+            asked = _Stream(self, config, ((), print_mode, version), debug=None, subgraphs=False, **options)
+            for event in self.drive(asked.call, asked.run, asked.run.loop(input), busy):
+                list(asked.parts(event))
+            return self._result(asked.run, version)
         call = Call(self, config)
         run = Run(call.settings(**options))
         for _ in self.drive(call, run, run.loop(input), busy):
@@ -405,11 +413,16 @@ class Pregel(ThreadAccess):
             "context": context,
             "control": control,
         }
-        if stream_mode != "values" or print_mode:
+        if stream_mode != "values":
             chunks = self.astream(
                 input, config, stream_mode=stream_mode, print_mode=print_mode, version=version, busy=busy, **options
             )
             return [chunk async for chunk in chunks]
+        if print_mode or self.debug:
+            asked = _Stream(self, config, ((), print_mode, version), debug=None, subgraphs=False, **options)
+            async for event in self.adrive(asked.call, asked.run, asked.run.loop(input), busy):
+                list(asked.parts(event))
+            return self._result(asked.run, version)
         call = Call(self, config)
         run = Run(call.settings(**options))
         async for _ in self.adrive(call, run, run.loop(input), busy):
