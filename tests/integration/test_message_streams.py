@@ -15,7 +15,6 @@ from perdure.checkpoint.memory import InMemorySaver
 from perdure.errors import InvalidUpdateError, NodeTimeoutError, UsageError
 from perdure.graph import START, MessagesState, StateGraph
 from perdure.graph.message import push_message
-from perdure.interop.chunks import content_of
 from perdure.pregel.action import NoSyncActionError
 from perdure.pregel.stream import Sink
 from perdure.runtime import Runtime
@@ -127,7 +126,7 @@ def test_a_node_may_yield_its_update_too(colour):
 
     for node, wanted in ((returns, ["returned"]), (yields, ["yielded"]), (goes, ["commanded"]), (nothing, [])):
         graph = graph_of(node)
-        texts = [content_of(chunk) for chunk, _ in told(graph, colour, stream_mode="messages")]
+        texts = [chunk.content for chunk, _ in told(graph, colour, stream_mode="messages")]
         assert [m.content for m in graph.get_state(THREAD).values.get("messages", [])] == wanted, node
         assert texts[:1] == (["thinking"] if node in (returns, yields) else wanted[:1])
 

@@ -87,6 +87,12 @@ def _as_chunk(piece: Any, id: str) -> Any:
     return known.AIMessageChunk(content=content, id=id)
 
 
+def as_kept(message: Any) -> Any:
+    """Return a message in the form in which `add_messages` keeps it: a dict becomes LangChain's, if it is there."""
+    known = _messages()
+    return known.convert_to_messages([message])[0] if known is not None and isinstance(message, dict) else message
+
+
 def added(whole: Any, chunk: Any) -> Any:
     """Return a message with one more piece."""
     if isinstance(whole, dict):

@@ -1,0 +1,278 @@
+"""Small features that no graph of the cases shows: each does the same on both packages."""
+
+import asyncio
+import contextlib
+import io
+import itertools
+import operator
+import uuid
+import warnings
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any
+
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+from typing_extensions import TypedDict
+
+PACKAGES = ("langgraph", "perdure")
+THREAD: Any = {"configurable": {"thread_id": "t"}}
+
+
+class State(TypedDict):
+    items: Annotated[list, operator.add]
+
+
+class Package:
+    """The names of one package."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, path: str) -> Any:
+        return import_module(f"{self.name}.{path}")
+
+    def saver(self) -> Any:
+        return self("checkpoint.memory").InMemorySaver()
+
+    def chain(self, *nodes: Callable[..., Any], schema: Any = State, **options: Any) -> Any:
+        builder = self("graph").StateGraph(schema)
+        before = "__start__"
+        for node in nodes:
+            builder.add_node(node.__name__, node).add_edge(before, node.__name__)
+            before = node.__name__
+        return builder.compile(**options)
+
+
+def a(state: State) -> State:
+    return {"items": ["a"]}
+
+
+def b(state: State) -> State:
+    return {"items": ["b"]}
+
+
+def raised(run: Callable[[], Any]) -> str:
+    with pytest.raises(Exception) as caught:
+        run()
+    return type(caught.value).__name__
+
+
+def drains(p: Package) -> Any:
+    control = p("runtime").RunControl()
+
+    def asks(state: State) -> State:
+        control.request_drain("enough")
+        return {"items": ["asks"]}
+
+    graph = p.chain(asks, b, checkpointer=p.saver())
+    with pytest.raises(p("errors").GraphDrained) as drained:
+        graph.invoke({"items": []}, THREAD, control=control)
+    return drained.value.reason, graph.get_state(THREAD).next, graph.invoke(None, THREAD)
+
+
+def a_node_that_raises_cancelled_error(p: Package) -> Any:
+    async def node(state: State) -> State:
+        raise asyncio.CancelledError
+
+    graph = p.chain(node)
+    return raised(lambda: asyncio.run(graph.ainvoke({"items": []})))
+
+
+def a_copy_with_updates(p: Package) -> Any:
+    graph = p.chain(a, b, checkpointer=p.saver())
+    graph.invoke({"items": ["in"]}, THREAD)
+    old = list(graph.get_state_history(THREAD))[1]
+    graph.update_state(old.config, [({"items": ["x"]}, "a")], as_node="__copy__")
+    return [(s.values, s.next, s.metadata["source"], s.metadata["step"]) for s in graph.get_state_history(THREAD)]
+
+
+def an_update_with_a_task_id(p: Package) -> Any:
+    graph = p.chain(a, b, checkpointer=p.saver())
+    graph.invoke({"items": ["in"]}, THREAD)
+    task = str(uuid.UUID(int=9))
+    graph.update_state(THREAD, {"items": ["x"]}, as_node="a", task_id=task)
+    parent = graph.checkpointer.get_tuple(graph.checkpointer.get_tuple(THREAD).parent_config)
+    return [write for write in parent.pending_writes if write[0] == task][:1]
+
+
+def a_delta_channel(p: Package) -> Any:
+    class Delta(TypedDict):
+        items: Annotated[list, p("channels").DeltaChannel(lambda value, updates: [*value, *itertools.chain(*updates)])]
+
+    def x(state):
+        return {"items": ["x"]}
+
+    def y(state):
+        return {"items": ["y"]}
+
+    graph = p.chain(x, y, schema=Delta, checkpointer=p.saver())
+    graph.invoke({"items": ["in"]}, THREAD)
+    graph.invoke({"items": ["again"]}, THREAD)
+    graph.update_state(THREAD, {"items": p("types").Overwrite(["o"])}, as_node="x")
+    return [snapshot.values for snapshot in graph.get_state_history(THREAD)]
+
+
+def a_config_of_the_graph(p: Package) -> Any:
+    seen = []
+
+    def node(state: State, config: RunnableConfig) -> State:
+        seen.append((config["tags"], config["metadata"]["k"]))
+        return {"items": []}
+
+    p.chain(node).with_config(tags=["x"], metadata={"k": 1}).invoke({"items": []}, {"tags": ["y"]})
+    return seen
+
+
+def node_interrupts(p: Package) -> Any:
+    def node(state: State) -> State:
+        raise p("errors").NodeInterrupt("why")
+
+    graph = p.chain(node, checkpointer=p.saver())
+    result = graph.invoke({"items": []}, THREAD)
+    return [one.value for one in result["__interrupt__"]], graph.get_state(THREAD).next
+
+
+def print_modes(p: Package) -> Any:
+    found = []
+    graph, noisy = p.chain(a, b), p.chain(a, b, debug=True)
+    for run in (
+        lambda: graph.invoke({"items": []}, print_mode="updates"),
+        lambda: graph.invoke({"items": []}, print_mode=["updates", "values"]),
+        lambda: asyncio.run(graph.ainvoke({"items": []}, print_mode="updates")),
+        lambda: list(graph.stream({"items": []}, stream_mode="values", print_mode="updates")),
+        lambda: graph.invoke({"items": []}, stream_mode="updates", print_mode="values"),
+        lambda: noisy.invoke({"items": []}),
+        lambda: asyncio.run(noisy.ainvoke({"items": []})),
+    ):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            result = run()
+        found.append((result, bool(printed.getvalue())))
+    return found
+
+
+def a_timeout_of_a_send(p: Package) -> Any:
+    async def slow(state: State) -> State:
+        await asyncio.sleep(5)
+        return {"items": []}
+
+    builder = p("graph").StateGraph(State).add_node("slow", slow)
+    builder.add_conditional_edges("__start__", lambda state: [p("types").Send("slow", state, timeout=0.05)], ["slow"])
+    graph = builder.compile()
+    return raised(lambda: asyncio.run(graph.ainvoke({"items": []})))
+
+
+def subgraphs_by_name(p: Package) -> Any:
+    inner = p("graph").StateGraph(State).add_node("deep", p.chain(a)).add_edge("__start__", "deep").compile()
+    outer = p("graph").StateGraph(State).add_node("inner", inner).add_edge("__start__", "inner").compile()
+    found = [[name for name, _ in outer.get_subgraphs(recurse=recurse)] for recurse in (False, True)]
+    return found, [name for name, _ in outer.get_subgraphs(namespace="inner|deep", recurse=True)]
+
+
+def transformers_of_a_graph(p: Package) -> Any:
+    graph = p.chain(a, b, transformers=[p("stream").UpdatesTransformer])
+    run = graph.stream_events({"items": []}, version="v3")
+    return list(run.updates), run.output
+
+
+def pushed_messages(p: Package) -> Any:
+    class Messages(TypedDict):
+        messages: Annotated[list, p("graph").add_messages]
+
+    def node(state: Messages) -> Messages:
+        p("graph.message").push_message(AIMessage("kept", id="1"))
+        p("graph.message").push_message(AIMessage("shown only", id="2"), state_key=None)
+        return {"messages": [AIMessage("returned", id="3")]}
+
+    graph = p.chain(node, schema=Messages)
+    told = [message.content for message, _ in graph.stream({"messages": []}, stream_mode="messages")]
+    no_id = p.chain(lambda_pushing(p), schema=Messages)
+    kept = [message.content for message in graph.invoke({"messages": []})["messages"]]
+    with pytest.raises(ValueError, match=r"(?i)\bid\b"):
+        no_id.invoke({"messages": []})
+    return told, kept
+
+
+def lambda_pushing(p: Package) -> Callable[[Any], Any]:
+    def pushes(state: Any) -> Any:
+        p("graph.message").push_message(AIMessage("nobody"))
+
+    return pushes
+
+
+def attempts_and_their_times(p: Package) -> Any:
+    seen: list[Any] = []
+
+    def node(state: State, runtime: Any) -> State:
+        seen.append(runtime.execution_info)
+        if len(seen) < 3:
+            raise ConnectionError
+        return {"items": []}
+
+    node.__annotations__["runtime"] = p("runtime").Runtime
+    policy = p("types").RetryPolicy(initial_interval=0.01, jitter=False)
+    builder = p("graph").StateGraph(State).add_node("node", node, retry_policy=policy).add_edge("__start__", "node")
+    builder.compile().invoke({"items": []})
+    times = {info.node_first_attempt_time for info in seen}
+    return [info.node_attempt for info in seen], len(times), {type(time) for time in times}
+
+
+def answers_without_a_saver(p: Package) -> Any:
+    with pytest.raises(RuntimeError):
+        p.chain(a).invoke(p("types").Command(resume=1))
+
+
+def answers_to_unknown_questions(p: Package) -> Any:
+    def asks(state: State) -> State:
+        return {"items": [p("types").interrupt("?")]}
+
+    graph = p.chain(asks, checkpointer=p.saver())
+    graph.invoke({"items": []}, THREAD)
+    strict: Any = {"configurable": {"thread_id": "t", "__pregel_strict_resume": True}}
+    with pytest.raises(p("errors").UnknownInterruptError) as refused:
+        graph.invoke(p("types").Command(resume={"0" * 32: 1}), strict)
+    return refused.value.reason
+
+
+def retries_by_default(p: Package) -> Any:
+    class Answer(Exception):
+        def __init__(self, status: int) -> None:
+            self.response = type("Response", (), {"status_code": status})()
+
+    errors = [ConnectionError(), ValueError(), TypeError(), RuntimeError(), OSError(), KeyError(), Exception()]
+    return [p("types").default_retry_on(error) for error in errors]
+
+
+def codes_of_errors(p: Package) -> Any:
+    return sorted(code.name for code in p("errors").ErrorCode)
+
+
+SHOWN = [
+    drains,
+    a_node_that_raises_cancelled_error,
+    a_copy_with_updates,
+    an_update_with_a_task_id,
+    a_delta_channel,
+    a_config_of_the_graph,
+    node_interrupts,
+    print_modes,
+    a_timeout_of_a_send,
+    subgraphs_by_name,
+    transformers_of_a_graph,
+    pushed_messages,
+    attempts_and_their_times,
+    answers_without_a_saver,
+    answers_to_unknown_questions,
+    retries_by_default,
+    codes_of_errors,
+]
+
+
+@pytest.mark.parametrize("show", SHOWN, ids=lambda show: show.__name__)
+def test_the_same(show):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the reference calls deprecated or experimental
+        reference, ours = (show(Package(name)) for name in PACKAGES)
+    assert ours == reference
