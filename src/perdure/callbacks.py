@@ -74,7 +74,11 @@ GraphLifecycleEvent = GraphInterruptEvent | GraphResumeEvent
 
 
 class GraphCallbackHandler(_Base):
-    """Override what you want to be told of. What a handler raises ends the run."""
+    """Override what you want to be told of, by functions, or coroutine functions for asynchronous runs.
+
+    A coroutine function is called at the moment itself, and waited for before the run ends. What a handler raises ends
+    the run.
+    """
 
     def on_interrupt(self, event: GraphInterruptEvent) -> Any:
         """A run has stopped to ask."""
@@ -148,6 +152,7 @@ def _handlers_of(config: Mapping[str, Any]) -> list[GraphCallbackHandler]:
     return [one for one in getattr(given, "handlers", given) or () if isinstance(one, GraphCallbackHandler)]
 
 
-def tell(config: Any, name: str, event: GraphLifecycleEvent) -> None:
-    """Tell the handlers of a config."""
-    getattr(get_sync_graph_callback_manager_for_config(config), name)(event)
+def tell(config: Any, name: str, event: GraphLifecycleEvent) -> list[Any]:
+    """Tell the handlers of a config; return what those that are coroutine functions have left to wait for."""
+    answers = [getattr(handler, name)(event) for handler in _handlers_of(config)]
+    return [answer for answer in answers if inspect.isawaitable(answer)]

@@ -134,6 +134,32 @@ def node_interrupts(p: Package) -> Any:
     return [one.value for one in result["__interrupt__"]], graph.get_state(THREAD).next
 
 
+def handlers_that_are_coroutines(p: Package) -> Any:
+    told = []
+
+    class Handler(p("callbacks").GraphCallbackHandler):  # type: ignore[misc]
+        async def on_interrupt(self, event: Any) -> None:
+            await asyncio.sleep(0.01)
+            told.append("stopped")
+
+        async def on_resume(self, event: Any) -> None:
+            told.append("goes on")
+
+    def asks(state: State) -> State:
+        return {"items": [p("types").interrupt("?")]}
+
+    graph = p.chain(asks, checkpointer=p.saver())
+    config = {**THREAD, "callbacks": [Handler()]}
+
+    async def run() -> None:
+        await graph.ainvoke({"items": []}, config)
+        told.append("returned")
+        await graph.ainvoke(p("types").Command(resume=1), config)
+
+    asyncio.run(run())
+    return told
+
+
 def print_modes(p: Package) -> Any:
     found = []
     graph, noisy = p.chain(a, b), p.chain(a, b, debug=True)
@@ -257,6 +283,7 @@ SHOWN = [
     a_delta_channel,
     a_config_of_the_graph,
     node_interrupts,
+    handlers_that_are_coroutines,
     print_modes,
     a_timeout_of_a_send,
     subgraphs_by_name,
@@ -276,3 +303,28 @@ def test_the_same(show):
         warnings.simplefilter("ignore")  # what the reference calls deprecated or experimental
         reference, ours = (show(Package(name)) for name in PACKAGES)
     assert ours == reference
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_synchronous_run_refuses_handlers_that_are_coroutines(fails):
+    """The reference's can't wait for them either, and says so in a log."""
+    from perdure.callbacks import GraphCallbackHandler
+    from perdure.errors import UsageError
+    from perdure.types import Command, interrupt
+
+    class Handler(GraphCallbackHandler):
+        async def on_resume(self, event: Any) -> None:
+            raise AssertionError("nobody waits for it")
+
+    def asks(state: State) -> State:
+        interrupt("?")
+        if fails:
+            raise ValueError("of the node")
+        return {"items": ["done"]}
+
+    graph = Package("perdure").chain(asks, checkpointer=Package("perdure").saver())
+    graph.invoke({"items": []}, THREAD)
+    expected: Any = (ValueError, "of the node") if fails else (UsageError, "coroutine function")
+    with pytest.raises(expected[0], match=expected[1]):
+        graph.invoke(Command(resume=1), {**THREAD, "callbacks": [Handler()]})
+    assert graph.get_state(THREAD).next == (("asks",) if fails else ())

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from perdure.errors import InvalidConfigError, UsageError
-from perdure.pregel import recovery, sync, turns
+from perdure.pregel import owed, recovery, sync, turns
 from perdure.pregel.access import ThreadAccess
 from perdure.pregel.calls import Call, adopted, coercer, merge_configs
 from perdure.pregel.driver import aanswer, answer
@@ -446,15 +446,18 @@ class Pregel(ThreadAccess):
         """Drive a run, in its thread's turn."""
         if run.observer is not None:
             loop = run.observer.loop(run, self.name, loop)
-        if run.parent is not None or run.saver is None:
-            yield from sync.drive(run, loop)
-            return
-        call.refuse_reentry()
-        run.turn = turns.take(run.saver, cast("str", run.thread_id), _valid_busy(busy or self.busy))
+        wanted = self._turn_of(call, run, busy)
+        taken = None if wanted is None else turns.take(*wanted)
+        run.turn = taken or run.turn
+        is_unpaid = False
         try:
             yield from sync.drive(run, loop)
         finally:
-            turns.give_back(run.turn)
+            if taken is not None:
+                turns.give_back(taken)
+            is_unpaid = bool(run.owed) and owed.drop(run.owed)
+        if is_unpaid:
+            raise owed.unpaid()
 
     async def adrive(self, call: Call, run: Run, loop: Loop, busy: BusyPolicy | None) -> AsyncGenerator[Event, None]:
 
@@ -462,19 +465,26 @@ class Pregel(ThreadAccess):
 
         if run.observer is not None:
             loop = run.observer.loop(run, self.name, loop)
-        if run.parent is not None or run.saver is None:
-            async with aclosing(aio.adrive(run, loop)) as events:
-                async for event in events:
-                    yield event
-            return
-        call.refuse_reentry()
-        run.turn = await turns.atake(run.saver, cast("str", run.thread_id), _valid_busy(busy or self.busy))
+        wanted = self._turn_of(call, run, busy)
+        taken = None if wanted is None else await turns.atake(*wanted)
+        run.turn = taken or run.turn
         try:
             async with aclosing(aio.adrive(run, loop)) as events:
                 async for event in events:
                     yield event
         finally:
-            await turns.agive_back(run.turn)
+            try:
+                await owed.settle(run.owed)
+            finally:
+                if taken is not None:
+                    await turns.agive_back(taken)
+
+    def _turn_of(self, call: Call, run: Run, busy: BusyPolicy | None) -> tuple[Any, str, BusyPolicy] | None:
+        """Return whose turn a run has to take; None if it needs none: nothing is stored, or it is part of another."""
+        if run.parent is not None or run.saver is None:
+            return None
+        call.refuse_reentry()
+        return run.saver, cast("str", run.thread_id), _valid_busy(busy or self.busy)
 
     def batch(
         self,

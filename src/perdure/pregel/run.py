@@ -58,6 +58,7 @@ class Run:
         observer: Who is told of the run as it goes, see `perdure.interop.otel`; None for nobody.
         within: What the observer keeps of the current superstep.
         is_late: Whether the superstep has taken longer than it may; its driver notices.
+        owed: What handlers that are coroutine functions have left to wait for.
         commits: The driver's way to the saver, for the drivers of graphs called from inside.
     """
 
@@ -104,6 +105,7 @@ class Run:
         self.answers = Answers()
         self.journal = Journal(self)
         self.teller = Teller(self)
+        self.owed: list[Any] = []
 
     # -- for tasks
 
@@ -215,9 +217,10 @@ class Run:
 
         run_id, at = self.config.get("run_id"), self.machine.checkpoint_id
         if name == "on_interrupt":
-            callbacks.tell(self.config, name, callbacks.GraphInterruptEvent(run_id, "pending", at, (), self.interrupts))
+            asked = callbacks.GraphInterruptEvent(run_id, "pending", at, (), self.interrupts)
+            self.owed += callbacks.tell(self.config, name, asked)
         else:
-            callbacks.tell(self.config, name, callbacks.GraphResumeEvent(run_id, "pending", at, ()))
+            self.owed += callbacks.tell(self.config, name, callbacks.GraphResumeEvent(run_id, "pending", at, ()))
 
     def _load(self) -> Generator[Effect, Any, CheckpointTuple | None]:
         """Take the state of the stored checkpoint that the run starts from, and return it."""
