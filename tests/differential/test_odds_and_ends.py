@@ -5,6 +5,10 @@ import contextlib
 import io
 import itertools
 import operator
+import os
+import subprocess
+import sys
+import time
 import uuid
 import warnings
 from collections.abc import Callable
@@ -262,6 +266,94 @@ def answers_to_unknown_questions(p: Package) -> Any:
     return refused.value.reason
 
 
+def a_command_for_a_parent_as_input(p: Package) -> Any:
+    command = p("types").Command(graph="__parent__", update={"items": [1]})
+    graph = p.chain(a, checkpointer=p.saver())
+    first = raised(lambda: graph.invoke(command, THREAD))
+    graph.invoke({"items": []}, THREAD)
+    return first, raised(lambda: graph.invoke(command, THREAD)), raised(lambda: p.chain(a).invoke(command))
+
+
+def eager_streams(p: Package) -> Any:
+    """With `stream_eager`, what a task has returned is told while others still run."""
+    told: list[str] = []
+
+    def quick(state: State) -> State:
+        return {"items": ["quick"]}
+
+    def slow(state: State) -> State:
+        for _ in range(500):
+            if told:
+                break
+            time.sleep(0.01)
+        return {"items": ["slow after quick" if told else "slow alone"]}
+
+    builder = p("graph").StateGraph(State).add_node("quick", quick).add_node("slow", slow)
+    graph = builder.add_edge("__start__", "quick").add_edge("__start__", "slow").compile()
+    graph.stream_eager = True
+    for update in graph.stream({"items": []}, stream_mode="updates"):
+        told.extend(update)
+    return told, update
+
+
+LIMITED = """
+import operator, sys
+from typing import Annotated, TypedDict
+from {package}.errors import GraphRecursionError
+from {package}.graph import StateGraph
+
+class State(TypedDict):
+    n: Annotated[int, operator.add]
+
+graph = StateGraph(State).add_node("a", lambda s: {{"n": 1}}).add_edge("__start__", "a").add_edge("a", "a").compile()
+steps = []
+try:
+    for update in graph.stream({{"n": 0}}, stream_mode="updates"):
+        steps.append(update)
+except GraphRecursionError:
+    print(len(steps))
+"""
+
+
+def the_limit_of_the_environment(p: Package) -> Any:
+    environment = {**os.environ, "LANGGRAPH_DEFAULT_RECURSION_LIMIT": "7"}
+    command = [sys.executable, "-c", LIMITED.format(package=p.name)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def the_run_of_the_config(p: Package) -> Any:
+    """A call with the run's own id goes on; here it is the config's, there that of its metadata."""
+    failing = [True]
+
+    def fails_once(state: State) -> State:
+        if failing:
+            failing.clear()
+            raise ValueError("once")
+        return {"items": ["b"]}
+
+    graph = p.chain(a, fails_once, checkpointer=p.saver())
+    run_id = uuid.UUID(int=7)
+    config = {**THREAD, "run_id": run_id, "metadata": {"run_id": str(run_id)}}
+    with pytest.raises(ValueError, match="once"):
+        graph.invoke({"items": ["in"]}, config)
+    return graph.invoke({"items": ["in"]}, config)
+
+
+def a_store_in_a_node(p: Package) -> Any:
+    seen = []
+
+    def node(state: State, store: Any, runtime: Any) -> State:
+        found = p("config").get_store()
+        seen.append(store is found and runtime.store is found)
+        found.put(("notes",), "1", {"text": "kept"})
+        return {"items": [found.get(("notes",), "1").value["text"]]}
+
+    node.__annotations__.update(store=p("store.base").BaseStore, runtime=p("runtime").Runtime)
+    store = p("store.memory").InMemoryStore()
+    result = p.chain(node, store=store).invoke({"items": []})
+    return seen, result, store.get(("notes",), "1").value
+
+
 def retries_by_default(p: Package) -> Any:
     class Answer(Exception):
         def __init__(self, status: int) -> None:
@@ -292,6 +384,11 @@ SHOWN = [
     attempts_and_their_times,
     answers_without_a_saver,
     answers_to_unknown_questions,
+    a_command_for_a_parent_as_input,
+    eager_streams,
+    the_limit_of_the_environment,
+    the_run_of_the_config,
+    a_store_in_a_node,
     retries_by_default,
     codes_of_errors,
 ]
@@ -328,3 +425,15 @@ def test_a_synchronous_run_refuses_handlers_that_are_coroutines(fails):
     with pytest.raises(expected[0], match=expected[1]):
         graph.invoke(Command(resume=1), {**THREAD, "callbacks": [Handler()]})
     assert graph.get_state(THREAD).next == (("asks",) if fails else ())
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_an_empty_command_is_refused(saved):
+    """The reference stumbles over it (UnboundLocalError), or runs as if it were an input."""
+    from perdure.errors import EmptyInputError
+    from perdure.types import Command
+
+    p = Package("perdure")
+    graph = p.chain(a, checkpointer=p.saver() if saved else None)
+    with pytest.raises(EmptyInputError, match="the Command is empty"):
+        graph.invoke(Command(), THREAD)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from perdure.runtime import RunControl
     from perdure.types import All, Checkpointer, Durability
 
-DEFAULT_RECURSION_LIMIT = int(os.environ.get("PERDURE_DEFAULT_RECURSION_LIMIT", "10007"))
+_LIMITS = ("PERDURE_DEFAULT_RECURSION_LIMIT", "LANGGRAPH_DEFAULT_RECURSION_LIMIT")
+DEFAULT_RECURSION_LIMIT = int(next(filter(None, map(os.environ.get, _LIMITS)), "10007"))
 """Supersteps that a run may take unless its config says otherwise."""
 
 

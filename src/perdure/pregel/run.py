@@ -200,6 +200,8 @@ class Run:
             self._tell_handlers("on_resume")
             yield from self._resume(value, saved)
         elif value is not None and not is_command:
+            if isinstance(value, Command) and not command_writes(value):
+                raise _nothing_commanded()
             yield from self._take_input(value)
         elif not machine.versions:
             raise EmptyInputError(
@@ -292,7 +294,7 @@ class Run:
             writes = [(name, answer if name == RESUME else value) for name, value in writes]
             writes = [(name, value) for name, value in writes if name != RESUME or value != {}]
         elif not writes:
-            raise EmptyInputError("the Command is empty", hint="give it an update, a goto or a resume value")
+            raise _nothing_commanded()
         if self.settings.checkpoint_id not in (None, self.journal.head):
             self.pending = []  # an old checkpoint: its tasks run again
         self.pending = [w for w in self.pending if w[0] != NULL_TASK_ID]
@@ -500,6 +502,10 @@ class Run:
         if isinstance(value, dict):
             return {**value, INTERRUPT: list(self.interrupts)}
         return {INTERRUPT: list(self.interrupts)} if value is None else value
+
+
+def _nothing_commanded() -> EmptyInputError:
+    return EmptyInputError("the Command is empty", hint="give it an update, a goto or a resume value")
 
 
 def _listed(names: str | list[str]) -> list[str]:
