@@ -108,3 +108,26 @@ def test_an_unregistered_type_is_caught_by_the_known_name():
     made = JsonPlusSerializer().dumps_typed(Thing("x"))
     with pytest.raises(InvalidModuleError, match="not registered"):
         JsonPlusSerializer(registry=TypeRegistry()).loads_typed(made)
+
+
+@pytest.mark.filterwarnings("ignore")  # the reference calls delta channels experimental
+@pytest.mark.parametrize("package", PACKAGES)
+def test_delta_history_of_checkpoints_without_a_value(package):
+    """Writes come in the order of their checkpoints, as far back as there is no value."""
+    base = import_module(f"{package}.checkpoint.base")
+    saver = import_module(f"{package}.checkpoint.memory").InMemorySaver()
+    config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    stored: list[Any] = []
+    for at in range(4):
+        values = {"log": ["seed"]} if at == 1 else {}
+        checkpoint = {
+            **base.empty_checkpoint(),
+            "channel_values": values,
+            "channel_versions": dict.fromkeys(values, at),
+        }
+        config = saver.put(config, checkpoint, {}, dict.fromkeys(values, at))
+        saver.put_writes(config, [("log", f"{at} a"), ("other", 0), ("log", f"{at} b")], f"task {at}")
+        stored.append(config)
+    found = saver.get_delta_channel_history(config=stored[-1], channels=["log"])["log"]
+    assert found["seed"] == ["seed"]
+    assert [value for _, _, value in found["writes"]] == ["1 a", "1 b", "2 a", "2 b"]
