@@ -6,6 +6,8 @@ Where langchain-core is installed, a `GraphCallbackHandler` is one of its handle
 from __future__ import annotations
 
 import dataclasses
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ __all__ = [
     "GraphLifecycleEvent",
     "GraphLifecycleStatus",
     "GraphResumeEvent",
+    "get_async_graph_callback_manager_for_config",
+    "get_sync_graph_callback_manager_for_config",
 ]
 
 GraphLifecycleStatus = Literal["pending"]
@@ -70,7 +74,11 @@ GraphLifecycleEvent = GraphInterruptEvent | GraphResumeEvent
 
 
 class GraphCallbackHandler(_Base):
-    """Override what you want to be told of. What a handler raises ends the run."""
+    """Override what you want to be told of, by functions, or coroutine functions for asynchronous runs.
+
+    A coroutine function is called at the moment itself, and waited for before the run ends. What a handler raises ends
+    the run.
+    """
 
     def on_interrupt(self, event: GraphInterruptEvent) -> Any:
         """A run has stopped to ask."""
@@ -79,9 +87,72 @@ class GraphCallbackHandler(_Base):
         """A run goes on."""
 
 
-def tell(config: Any, name: str, event: GraphLifecycleEvent) -> None:
-    """Tell the handlers of a config."""
+class GraphCallbackManager:
+    """Tells handlers of a run's stops and goings-on, in their order.
+
+    Attributes:
+        handlers: Who is told.
+        run_id: The run, for whoever asks.
+    """
+
+    def __init__(self, handlers: Sequence[GraphCallbackHandler], run_id: Any = None) -> None:
+        self.handlers = list(handlers)
+        self.run_id = run_id
+
+    def on_interrupt(self, event: GraphInterruptEvent) -> None:
+        """Tell that a run has stopped to ask."""
+        for handler in self.handlers:
+            handler.on_interrupt(event)
+
+    def on_resume(self, event: GraphResumeEvent) -> None:
+        """Tell that a run goes on."""
+        for handler in self.handlers:
+            handler.on_resume(event)
+
+
+class AsyncGraphCallbackManager:
+    """Does what `GraphCallbackManager` does, and waits for handlers that are coroutine functions."""
+
+    def __init__(self, handlers: Sequence[GraphCallbackHandler], run_id: Any = None) -> None:
+        self.handlers = list(handlers)
+        self.run_id = run_id
+
+    async def on_interrupt(self, event: GraphInterruptEvent) -> None:
+        """Tell that a run has stopped to ask."""
+        for handler in self.handlers:
+            await _done(handler.on_interrupt(event))
+
+    async def on_resume(self, event: GraphResumeEvent) -> None:
+        """Tell that a run goes on."""
+        for handler in self.handlers:
+            await _done(handler.on_resume(event))
+
+
+async def _done(answer: Any) -> None:
+    if inspect.isawaitable(answer):
+        await answer
+
+
+def get_sync_graph_callback_manager_for_config(
+    config: Mapping[str, Any], *, run_id: Any = None
+) -> GraphCallbackManager:
+    """Return what tells the handlers of a config, for code that runs graphs in its own way."""
+    return GraphCallbackManager(_handlers_of(config), run_id)
+
+
+def get_async_graph_callback_manager_for_config(
+    config: Mapping[str, Any], *, run_id: Any = None
+) -> AsyncGraphCallbackManager:
+    """Do what `get_sync_graph_callback_manager_for_config` does, for coroutines."""
+    return AsyncGraphCallbackManager(_handlers_of(config), run_id)
+
+
+def _handlers_of(config: Mapping[str, Any]) -> list[GraphCallbackHandler]:
     given = config.get("callbacks")
-    for handler in getattr(given, "handlers", given) or ():
-        if isinstance(handler, GraphCallbackHandler):
-            getattr(handler, name)(event)
+    return [one for one in getattr(given, "handlers", given) or () if isinstance(one, GraphCallbackHandler)]
+
+
+def tell(config: Any, name: str, event: GraphLifecycleEvent) -> list[Any]:
+    """Tell the handlers of a config; return what those that are coroutine functions have left to wait for."""
+    answers = [getattr(handler, name)(event) for handler in _handlers_of(config)]
+    return [answer for answer in answers if inspect.isawaitable(answer)]

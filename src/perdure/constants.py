@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED, TASKS
 
-__all__ = ["CONF", "END", "START", "TAG_HIDDEN", "TAG_NOSTREAM", "TASKS"]
+__all__ = ["CONF", "CONFIG_KEY_CHECKPOINTER", "END", "START", "TAG_HIDDEN", "TAG_NOSTREAM", "TASKS"]
+
+
+class _Missing:
+    """The type of MISSING."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final[Any] = _Missing()
+"""Stands for "no value": None is a value."""
 
 START: Final = "__start__"
 """The node before the first one; also the channel that receives a run's input."""
@@ -21,6 +32,9 @@ TAG_NOSTREAM: Final = "nostream"
 """Keeps a chat model's tokens out of the stream mode `messages`."""
 
 CONF: Final = "configurable"
+
+CONFIG_KEY_CHECKPOINTER: Final = "__pregel_checkpointer"
+"""Where a call's config may bring a saver, in place of the graph's own: `{"configurable": {this: saver}}`."""
 
 # Reserved channels of pending writes (with ERROR, INTERRUPT, RESUME, TASKS)
 NO_WRITES: Final = "__no_writes__"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -73,6 +73,7 @@ class ExecutionInfo:
         thread_id: The thread, if there is one.
         run_id: The config's `run_id`, if there is one.
         node_attempt: 1 for the first attempt.
+        node_first_attempt_time: When that began, in seconds since 1970.
     """
 
     checkpoint_id: str
@@ -81,6 +82,7 @@ class ExecutionInfo:
     thread_id: str | None = None
     run_id: str | None = None
     node_attempt: int = 1
+    node_first_attempt_time: float | None = None
 
 
 class BaseUser(Protocol):
@@ -146,6 +148,24 @@ class Runtime(Generic[ContextT]):
     def heartbeat(self) -> None:
         """Say that the node is alive: its `idle_timeout` begins anew. Without effect if it has none."""
         current_task("runtime.heartbeat()").sign(explicit=True)
+
+    def stream_message(self, pieces: Iterable[Any], *, id: str | None = None) -> Any:
+        """Pass a message on to the stream mode `messages` while it is made, and return it whole.
+
+        The pieces are asked for as fast as the stream is read, and not at all faster.
+
+        Args:
+            pieces: What a generator yields: texts, dicts such as `{"content": "..."}`, or LangChain's chunks.
+            id: The message's; a new one by default.
+
+        Returns:
+            LangChain's `AIMessage` where langchain-core is installed, else a dict; None if there was no piece.
+        """
+        return current_task("runtime.stream_message()").stream_message(pieces, id)
+
+    async def astream_message(self, pieces: AsyncIterable[Any] | Iterable[Any], *, id: str | None = None) -> Any:
+        """Async twin of `stream_message`."""
+        return await current_task("runtime.astream_message()").astream_message(pieces, id)
 
     def step(self, key: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Call a function once for this task, and keep what it returns.

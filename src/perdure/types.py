@@ -5,7 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar, final
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    final,
+    runtime_checkable,
+)
 
 from perdure.errors import InvalidConfigError, NodeTimeoutError
 
@@ -19,7 +32,7 @@ Durability = Literal["sync", "async", "exit"]
 """When a superstep is stored: before the next one starts (`sync`), while it runs (`async`), or
 only when the run ends (`exit`)."""
 
-StreamMode = Literal["values", "updates", "checkpoints", "tasks", "debug", "messages", "custom"]
+StreamMode = Literal["values", "updates", "checkpoints", "tasks", "debug", "messages", "tools", "custom"]
 """What a stream tells."""
 
 StreamWriter = Callable[[Any], None]
@@ -128,6 +141,24 @@ class CachePolicy:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TracePolicy:
+    """What traces may tell of a node's input and output, see `perdure.interop.otel.instrument(payloads=True)`.
+
+    Args:
+        process_inputs: Makes what is told of the input; it must not change what it is given.
+        process_outputs: Makes what is told of the output.
+    """
+
+    process_inputs: Callable[[Any], Any] | None = None
+    process_outputs: Callable[[Any], Any] | None = None
+
+
+def omit_payload(_value: Any) -> dict[str, Any]:
+    """Tell nothing: `TracePolicy(process_inputs=omit_payload)`."""
+    return {}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TimeoutPolicy:
     """How long an attempt of an async node may take; a plain function can't be stopped, and is refused one.
 
@@ -207,6 +238,29 @@ class Migration(NamedTuple):
     state: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     nodes: Mapping[str, str | None] = {}
     keys: Mapping[str, str | None] = {}
+
+
+@runtime_checkable
+class PregelExecutableTask(Protocol):
+    """What may be known of a task while it runs; the engine's own tasks keep this.
+
+    Attributes:
+        id: The same whenever the same superstep of the same thread is planned.
+        name: The node.
+        input: What the node is given.
+        writes: What it has written so far: (channel, value).
+        triggers: The channels that have started it.
+        path: Where it came from; the order of paths is the order in which writes are applied.
+    """
+
+    @property
+    def id(self) -> str: ...
+
+    name: str
+    input: Any
+    writes: list[tuple[str, Any]]
+    triggers: tuple[str, ...]
+    path: tuple[Any, ...]
 
 
 class PregelTask(NamedTuple):

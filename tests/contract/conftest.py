@@ -19,6 +19,7 @@ from perdure.checkpoint import layout
 from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.postgres import PostgresSaver
+from perdure.checkpoint.serde.encrypted import EncryptedSerializer
 from perdure.checkpoint.sqlite import SqliteSaver
 
 Saver = BaseCheckpointSaver[Any]
@@ -53,6 +54,11 @@ def _by_changes(opening: AbstractContextManager[Saver]) -> Iterator[Saver]:
         yield saver
 
 
+def encrypting() -> EncryptedSerializer:
+    """Return a serializer with a key of the tests."""
+    return EncryptedSerializer.from_aes(b"0123456789abcdef")
+
+
 OPENERS: dict[str, Open] = {
     "memory": lambda _: InMemorySaver(),
     "sqlite-memory": lambda _: SqliteSaver.from_conn_string(":memory:"),
@@ -61,6 +67,7 @@ OPENERS: dict[str, Open] = {
     "sqlite-sqlite3": _on_sqlite3,
     "sqlite-apsw": _on_apsw,
     "sqlite-by-changes": lambda folder: _by_changes(SqliteSaver.from_conn_string(str(folder / "changes.db"))),
+    "sqlite-encrypted": lambda folder: SqliteSaver.from_conn_string(str(folder / "secret.db"), serde=encrypting()),
 }
 
 
@@ -86,6 +93,7 @@ SERVED: dict[str, Callable[[str], AbstractContextManager[Saver]]] = {
     "postgres-pool": _on_pool,
     "postgres-by-changes": lambda url: _by_changes(PostgresSaver.from_conn_string(url)),
     "pgbouncer": PostgresSaver.from_conn_string,
+    "postgres-encrypted": lambda url: PostgresSaver.from_conn_string(url, serde=encrypting()),
 }
 
 

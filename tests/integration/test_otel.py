@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.graph import START, StateGraph
 from perdure.interop.otel import instrument
-from perdure.types import RetryPolicy, interrupt
+from perdure.types import RetryPolicy, TracePolicy, interrupt, omit_payload
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
@@ -34,8 +34,8 @@ class Told:
         self.reader = InMemoryMetricReader()
         self.meters = MeterProvider([self.reader])
 
-    def of(self, graph: Any) -> Any:
-        return instrument(graph, tracer_provider=self.tracers, meter_provider=self.meters)
+    def of(self, graph: Any, **options: Any) -> Any:
+        return instrument(graph, tracer_provider=self.tracers, meter_provider=self.meters, **options)
 
     @property
     def spans(self) -> dict[str, Any]:
@@ -150,3 +150,64 @@ def test_parallel_tasks_are_beside_each_other(told, invoke):
         builder.add_node(name, lambda state: None).add_edge(START, name)
     invoke(told.of(builder.compile(name="g")), {"n": 0})
     assert {("a", "superstep 1"), ("b", "superstep 1"), ("c", "superstep 1")} <= told.tree()
+
+
+def fails_on_purpose(_value: Any) -> Any:
+    raise ValueError("a policy's own mistake")
+
+
+POLICIES = {
+    "open": None,
+    "hidden": TracePolicy(process_inputs=omit_payload, process_outputs=omit_payload),
+    "counted": TracePolicy(process_inputs=lambda state: {"keys": len(state)}),
+    "broken": TracePolicy(process_inputs=fails_on_purpose),
+}
+
+
+def traced_graph() -> Any:
+    builder = StateGraph(State)
+    before = START
+    for name, policy in POLICIES.items():
+        builder.add_node(name, lambda state: {"n": state["n"] + 1}, trace_policy=policy).add_edge(before, name)
+        before = name
+    return builder.compile(checkpointer=InMemorySaver())
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_payloads_are_told_as_each_policy_says(told, colour):
+    graph = told.of(traced_graph(), payloads=True)
+    result = graph.invoke({"n": 0}, THREAD) if colour == "sync" else asyncio.run(graph.ainvoke({"n": 0}, THREAD))
+    assert result == {"n": 4}
+    found = {
+        name: (told.spans[name].attributes.get("perdure.input"), told.spans[name].attributes.get("perdure.output"))
+        for name in POLICIES
+    }
+    assert found == {
+        "open": ('{"n": 0}', '{"n": 1}'),
+        "hidden": ("{}", "{}"),
+        "counted": ('{"keys": 1}', '{"n": 3}'),
+        "broken": (None, '{"n": 4}'),
+    }
+    [event] = told.spans["broken"].events
+    assert event.attributes["exception.message"] == "a policy's own mistake"
+    assert told.spans["broken"].status.is_ok
+
+
+def test_payloads_are_told_only_if_asked_for(told):
+    told.of(traced_graph()).invoke({"n": 0}, THREAD)
+    assert not any("perdure.input" in span.attributes for span in told.spans.values())
+    assert not any("perdure.output" in span.attributes for span in told.spans.values())
+
+
+def test_what_json_does_not_know_is_described(told):
+    class Opaque:
+        def __repr__(self) -> str:
+            return "<opaque>"
+
+    class Any_(TypedDict):
+        x: Any
+
+    builder = StateGraph(Any_).add_node("n", lambda _: {"x": {1, 2}}).add_edge(START, "n")
+    told.of(builder.compile(), payloads=True).invoke({"x": Opaque()})
+    attributes = told.spans["n"].attributes
+    assert (attributes["perdure.input"], attributes["perdure.output"]) == ('{"x": "<opaque>"}', '{"x": "{1, 2}"}')

@@ -198,3 +198,105 @@ def test_what_makes_no_sense_is_refused():
     unknown = Migration("1", "2", keys={"name": "nowhere"})
     with pytest.raises(GraphVersionError, match="the key 'nowhere', which version '2'"):
         old(saver, version="2", migrations=[unknown]).invoke(None, THREAD)
+
+
+# -- graphs that are called by others have versions of their own
+
+
+class Around(TypedDict, total=False):
+    items: Annotated[list, operator.add]
+    total: int
+
+
+class InnerOld(TypedDict, total=False):
+    items: Annotated[list, operator.add]
+    count: str
+
+
+class InnerNew(TypedDict, total=False):
+    items: Annotated[list, operator.add]
+    number: int
+
+
+def inner_old(**options: Any) -> Any:
+    builder = StateGraph(InnerOld).add_node("fill", lambda state: {"count": "3", "items": ["fill 1"]})
+    builder.add_node("ask", lambda state: {"items": [interrupt("?")]})
+    return builder.add_edge(START, "fill").add_edge("fill", "ask").compile(version="1", **options)
+
+
+def inner_new(asking: str = "ask", **options: Any) -> Any:
+    builder = StateGraph(InnerNew).add_node("fill", lambda state: {"number": 0, "items": ["fill 2"]})
+    builder.add_node(asking, lambda state: {"items": [interrupt("new?"), state.get("number")]})
+    return builder.add_edge(START, "fill").add_edge("fill", asking).compile(version="2", **options)
+
+
+def numbered(state: dict[str, Any]) -> dict[str, Any]:
+    return {**state, **({"number": int(state["number"])} if "number" in state else {})}
+
+
+INNER = Migration("1", "2", state=numbered, keys={"count": "number"})
+
+
+def around(inner: Any, saver: Any, name: str = "inner", **options: Any) -> Any:
+    builder = StateGraph(Around).add_node("before", lambda state: {"items": ["before"]}).add_node(name, inner)
+    builder.add_edge(START, "before").add_edge("before", name)
+    return builder.compile(checkpointer=saver, **options)
+
+
+@pytest.mark.parametrize("memory", [None, True])
+def test_a_graph_within_is_migrated_where_it_stands(saver, call, memory):
+    """The graph around has no version, and goes on as it is."""
+    call(around(inner_old(checkpointer=memory), saver), "invoke", {"items": ["in"]}, THREAD)
+    graph = around(inner_new(migrations=[INNER], checkpointer=memory), saver)
+    [task] = call(graph, "get_state", THREAD, subgraphs=True).tasks
+    assert (task.state.next, task.state.values["number"]) == (("ask",), 3)
+    assert task.state.metadata["graph_version"] == "1"
+    found = call(graph, "invoke", Command(resume="yes"), THREAD)
+    assert found["items"][-3:] == ["fill 1", "yes", 3]  # `fill` wasn't run again
+    assert "graph_version" not in call(graph, "get_state", THREAD).metadata
+
+
+def test_a_graph_with_a_memory_is_migrated_at_the_next_call(saver, call):
+    call(around(inner_old(checkpointer=True), saver), "invoke", {"items": ["in"]}, THREAD)
+    call(around(inner_old(checkpointer=True), saver), "invoke", Command(resume="yes"), THREAD)
+    graph = around(inner_new(migrations=[INNER], checkpointer=True), saver)
+    call(graph, "invoke", {"items": ["again"]}, THREAD)
+    [task] = call(graph, "get_state", THREAD, subgraphs=True).tasks
+    assert task.state.metadata["graph_version"] == "2"
+    assert "yes" in task.state.values["items"]  # of the first call, by the old version
+    assert call(graph, "invoke", Command(resume="!"), THREAD)["items"][-1] == 0
+
+
+def test_both_have_versions(saver, call):
+    call(around(inner_old(), saver, version="a"), "invoke", {"items": ["in"]}, THREAD)
+    outer = Migration("a", "b", state=lambda state: {**state, "total": 1})
+    graph = around(inner_new(migrations=[INNER]), saver, version="b", migrations=[outer])
+    found = call(graph, "invoke", Command(resume="yes"), THREAD)
+    assert found["items"][-3:] == ["fill 1", "yes", 3]
+    assert found["total"] == 1
+    assert call(graph, "get_state", THREAD).metadata["graph_version"] == "b"
+
+
+def test_a_question_of_a_renamed_node_within_is_asked_again(saver, call):
+    call(around(inner_old(), saver), "invoke", {"items": ["in"]}, THREAD)
+    renamed = INNER._replace(nodes={"ask": "question"})
+    graph = around(inner_new("question", migrations=[renamed]), saver)
+    asked = call(graph, "invoke", Command(resume="to the old question"), THREAD)
+    assert [one.value for one in asked["__interrupt__"]] == ["new?"]
+    assert call(graph, "invoke", Command(resume="yes"), THREAD)["items"][-3:] == ["fill 1", "yes", 3]
+
+
+def test_a_graph_under_another_name_begins_anew(saver, call):
+    """Its place is named after the node: what it had stored is under the old name."""
+    call(around(inner_old(), saver, version="a"), "invoke", {"items": ["in"]}, THREAD)
+    outer = Migration("a", "b", nodes={"inner": "renamed"})
+    graph = around(inner_new(migrations=[INNER]), saver, "renamed", version="b", migrations=[outer])
+    assert call(graph, "get_state", THREAD).next == ("renamed",)
+    assert call(graph, "invoke", Command(resume="yes"), THREAD)["items"][-3:] == ["fill 2", "yes", 0]
+
+
+def test_a_graph_within_that_no_migration_leads_to_is_refused_and_nothing_is_lost(saver, call):
+    call(around(inner_old(), saver), "invoke", {"items": ["in"]}, THREAD)
+    with pytest.raises(GraphVersionError, match="made by version '1' of the graph, and this is '2'; no migration"):
+        call(around(inner_new(), saver), "invoke", Command(resume="yes"), THREAD)
+    assert call(around(inner_old(), saver), "invoke", Command(resume="yes"), THREAD)["items"][-2:] == ["fill 1", "yes"]

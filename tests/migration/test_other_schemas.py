@@ -3,16 +3,19 @@
 import apsw
 import psycopg
 import pytest
+import sqlite_vec
 
 from perdure.cache import sqlite as cache
 from perdure.checkpoint.postgres import schema as postgres_schema
 from perdure.checkpoint.sqlite import schema as sqlite_schema
 from perdure.store import postgres as postgres_store
 from perdure.store import sqlite as sqlite_store
+from perdure.store.postgres.indexing import vector_tables
 
 SETS = {
     "store on SQLite": sqlite_store.stores_tables,
     "store on Postgres": postgres_store.stores_tables,
+    "vectors on Postgres": vector_tables,
     "cache on SQLite": cache.caches_tables,
 }
 # What released migrations hash to: a released file must never change.
@@ -30,7 +33,8 @@ def test_migrations_are_numbered_and_do_not_change(name):
 def test_the_sets_keep_their_records_apart():
     records = [make().record for make in (sqlite_store.stores_tables, cache.caches_tables, sqlite_schema.savers_tables)]
     assert len(set(records)) == 3
-    assert postgres_store.stores_tables().record != postgres_schema.savers_tables().record
+    on_postgres = (postgres_store.stores_tables, vector_tables, postgres_schema.savers_tables)
+    assert len({make().record for make in on_postgres}) == 3
 
 
 @pytest.mark.parametrize(
@@ -38,6 +42,8 @@ def test_the_sets_keep_their_records_apart():
 )
 def test_every_statement_fits_the_tables_of_sqlite(tables, sql):
     connection = apsw.Connection(":memory:")
+    connection.enable_load_extension(True)
+    connection.load_extension(sqlite_vec.loadable_path())
     for step in tables().steps:
         for statement in step.statements:
             connection.execute(statement)

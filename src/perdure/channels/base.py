@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
+from perdure import constants
 from perdure.errors import EmptyChannelError, ErrorCode, InvalidUpdateError
 from perdure.types import Overwrite
 
@@ -13,15 +14,7 @@ Value = TypeVar("Value")
 Update = TypeVar("Update")
 Checkpoint = TypeVar("Checkpoint")
 
-
-class _Missing:
-    """The type of MISSING."""
-
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
-MISSING: Final[Any] = _Missing()
+MISSING: Final[Any] = constants.MISSING
 """Stands for "no value": None is a value."""
 
 _OVERWRITE_KEYS = frozenset({"__overwrite__"})

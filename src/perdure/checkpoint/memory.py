@@ -547,3 +547,12 @@ class InMemorySaver(BaseCheckpointSaver[V]):
 
 
 MemorySaver = InMemorySaver
+
+
+def __getattr__(name: str) -> object:
+    if name == "PersistentDict":  # in a module of its own: nothing here needs it
+        from perdure.checkpoint.persistentdict import PersistentDict
+
+        return PersistentDict
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -82,6 +82,7 @@ def _node(builder: Builder, name: str) -> Node:
         timeout=spec.timeout or (None if spec.action.runs_in_thread else builder.defaults.timeout),
         handler=_handler(builder, name),
         metadata=spec.metadata,
+        trace=spec.trace,
     )
 
 

@@ -8,8 +8,10 @@ from functools import cache
 from typing import Annotated, Any, TypedDict
 
 from perdure.errors import InvalidUpdateError
+from perdure.interop.chunks import id_of
+from perdure.runtime import current_task
 
-__all__ = ["REMOVE_ALL_MESSAGES", "MessagesState", "add_messages", "remove_message"]
+__all__ = ["REMOVE_ALL_MESSAGES", "MessagesState", "add_messages", "push_message", "remove_message"]
 
 REMOVE_ALL_MESSAGES = "__remove_all__"
 """The id by which a removal empties the list."""
@@ -143,6 +145,31 @@ def _with_id(message: Any) -> Any:
 
 
 add_messages.on_write = _on_write  # type: ignore[attr-defined]  # read by the compiler
+
+
+def push_message(message: Any, *, state_key: str | None = "messages") -> Any:
+    """Tell a message now (stream mode `messages`), and add it to the state.
+
+    Args:
+        message: A message in any form that `add_messages` takes, with an id.
+        state_key: Where the state keeps it; None for nowhere.
+
+    Returns:
+        The message.
+
+    Raises:
+        InvalidUpdateError: It has no id, so nobody could know it again.
+    """
+    scope = current_task("push_message()")
+    if not id_of(message):
+        raise InvalidUpdateError(
+            "push_message needs a message with an id", hint="the stream and the state know it by its id"
+        )
+    [pushed] = add_messages([], [message])
+    scope.tell_message(pushed)
+    if state_key is not None:
+        scope.task.writes.append((state_key, pushed))
+    return pushed
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from perdure.graph.schema import Schema, checks_of, is_record, json_schema, mapp
 from perdure.pregel.action import Action, name_of, timeout_of
 from perdure.pregel.main import Pregel
 from perdure.pregel.plan import policies_of
-from perdure.types import All, CachePolicy, Checkpointer, Command, Migration, RetryPolicy, TimeoutPolicy
+from perdure.types import All, CachePolicy, Checkpointer, Command, Migration, RetryPolicy, TimeoutPolicy, TracePolicy
 from perdure.typing import ContextT, InputT, OutputT, StateT
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class StateNodeSpec(NamedTuple):
     timeout: TimeoutPolicy | None
     ends: dict[str, str]
     error_handler: Action | None = None
+    trace: TracePolicy | None = None
 
 
 class NodeDefaults(NamedTuple):
@@ -154,6 +155,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         error_handler: Callable[..., Any] | Any | None = None,
         destinations: dict[str, str] | tuple[str, ...] | None = None,
         timeout: float | timedelta | TimeoutPolicy | None = None,
+        trace_policy: TracePolicy | None = None,
     ) -> Self:
         """Add a node.
 
@@ -169,6 +171,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
                 failed for good; what it returns takes the place of the node's result. See `perdure.pregel.handling`.
             destinations: Where its Commands may go; only for drawings.
             timeout: Seconds that an attempt of a coroutine function may take.
+            trace_policy: What traces may tell of its input and output.
 
         Raises:
             GraphValidationError: The name is taken or reserved, or the action isn't callable.
@@ -197,6 +200,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             timeout_of(node, made, timeout),
             _destinations(destinations, hints),
             None if error_handler is None else Action(error_handler),
+            trace_policy,
         )
         return self
 
@@ -361,6 +365,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         interrupt_after: All | list[str] | None = None,
         debug: bool = False,
         name: str | None = None,
+        transformers: Sequence[Callable[[tuple[str, ...]], Any]] = (),
         busy: BusyPolicy = "wait",
         validate_state: bool = False,
         version: str | None = None,
@@ -378,6 +383,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             interrupt_after: Nodes after which every run stops; "*" for all.
             debug: Print what happens in every run.
             name: The graph's name.
+            transformers: What makes further projections of `stream_events`, of every run.
             busy: What a call does when another one runs its thread: `wait`, `reject` or `interrupt`.
             validate_state: Check what a node returns, with the state that it changes, against the schema's types before
                 it is stored; needs Pydantic. Types are compared strictly: a text is no number.
@@ -408,6 +414,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             other_versions=other_versions,
             stream_mode="updates",
             debug=debug,
+            transformers=transformers,
         )
 
 

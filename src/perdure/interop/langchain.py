@@ -1,4 +1,4 @@
-"""Token streaming from LangChain's chat models; importing this needs langchain-core."""
+"""Streaming from LangChain's chat models and tools; importing this needs langchain-core."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from perdure.constants import TAG_NOSTREAM
+from perdure.errors import GraphBubbleUp
 
 if TYPE_CHECKING:
     from perdure.pregel.scope import TaskScope
@@ -17,14 +18,22 @@ def with_message_stream(config: RunnableConfig, scope: TaskScope) -> RunnableCon
 
     Where langchain-core isn't loaded nobody could call a handler, and the config stays as it is.
     """
-    if "langchain_core" not in sys.modules:
-        return config
-    handler = _handler_class()(scope)
+    return _with_handler(config, _handler_class(), scope) if "langchain_core" in sys.modules else config
+
+
+def with_tool_stream(config: RunnableConfig, scope: TaskScope) -> RunnableConfig:
+    """Return the config with a callback handler that tells the stream mode `tools` of calls of tools."""
+    return _with_handler(config, _tool_handler_class(), scope) if "langchain_core" in sys.modules else config
+
+
+def _with_handler(config: RunnableConfig, kind: type[Any], scope: TaskScope) -> RunnableConfig:
+    """Add a handler of a task; one of the task around isn't told of what happens in this one."""
+    handler = kind(scope)
     callbacks = config.get("callbacks")
     if callbacks is None:
         config["callbacks"] = [handler]
     elif isinstance(callbacks, list):
-        config["callbacks"] = [*[c for c in callbacks if not isinstance(c, _handler_class())], handler]
+        config["callbacks"] = [*[c for c in callbacks if not isinstance(c, kind)], handler]
     else:
         manager = callbacks.copy()
         manager.add_handler(handler, inherit=True)
@@ -116,3 +125,52 @@ def _handler_class() -> type[Any]:
 
     _class = MessageHandler
     return _class
+
+
+_tool_class: type[Any] | None = None
+
+
+def _tool_handler_class() -> type[Any]:
+    """Make the class of the tools' handler when it is first needed: its base is LangChain's."""
+    global _tool_class
+    if _tool_class is not None:
+        return _tool_class
+    from langchain_core.callbacks import BaseCallbackHandler
+
+    class ToolHandler(BaseCallbackHandler):
+        """Tells the stream mode `tools` when a tool begins, and what has become of it."""
+
+        def __init__(self, scope: TaskScope) -> None:
+            self.scope = scope
+            self.run_inline = True
+            self.calls: dict[Any, str] = {}
+
+        def on_tool_start(
+            self,
+            serialized: Any,
+            input_str: str,
+            *,
+            run_id: Any,
+            tags: Any = None,
+            inputs: Any = None,
+            tool_call_id: str | None = None,
+            **kwargs: Any,
+        ) -> None:
+            if tags and TAG_NOSTREAM in tags:
+                return
+            self.calls[run_id] = call = tool_call_id or str(run_id)
+            event = {"event": "tool-started", "tool_call_id": call, "tool_name": (serialized or {}).get("name", "")}
+            self.scope.tell_tool(event if inputs is None else {**event, "input": inputs})
+
+        def on_tool_end(self, output: Any, *, run_id: Any, **kwargs: Any) -> None:
+            if (call := self.calls.pop(run_id, None)) is not None:
+                value = getattr(output, "carried", output)
+                self.scope.tell_tool({"event": "tool-finished", "tool_call_id": call, "output": value})
+
+        def on_tool_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
+            call = self.calls.pop(run_id, None)
+            if call is not None and not isinstance(error, GraphBubbleUp):  # it stopped to ask, and will run again
+                self.scope.tell_tool({"event": "tool-error", "tool_call_id": call, "message": str(error)})
+
+    _tool_class = ToolHandler
+    return _tool_class

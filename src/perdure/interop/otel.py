@@ -2,13 +2,15 @@
 
 A run is a span; within it each superstep, with a span for each of its tasks, and each operation of the storage. What a
 node does in turn (an outside call, a graph that it calls) is within its task's span. Nothing is sent anywhere by
-perdure: the providers that the program has set up decide that. Without `instrument`, a run pays nothing.
+perdure: the providers that the program has set up decide that. Without `instrument`, a run pays nothing. What nodes are
+given and return is told only if it is asked for, and each node's `TracePolicy` says what of it.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,7 +45,11 @@ _EFFECTS = {
 
 
 def instrument(
-    graph: G, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+    graph: G,
+    *,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+    payloads: bool = False,
 ) -> G:
     """Return a copy of a graph whose runs are told to OpenTelemetry.
 
@@ -53,16 +59,22 @@ def instrument(
         meter_provider: Where metrics go; the program's by default: `perdure.runs` (count, by graph and outcome),
             `perdure.superstep.duration`, `perdure.task.duration` (by node and outcome) and `perdure.storage.duration`
             (by operation), in seconds.
+        payloads: Whether a task's span tells its input and output, as JSON in `perdure.input` and `perdure.output`;
+            `add_node(trace_policy=...)` says what of them. They may hold what nobody else should see.
     """
-    return graph.copy({"observer": _Telemetry(tracer_provider, meter_provider)})  # type: ignore[attr-defined,no-any-return]
+    told = _Telemetry(tracer_provider, meter_provider, payloads=payloads)
+    return graph.copy({"observer": told})  # type: ignore[attr-defined,no-any-return]
 
 
 class _Telemetry:
     """Tells of runs; one for all runs of a graph."""
 
-    def __init__(self, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None) -> None:
+    def __init__(
+        self, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None, *, payloads: bool
+    ) -> None:
         from perdure import __version__
 
+        self.payloads = payloads
         self.tracer = trace.get_tracer(_NAME, __version__, tracer_provider)
         meter = metrics.get_meter(_NAME, __version__, meter_provider)
         self.runs = meter.create_counter("perdure.runs", "1", "Runs that have ended.")
@@ -147,7 +159,13 @@ class _Telemetry:
         about = {"perdure.node": task.name, "perdure.task_id": task.id, "perdure.step": run.machine.step}
         began = time.perf_counter()
         with self.tracer.start_as_current_span(task.name, getattr(run, "within", None), attributes=about) as span:
+            policy = task.node.trace
+            if self.payloads:
+                _tell(span, "perdure.input", policy and policy.process_inputs, task.input)
             yield
+            if self.payloads and task.failure is None:
+                output = _output(run.plan.stream_channels, task.writes)
+                _tell(span, "perdure.output", policy and policy.process_outputs, output)
             failure = task.failure
             outcome = "done" if failure is None else type(failure).__name__
             span.set_attribute("perdure.attempts", task.attempt)
@@ -155,6 +173,27 @@ class _Telemetry:
             if failure is not None and not _is_signal(failure):
                 _fail(span, failure)
         self.tasks.record(time.perf_counter() - began, {"node": task.name, "outcome": outcome})
+
+
+def _output(channels: str | list[str], writes: list[tuple[str, Any]]) -> Any:
+    """Return what a task wrote to the state; a list of several writes to one key."""
+    names = (channels,) if isinstance(channels, str) else channels
+    found: dict[str, list[Any]] = {}
+    for name, value in writes:
+        if name in names:
+            found.setdefault(name, []).append(value)
+    told = {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+    return told.get(channels) if isinstance(channels, str) else told
+
+
+def _tell(span: Span, name: str, process: Callable[[Any], Any] | None, value: Any) -> None:
+    """Tell a value as JSON. What a policy raises is told in its place: it is no failure of the node."""
+    try:
+        told = json.dumps(value if process is None else process(value), default=repr, ensure_ascii=False)
+    except Exception as error:  # noqa: BLE001 - a policy may raise anything
+        span.record_exception(error, {"perdure.of": name})
+    else:
+        span.set_attribute(name, told)
 
 
 def _is_signal(error: BaseException) -> bool:

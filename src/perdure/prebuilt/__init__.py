@@ -12,12 +12,14 @@ except ImportError as missing:
 
 from perdure.prebuilt.chat_agent_executor import create_react_agent
 from perdure.prebuilt.tool_arguments import InjectedState, InjectedStore, ToolRuntime
+from perdure.prebuilt.tool_calls import ToolCallTransformer
 from perdure.prebuilt.tool_node import ToolNode, tools_condition
 from perdure.prebuilt.tool_validator import ValidationNode
 
 __all__ = [
     "InjectedState",
     "InjectedStore",
+    "ToolCallTransformer",
     "ToolNode",
     "ToolRuntime",
     "ValidationNode",

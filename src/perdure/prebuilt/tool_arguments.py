@@ -12,6 +12,7 @@ from langchain_core.tools.base import _DirectlyInjectedToolArg, get_all_basemode
 from pydantic_core.core_schema import any_schema
 
 from perdure.errors import InvalidConfigError
+from perdure.runtime import scope_var
 from perdure.types import RunnableConfig
 
 if TYPE_CHECKING:
@@ -63,6 +64,12 @@ class ToolRuntime(_DirectlyInjectedToolArg, Generic[ContextT, StateT]):
     tools: list[BaseTool] = dataclasses.field(default_factory=list)
     execution_info: ExecutionInfo | None = None
     server_info: ServerInfo | None = None
+
+    def emit_output_delta(self, delta: Any) -> None:
+        """Send a part of the tool's output to the stream mode `tools`, if somebody listens."""
+        scope = scope_var.get()
+        if scope is not None:
+            scope.tell_tool({"event": "tool-output-delta", "tool_call_id": self.tool_call_id, "delta": delta})
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:

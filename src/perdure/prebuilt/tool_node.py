@@ -126,7 +126,7 @@ class _Carried(ToolOutputMixin):  # type: ignore[misc,unused-ignore]
     """Carries commands through a tool's `invoke`, which would make text of them."""
 
     def __init__(self, value: Any) -> None:
-        self.value = value
+        self.carried = value  # the name by which the stream of tools finds it
 
 
 def _carry(value: Any) -> Any:
@@ -373,7 +373,7 @@ class ToolNode(Runnable[Any, Any]):
     def _checked(self, output: Any, request: ToolCallRequest) -> Any:
         call = request.tool_call
         if isinstance(output, _Carried):
-            output = output.value
+            output = output.carried
         parts = output if isinstance(output, list) else [output]
         if not all(isinstance(part, (ToolMessage, Command)) for part in parts):
             raise TypeError(f"the tool {call['name']!r} returned {output!r:.200}, which is no message and no command")

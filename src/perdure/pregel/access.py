@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from perdure.constants import CONF
+from perdure.constants import CONF, CONFIG_KEY_CHECKPOINTER
 from perdure.errors import InvalidConfigError
-from perdure.pregel.calls import Call, merge_configs, parent_of
+from perdure.pregel.calls import Call, adopted, merge_configs, parent_of
 from perdure.pregel.driver import aanswer, answer
 from perdure.pregel.run import Run
 from perdure.pregel.scope import strip_task_ids
@@ -28,7 +28,8 @@ class ThreadAccess:
         return cast("Pregel", self)
 
     def _saver_for(self, config: RunnableConfig) -> BaseCheckpointSaver[Any]:
-        call_saver = self._graph.checkpointer
+        brought: BaseCheckpointSaver[Any] | None = (config.get(CONF) or {}).get(CONFIG_KEY_CHECKPOINTER)
+        call_saver = self._graph.checkpointer if brought is None else adopted(brought)
         if call_saver is None or isinstance(call_saver, bool):
             parent = parent_of(config)
             if parent is not None and parent.run.saver is not None:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from perdure.errors import GraphValidationError, NodeError, UsageError
 from perdure.types import RunnableConfig, TimeoutPolicy
@@ -112,10 +112,13 @@ class Action:
         if not self.is_runnable and not callable(target):
             msg = f"a node must be callable or have an invoke method, and {target!r} isn't"
             raise GraphValidationError(msg)
-        self.is_async = not self.is_runnable and is_coroutine_function(target)
+        yields = None if self.is_runnable else _yields(target)
+        self.is_async = yields == "async" or (not self.is_runnable and is_coroutine_function(target))
         wanted = () if self.is_runnable else _wanted(target)
         self.call = self._pick(wanted)
-        self.plain = None if wanted or self.is_runnable or self.is_async else target
+        if yields is not None:
+            self.call = _run_to_its_end(self.call, yields)
+        self.plain = None if wanted or self.is_runnable or self.is_async or yields is not None else target
         self.run = refuse if self.is_async else self.call
 
     def _pick(self, wanted: Wanted) -> Callable[[Any, TaskScope], Any]:
@@ -143,6 +146,24 @@ class Action:
 
         result = await in_thread(self.call, value, scope)
         return await result if inspect.isawaitable(result) else result
+
+
+def _yields(fn: Any) -> Literal["sync", "async"] | None:
+    """Tell whether calling something makes a generator, and of which colour."""
+    fn = _unwrap(fn)
+    for one in (fn, None if inspect.isclass(fn) or inspect.isroutine(fn) else getattr(fn, "__call__", None)):  # noqa: B004
+        if inspect.isgeneratorfunction(one):
+            return "sync"
+        if inspect.isasyncgenfunction(one):
+            return "async"
+    return None
+
+
+def _run_to_its_end(call: Callable[[Any, TaskScope], Any], yields: str) -> Callable[[Any, TaskScope], Any]:
+    from perdure.pregel.passing import aresult_of, result_of
+
+    run: Callable[[Any, TaskScope], Any] = result_of if yields == "sync" else aresult_of
+    return lambda value, scope: run(call(value, scope), scope)
 
 
 def timeout_of(

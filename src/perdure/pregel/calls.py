@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from perdure.constants import CONF, SCOPE_KEY
+from perdure.constants import CONF, CONFIG_KEY_CHECKPOINTER, SCOPE_KEY
 from perdure.errors import InvalidConfigError, ReentrantRunError, UsageError
 from perdure.pregel.settings import Settings
 from perdure.pregel.stream import SILENT, Sink, Tee
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from perdure.pregel.main import Pregel
     from perdure.pregel.scope import TaskScope
     from perdure.runtime import RunControl
-    from perdure.types import All, Durability
+    from perdure.types import All, Checkpointer, Durability
 
-DEFAULT_RECURSION_LIMIT = int(os.environ.get("PERDURE_DEFAULT_RECURSION_LIMIT", "10007"))
+_LIMITS = ("PERDURE_DEFAULT_RECURSION_LIMIT", "LANGGRAPH_DEFAULT_RECURSION_LIMIT")
+DEFAULT_RECURSION_LIMIT = int(next(filter(None, map(os.environ.get, _LIMITS)), "10007"))
 """Supersteps that a run may take unless its config says otherwise."""
 
 
@@ -85,10 +86,13 @@ class Call:
 
     def _saver(self) -> BaseCheckpointSaver[Any] | None:
         own = self.graph.checkpointer
+        brought: BaseCheckpointSaver[Any] | None = (self.config.get(CONF) or {}).get(CONFIG_KEY_CHECKPOINTER)
         if own is False:
             return None
         if self.parent is not None and (self.parent.run.saver is not None or own is True or own is None):
             return self.parent.run.saver
+        if brought is not None:
+            return cast("BaseCheckpointSaver[Any]", adopted(brought))
         if own is True:
             msg = "checkpointer=True is for subgraphs: it takes the saver of the graph around, and there is none"
             raise UsageError(msg, hint="compile the root graph with a saver of its own")
@@ -182,6 +186,15 @@ def coercer(schema: Any) -> Callable[[Any], Any]:
         return lambda value: value
     make: Any = schema
     return lambda value: make(**value) if isinstance(value, dict) else value
+
+
+def adopted(checkpointer: Checkpointer) -> Checkpointer:
+    """Return a saver as the engine uses it: one that was written for another package is adopted."""
+    if checkpointer is None or isinstance(checkpointer, bool):
+        return checkpointer
+    from perdure.checkpoint.adopted import adopt
+
+    return cast("Checkpointer", adopt(checkpointer))
 
 
 def _unmarked(config: RunnableConfig) -> RunnableConfig:

@@ -9,9 +9,9 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from perdure.errors import InvalidConfigError, UsageError
-from perdure.pregel import recovery, sync, turns
+from perdure.pregel import owed, recovery, sync, turns
 from perdure.pregel.access import ThreadAccess
-from perdure.pregel.calls import Call, coercer, merge_configs
+from perdure.pregel.calls import Call, adopted, coercer, merge_configs
 from perdure.pregel.driver import aanswer, answer
 from perdure.pregel.nodes import NodeBuilder, plan_of, validate
 from perdure.pregel.plan import policies_of
@@ -68,6 +68,7 @@ class Pregel(ThreadAccess):
         migrations: How the state of other versions becomes this one's.
         other_versions: What to do with threads of other versions: migrate them to the `latest`, or `refuse`.
         name: The graph's name.
+        transformers: What makes further projections of `stream_events`, of every run.
         checkpointer: A saver; True to share the saver of the graph around with a memory over calls; None to share
             it for the time of one call; False for none.
         store: Memory across threads, given to nodes.
@@ -107,6 +108,7 @@ class Pregel(ThreadAccess):
         migrations: Sequence[Migration] = (),
         other_versions: Literal["latest", "refuse"] = "latest",
         name: str = "LangGraph",
+        transformers: Sequence[Callable[[tuple[str, ...]], Any]] = (),
         busy: BusyPolicy = "wait",
         config: RunnableConfig | None = None,
     ) -> None:
@@ -125,7 +127,8 @@ class Pregel(ThreadAccess):
         self.debug = bool(debug)
         self.observer: Any = None
         self.name = name
-        self.checkpointer = _adopted(ensure_valid_checkpointer(checkpointer))
+        self.transformers = tuple(transformers or ())
+        self.checkpointer = adopted(ensure_valid_checkpointer(checkpointer))
         self.store = store
         self.cache = cache
         self.interrupt_before_nodes = interrupt_before_nodes
@@ -164,6 +167,10 @@ class Pregel(ThreadAccess):
     def get_name(self) -> str:
         """Return the graph's name."""
         return self.name
+
+    async def aget_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Any:
+        """Do what `get_graph` does, for asynchronous code; nothing is waited for."""
+        return self.get_graph(config, xray=xray)  # type: ignore[attr-defined]  # of those that have a drawing
 
     # -- the cache
 
@@ -311,7 +318,7 @@ class Pregel(ThreadAccess):
         from perdure.stream.run_stream import modes_of, streamed
 
         _check_protocol(version)
-        made = tuple(transformers or ())
+        made = (*self.transformers, *(transformers or ()))
         modes: Any = modes_of(made, is_async=False)
         parts = self.stream(input, config, stream_mode=modes, subgraphs=True, version="v2", **options)
         return streamed(parts, made)
@@ -329,7 +336,7 @@ class Pregel(ThreadAccess):
         from perdure.stream.run_stream import astreamed, modes_of
 
         _check_protocol(version)
-        made = tuple(transformers or ())
+        made = (*self.transformers, *(transformers or ()))
         modes: Any = modes_of(made, is_async=True)
         parts = self.astream(input, config, stream_mode=modes, subgraphs=True, version="v2", **options)
         return astreamed(parts, made)
@@ -364,12 +371,17 @@ class Pregel(ThreadAccess):
             "context": context,
             "control": control,
         }
-        if stream_mode != "values" or print_mode:
+        if stream_mode != "values":
             return list(
                 self.stream(
                     input, config, stream_mode=stream_mode, print_mode=print_mode, version=version, busy=busy, **options
                 )
             )
+        if print_mode or self.debug:
+            asked = _Stream(self, config, ((), print_mode, version), debug=None, subgraphs=False, **options)
+            for event in self.drive(asked.call, asked.run, asked.run.loop(input), busy):
+                list(asked.parts(event))
+            return self._result(asked.run, version)
         call = Call(self, config)
         run = Run(call.settings(**options))
         for _ in self.drive(call, run, run.loop(input), busy):
@@ -401,11 +413,16 @@ class Pregel(ThreadAccess):
             "context": context,
             "control": control,
         }
-        if stream_mode != "values" or print_mode:
+        if stream_mode != "values":
             chunks = self.astream(
                 input, config, stream_mode=stream_mode, print_mode=print_mode, version=version, busy=busy, **options
             )
             return [chunk async for chunk in chunks]
+        if print_mode or self.debug:
+            asked = _Stream(self, config, ((), print_mode, version), debug=None, subgraphs=False, **options)
+            async for event in self.adrive(asked.call, asked.run, asked.run.loop(input), busy):
+                list(asked.parts(event))
+            return self._result(asked.run, version)
         call = Call(self, config)
         run = Run(call.settings(**options))
         async for _ in self.adrive(call, run, run.loop(input), busy):
@@ -429,15 +446,18 @@ class Pregel(ThreadAccess):
         """Drive a run, in its thread's turn."""
         if run.observer is not None:
             loop = run.observer.loop(run, self.name, loop)
-        if run.parent is not None or run.saver is None:
-            yield from sync.drive(run, loop)
-            return
-        call.refuse_reentry()
-        run.turn = turns.take(run.saver, cast("str", run.thread_id), _valid_busy(busy or self.busy))
+        wanted = self._turn_of(call, run, busy)
+        taken = None if wanted is None else turns.take(*wanted)
+        run.turn = taken or run.turn
+        is_unpaid = False
         try:
             yield from sync.drive(run, loop)
         finally:
-            turns.give_back(run.turn)
+            if taken is not None:
+                turns.give_back(taken)
+            is_unpaid = bool(run.owed) and owed.drop(run.owed)
+        if is_unpaid:
+            raise owed.unpaid()
 
     async def adrive(self, call: Call, run: Run, loop: Loop, busy: BusyPolicy | None) -> AsyncGenerator[Event, None]:
 
@@ -445,19 +465,26 @@ class Pregel(ThreadAccess):
 
         if run.observer is not None:
             loop = run.observer.loop(run, self.name, loop)
-        if run.parent is not None or run.saver is None:
-            async with aclosing(aio.adrive(run, loop)) as events:
-                async for event in events:
-                    yield event
-            return
-        call.refuse_reentry()
-        run.turn = await turns.atake(run.saver, cast("str", run.thread_id), _valid_busy(busy or self.busy))
+        wanted = self._turn_of(call, run, busy)
+        taken = None if wanted is None else await turns.atake(*wanted)
+        run.turn = taken or run.turn
         try:
             async with aclosing(aio.adrive(run, loop)) as events:
                 async for event in events:
                     yield event
         finally:
-            await turns.agive_back(run.turn)
+            try:
+                await owed.settle(run.owed)
+            finally:
+                if taken is not None:
+                    await turns.agive_back(taken)
+
+    def _turn_of(self, call: Call, run: Run, busy: BusyPolicy | None) -> tuple[Any, str, BusyPolicy] | None:
+        """Return whose turn a run has to take; None if it needs none: nothing is stored, or it is part of another."""
+        if run.parent is not None or run.saver is None:
+            return None
+        call.refuse_reentry()
+        return run.saver, cast("str", run.thread_id), _valid_busy(busy or self.busy)
 
     def batch(
         self,
@@ -641,14 +668,6 @@ class _Stream:
             print(self.shape(event))  # noqa: T201 - the caller asked for it
         if event[1] in self.modes:
             yield self.shape(event)
-
-
-def _adopted(checkpointer: Checkpointer) -> Checkpointer:
-    if checkpointer is None or isinstance(checkpointer, bool):
-        return checkpointer
-    from perdure.checkpoint.adopted import adopt
-
-    return cast("Checkpointer", adopt(checkpointer))
 
 
 def _check_protocol(version: str) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from perdure.pregel.action import Action
     from perdure.pregel.task import Task
     from perdure.pregel.versions import Versions
-    from perdure.types import All, CachePolicy, TimeoutPolicy
+    from perdure.types import All, CachePolicy, TimeoutPolicy, TracePolicy
 
 Channels = dict[str, BaseChannel[Any, Any, Any]]
 
@@ -108,6 +108,7 @@ class Node:
         handler: What runs when it has failed for good.
         metadata: Given to its config.
         tags: Given to its config.
+        trace: What traces may tell of its input and output.
         path: Of the tasks that its triggers start.
         key: What tells those tasks' ids from those of other nodes in the same superstep.
     """
@@ -124,6 +125,7 @@ class Node:
     handler: Node | None = None
     metadata: Mapping[str, Any] | None = None
     tags: tuple[str, ...] = ()
+    trace: TracePolicy | None = None
     path: tuple[str, str] = ("", "")
     path_text: str = ""
     key: str = ""

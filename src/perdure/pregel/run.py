@@ -58,6 +58,7 @@ class Run:
         observer: Who is told of the run as it goes, see `perdure.interop.otel`; None for nobody.
         within: What the observer keeps of the current superstep.
         is_late: Whether the superstep has taken longer than it may; its driver notices.
+        owed: What handlers that are coroutine functions have left to wait for.
         commits: The driver's way to the saver, for the drivers of graphs called from inside.
     """
 
@@ -104,6 +105,7 @@ class Run:
         self.answers = Answers()
         self.journal = Journal(self)
         self.teller = Teller(self)
+        self.owed: list[Any] = []
 
     # -- for tasks
 
@@ -118,7 +120,11 @@ class Run:
         if self.sink.wants("messages"):
             from perdure.interop.langchain import with_message_stream
 
-            return with_message_stream(config, scope)
+            config = with_message_stream(config, scope)
+        if self.sink.wants("tools"):
+            from perdure.interop.langchain import with_tool_stream
+
+            config = with_tool_stream(config, scope)
         return config
 
     def checkpoint_map(self) -> dict[str, str]:
@@ -194,6 +200,8 @@ class Run:
             self._tell_handlers("on_resume")
             yield from self._resume(value, saved)
         elif value is not None and not is_command:
+            if isinstance(value, Command) and not command_writes(value):
+                raise _nothing_commanded()
             yield from self._take_input(value)
         elif not machine.versions:
             raise EmptyInputError(
@@ -211,9 +219,10 @@ class Run:
 
         run_id, at = self.config.get("run_id"), self.machine.checkpoint_id
         if name == "on_interrupt":
-            callbacks.tell(self.config, name, callbacks.GraphInterruptEvent(run_id, "pending", at, (), self.interrupts))
+            asked = callbacks.GraphInterruptEvent(run_id, "pending", at, (), self.interrupts)
+            self.owed += callbacks.tell(self.config, name, asked)
         else:
-            callbacks.tell(self.config, name, callbacks.GraphResumeEvent(run_id, "pending", at, ()))
+            self.owed += callbacks.tell(self.config, name, callbacks.GraphResumeEvent(run_id, "pending", at, ()))
 
     def _load(self) -> Generator[Effect, Any, CheckpointTuple | None]:
         """Take the state of the stored checkpoint that the run starts from, and return it."""
@@ -285,7 +294,7 @@ class Run:
             writes = [(name, answer if name == RESUME else value) for name, value in writes]
             writes = [(name, value) for name, value in writes if name != RESUME or value != {}]
         elif not writes:
-            raise EmptyInputError("the Command is empty", hint="give it an update, a goto or a resume value")
+            raise _nothing_commanded()
         if self.settings.checkpoint_id not in (None, self.journal.head):
             self.pending = []  # an old checkpoint: its tasks run again
         self.pending = [w for w in self.pending if w[0] != NULL_TASK_ID]
@@ -493,6 +502,10 @@ class Run:
         if isinstance(value, dict):
             return {**value, INTERRUPT: list(self.interrupts)}
         return {INTERRUPT: list(self.interrupts)} if value is None else value
+
+
+def _nothing_commanded() -> EmptyInputError:
+    return EmptyInputError("the Command is empty", hint="give it an update, a goto or a resume value")
 
 
 def _listed(names: str | list[str]) -> list[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable, Iterable
 from datetime import datetime, timedelta
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from perdure.channels.base import MISSING
 from perdure.checkpoint.serde.types import RESUME
 from perdure.constants import CONF, NS_END, NS_SEP, SCOPE_KEY
 from perdure.errors import GraphInterrupt, InvalidResumeError, UsageError
+from perdure.pregel.stream import message_id
 from perdure.pregel.task import Task, interrupt_id
 from perdure.runtime import ExecutionInfo, Runtime, no_writer
 from perdure.types import Interrupt, RunnableConfig
@@ -30,6 +32,7 @@ class TaskScope:
         slept: How many sleeps it has begun in this attempt.
         waited: How many waits for events.
         clock: What a sign of life is told to, while the task's time is limited.
+        began: When the task first asked for its runtime, in seconds since 1970.
         is_async: Whether an asynchronous driver runs the task.
         kept: The calls that the task has made in this attempt and whose results are kept, if any.
     """
@@ -38,6 +41,7 @@ class TaskScope:
     slept = 0
     waited = 0
     clock: Any = None
+    began: float | None = None
     is_async = False
     kept: Calls | None = None
     subgraphs_called: dict[str, int] | None = None
@@ -188,9 +192,16 @@ class TaskScope:
                     thread_id=run.thread_id,
                     run_id=run.run_id,
                     node_attempt=task.attempt,
+                    node_first_attempt_time=self._began(),
                 ),
             )
         return self._runtime
+
+    def _began(self) -> float:
+        """Return when the first attempt that asked for the runtime did so: at its beginning, as parameters are."""
+        if self.began is None:
+            self.began = time()
+        return self.began
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata that the task's config carries."""
@@ -211,6 +222,33 @@ class TaskScope:
     def message_metadata(self) -> dict[str, Any]:
         """Return what the stream mode `messages` tells beside a message."""
         return {**self.metadata(), "checkpoint_ns": self.task.ns}
+
+    def tell_message(self, message: Any) -> None:
+        """Tell the stream mode `messages` of a message, or of a piece of one; None: of nothing."""
+        run = self.run
+        if message is not None and run.sink.wants("messages"):
+            if (id_ := message_id(message)) is not None:
+                run.sink.seen_messages.add(id_)  # it isn't told again when it is in the state
+            run.sink.put(run.stream_ns, "messages", (message, self.message_metadata()))
+        self.sign(explicit=False)
+
+    def stream_message(self, pieces: Iterable[Any], id: str | None) -> Any:
+        """Pass the pieces of a message on, and return it whole."""
+        from perdure.pregel.passing import passed_on
+
+        return passed_on(self, pieces, id)
+
+    async def astream_message(self, pieces: AsyncIterable[Any] | Iterable[Any], id: str | None) -> Any:
+        """Async twin of `stream_message`."""
+        from perdure.pregel.passing import apassed_on
+
+        return await apassed_on(self, pieces, id)
+
+    def tell_tool(self, event: dict[str, Any]) -> None:
+        """Tell the stream mode `tools` of a call of a tool."""
+        run = self.run
+        if run.sink.wants("tools"):
+            run.sink.put(run.stream_ns, "tools", event)
 
     def config(self) -> RunnableConfig:
         """Return the task's config, made once a task."""

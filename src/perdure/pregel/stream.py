@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT
@@ -12,11 +14,13 @@ from perdure.constants import TAG_HIDDEN
 from perdure.errors import GraphBubbleUp, InvalidConfigError
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from perdure.pregel.task import Task
     from perdure.types import Interrupt, RunnableConfig, StreamMode
 
-MODES = frozenset({"values", "updates", "checkpoints", "tasks", "debug", "messages", "custom"})
-_LIVE = frozenset({"custom", "messages"})
+MODES = frozenset({"values", "updates", "checkpoints", "tasks", "debug", "messages", "tools", "custom"})
+_LIVE = frozenset({"custom", "messages", "tools"})
 Event = tuple[tuple[str, ...], str, Any]
 
 
@@ -29,7 +33,10 @@ class Sink:
         is_live: Whether events come while a task is running, whatever the modes are.
     """
 
-    __slots__ = ("events", "is_live", "modes", "notify", "seen_messages", "subgraphs")
+    __slots__ = ("_notify", "_waiting", "events", "is_live", "modes", "seen_messages", "subgraphs")
+
+    AHEAD = 32
+    """How many events those who can wait may be ahead of the reader."""
 
     def __init__(self, modes: Iterable[str] = (), *, subgraphs: bool = False, is_live: bool = False) -> None:
         self.modes = frozenset(modes)
@@ -37,7 +44,8 @@ class Sink:
             self.modes |= {"debug:checkpoints", "debug:tasks"}
         self.subgraphs = subgraphs
         self.events: deque[Event] = deque()
-        self.notify: Callable[[], None] | None = None
+        self._notify: Callable[[], None] | None = None
+        self._waiting: list[Callable[[], None]] = []
         self.seen_messages: set[str] = set()
         self.is_live = is_live or bool(self.modes & _LIVE) or (subgraphs and bool(self.modes))
         """Whether events come while a task is running, so that the driver must listen meanwhile."""
@@ -51,14 +59,67 @@ class Sink:
         if ns and not self.subgraphs:
             return
         self.events.append((ns, mode, payload))
-        if self.notify is not None:
-            self.notify()
+        if self._notify is not None:
+            self._notify()
+
+    @property
+    def notify(self) -> Callable[[], None] | None:
+        """Who is told of each event, while somebody listens."""
+        return self._notify
+
+    @notify.setter
+    def notify(self, notify: Callable[[], None] | None) -> None:
+        self._notify = notify
+        if notify is None:
+            self._wake()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the reader is behind; never while nobody listens, for then nothing is read."""
+        return self._notify is not None and len(self.events) >= self.AHEAD
+
+    def wait(self) -> None:
+        """Wait until the reader isn't behind."""
+        while self.is_full:
+            room = threading.Event()
+            self._waiting.append(room.set)
+            if self.is_full:  # else it was read meanwhile, and nobody may wake us
+                room.wait()
+
+    async def await_(self) -> None:
+        """Async twin of `wait`."""
+        if not self.is_full:
+            return
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        while self.is_full:
+            room = asyncio.Event()
+            self._waiting.append(partial(_tell, loop, room.set))
+            if self.is_full:
+                await room.wait()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for wake in waiting:
+            wake()
+
+    def __call__(self, chunk: Event) -> None:
+        """Do what `put` does, for those who know it as `StreamProtocol`."""
+        self.put(*chunk)
 
     def drain(self) -> Iterator[Event]:
         """Take out the events so far."""
         events = self.events
         while events:
             yield events.popleft()
+            if self._waiting and not self.is_full:
+                self._wake()
+
+
+def _tell(loop: AbstractEventLoop, wake: Callable[[], None]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(wake)
 
 
 class Tee(Sink):
@@ -76,9 +137,17 @@ class Tee(Sink):
     def put(self, ns: tuple[str, ...], mode: str, payload: Any) -> None:
         if mode in self.modes:
             self.events.append((ns, mode, payload))
-            if self.notify is not None:
-                self.notify()
+            if self._notify is not None:
+                self._notify()
         self.outer.put(ns, mode, payload)
+
+    def wait(self) -> None:
+        super().wait()
+        self.outer.wait()
+
+    async def await_(self) -> None:
+        await super().await_()
+        await self.outer.await_()
 
 
 SILENT = Sink()

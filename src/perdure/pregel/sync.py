@@ -60,6 +60,8 @@ def drive(run: Run, loop: Loop) -> Iterator[Event]:
         commits.settle()
         if run.owns_sink:
             yield from sink.drain()
+    except GeneratorExit:  # nobody reads any more
+        raise
     except BaseException:
         if run.owns_sink:
             yield from sink.drain()

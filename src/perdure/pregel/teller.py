@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from perdure.checkpoint.serde.types import INTERRUPT
 from perdure.constants import RETURN, TAG_HIDDEN
 from perdure.errors import GraphBubbleUp
+from perdure.interop.chunks import as_kept
 from perdure.pregel import stream
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class Teller:
             if id_ is not None:
                 seen.add(id_)
             metadata = metadata or TaskScope(run, task).message_metadata()
-            self.sink.put(self.ns, "messages", (message, metadata))
+            self.sink.put(self.ns, "messages", (as_kept(message), metadata))
 
     def checkpoint(self) -> None:
         """Tell the checkpoint just made, now that it is known what runs next."""

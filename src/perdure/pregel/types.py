@@ -3,6 +3,7 @@
 from perdure.types import (
     All,
     CachePolicy,
+    PregelExecutableTask,
     PregelTask,
     RetryPolicy,
     StateSnapshot,
@@ -15,6 +16,7 @@ from perdure.types import (
 __all__ = [
     "All",
     "CachePolicy",
+    "PregelExecutableTask",
     "PregelTask",
     "RetryPolicy",
     "StateSnapshot",

@@ -86,7 +86,7 @@ class InMemoryStore(ExpiringStore):
             return item(entry.row, decode)
         if isinstance(op, SearchOp):
             entries = sorted(self._below(op.namespace_prefix, now), key=_newest, reverse=True)
-            hits = found((entry.row for entry in entries), op, asked.query(op), decode)
+            hits = found((entry.row for entry in entries), op, asked, decode)
             if op.refresh_ttl:
                 for hit in hits:
                     self._refresh_entry(self._items[hit.namespace][hit.key], now, wanted=True)

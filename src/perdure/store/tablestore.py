@@ -16,6 +16,7 @@ from perdure.store import tables
 from perdure.store.base import IndexConfig, Op, Result, TTLConfig
 from perdure.store.base.expiring import ExpiringStore
 from perdure.store.base.plan import Batch, index_of
+from perdure.store.nearest import Nearest
 
 
 class TableStore(ExpiringStore):
@@ -41,6 +42,7 @@ class TableStore(ExpiringStore):
         self._index = index_of(index)
         self._serde = serde or JsonPlusSerializer()
         self._sql = sql
+        self._near: Nearest | None = None
 
     @abstractmethod
     def _run(self, make: Callable[[], Operation[Any]], *, writes: bool) -> Any:
@@ -78,7 +80,13 @@ class TableStore(ExpiringStore):
 
     def _asking(self, asked: Batch) -> Callable[[], Operation[tables.Outcome]]:
         values = tables.encode(self._serde, asked)
-        return partial(tables.batch, self._sql, self._serde, asked, values, time.time())
+        now = time.time()
+        # Made when it is run: how the database finds vectors may be known only when its tables are ready.
+        return lambda: tables.batch(self._sql, self._serde, asked, values, now, self._near)
+
+    def _writes(self, asked: Batch) -> bool:
+        """Tell whether a batch needs a transaction of its own."""
+        return bool(asked.puts)
 
     def _refreshing(self, done: tables.Outcome) -> Callable[[], Operation[None]]:
         return partial(tables.refresh, self._sql, done.read, time.time())
@@ -86,7 +94,7 @@ class TableStore(ExpiringStore):
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         asked = Batch(ops, self._index)
         asked.embed()
-        done = self._run(self._asking(asked), writes=bool(asked.puts))
+        done = self._run(self._asking(asked), writes=self._writes(asked))
         if done.read:
             self._run(self._refreshing(done), writes=True)
         return done.results  # type: ignore[no-any-return]
@@ -94,7 +102,7 @@ class TableStore(ExpiringStore):
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         asked = Batch(ops, self._index)
         await asked.aembed()
-        done = await self._arun(self._asking(asked), writes=bool(asked.puts))
+        done = await self._arun(self._asking(asked), writes=self._writes(asked))
         if done.read:
             await self._arun(self._refreshing(done), writes=True)
         return done.results  # type: ignore[no-any-return]

@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NotRequired, TypedDict
 
 from perdure.constants import NS_END
+from perdure.interop.chunks import added, content_of, id_of
 from perdure.stream.stream_channel import StreamChannel
 
 if TYPE_CHECKING:
@@ -232,14 +233,15 @@ class MessageStream:
     def add(self, chunk: Any) -> None:
         """Take the next chunk."""
         self.chunks.push(chunk)
-        if isinstance(chunk.content, str):
-            if chunk.content:
-                self.text.push(chunk.content)
+        content = content_of(chunk)
+        if isinstance(content, str):
+            if content:
+                self.text.push(content)
         else:
-            for block in chunk.content:
+            for block in content:
                 if isinstance(block, dict) and block.get("text"):
                     self.text.push(block["text"])
-        self._whole = chunk if self._whole is None else self._whole + chunk
+        self._whole = chunk if self._whole is None else added(self._whole, chunk)
 
     @property
     def output(self) -> Any:
@@ -276,7 +278,7 @@ class MessagesTransformer(StreamTransformer):
     def process(self, event: ProtocolEvent) -> bool:
         if event["method"] == "messages" and self.is_mine(event):
             chunk, metadata = event["params"]["data"]
-            key = getattr(chunk, "id", None)
+            key = id_of(chunk)
             stream = self._open.get(key)
             if stream is None:
                 stream = self._open[key] = MessageStream(key, metadata)
@@ -284,7 +286,8 @@ class MessagesTransformer(StreamTransformer):
                 stream.chunks.drive_as(self.channel)
                 self.channel.push(stream)
             stream.add(chunk)
-            if getattr(chunk, "chunk_position", None) == "last" or not type(chunk).__name__.endswith("Chunk"):
+            is_piece = isinstance(chunk, dict) or type(chunk).__name__.endswith("Chunk")
+            if getattr(chunk, "chunk_position", None) == "last" or not is_piece:
                 self._open.pop(key).close()
         return True
 

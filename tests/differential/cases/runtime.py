@@ -167,6 +167,21 @@ def async_nodes(p):
     return builder.compile(checkpointer=p.saver())
 
 
+@case(Invoke(START_INPUT), Stream(START_INPUT, ["updates", "values"]), State(), only="async")
+def nodes_that_are_generators(p):
+    def plain(state):
+        yield {"items": ["not the last"]}
+        yield {"items": ["plain"]}
+
+    async def asynchronous(state):
+        yield {"items": ["not the last"]}
+        yield {"items": ["asynchronous"]}
+
+    builder = p.StateGraph(Items).add_node("plain", plain).add_node("asynchronous", asynchronous)
+    builder.add_edge(p.START, "plain").add_edge("plain", "asynchronous")
+    return builder.compile(checkpointer=p.saver())
+
+
 @case(Invoke(START_INPUT), only="sync")
 def async_node_invoked_synchronously(p):
     async def node(state):

@@ -7,6 +7,8 @@ import pytest
 
 ROOMS = {"perdure.checkpoint.postgres": ("psycopg", "perdure[postgres]")}
 
+NEEDED = "from perdure.checkpoint.serde.encrypted import EncryptedSerializer; EncryptedSerializer.from_aes(bytes(16))"
+
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_missing_package_is_named_with_its_extra(room):
@@ -15,3 +17,9 @@ def test_a_missing_package_is_named_with_its_extra(room):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {room} needs {package}: pip install '{extra}'"
+
+
+def test_encryption_is_needed_only_to_encrypt():
+    program = f"import sys; sys.modules['cryptography'] = None; {NEEDED}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith("needs cryptography: pip install 'perdure[encryption]'")

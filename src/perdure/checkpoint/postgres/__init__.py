@@ -20,6 +20,7 @@ from perdure.checkpoint import records
 from perdure.checkpoint.base import Commit, Lease, V
 from perdure.checkpoint.operation import Op
 from perdure.checkpoint.postgres import operations, schema
+from perdure.checkpoint.postgres.conn import Conn
 from perdure.checkpoint.postgres.connecting import Threshold, parameters_of
 from perdure.checkpoint.postgres.dialect import PostgresDialect, dialect_of
 from perdure.checkpoint.postgres.driver import Driver
@@ -34,7 +35,7 @@ from perdure.checkpoint.tables.saver import Kind, TableSaver
 from perdure.checkpoint.tables.sights import Sights
 from perdure.errors import InvalidConfigError, StorageError, UsageError
 
-__all__ = ["PostgresSaver", "open_url"]
+__all__ = ["BasePostgresSaver", "Conn", "PostgresSaver", "open_url"]
 
 _MODES: dict[Kind, Mode] = {
     "read": "plain",
@@ -276,3 +277,16 @@ def forgiving_races(*, last: bool) -> Iterator[None]:
 def open_url(url: str, **options: Any) -> Any:
     """Open the saver that a URL names; for `perdure.checkpoint.registry.open_saver`."""
     return PostgresSaver.from_conn_string(url, **options)
+
+
+BasePostgresSaver = PostgresSaver
+"""Every saver on Postgres is one, whatever its colour."""
+
+
+def __getattr__(name: str) -> object:
+    if name == "ShallowPostgresSaver":  # a subclass, in a module of its own
+        from perdure.checkpoint.postgres.shallow import ShallowPostgresSaver
+
+        return ShallowPostgresSaver
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

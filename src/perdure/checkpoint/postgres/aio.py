@@ -8,8 +8,10 @@ from typing import Any, Self
 
 from perdure.checkpoint.base import V
 from perdure.checkpoint.postgres import PostgresSaver
+from perdure.checkpoint.postgres.conn import AsyncConn as Conn
+from perdure.checkpoint.postgres.shallow import AsyncShallowPostgresSaver
 
-__all__ = ["AsyncPostgresSaver"]
+__all__ = ["AsyncPostgresSaver", "AsyncShallowPostgresSaver", "Conn"]
 
 
 class AsyncPostgresSaver(PostgresSaver[V]):

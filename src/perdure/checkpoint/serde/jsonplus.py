@@ -10,9 +10,12 @@ from ormsgpack import packb
 from perdure.checkpoint.serde import compression
 from perdure.checkpoint.serde.codec import OPTIONS, PACK_ERRORS, Codec
 from perdure.checkpoint.serde.registry import TypeRegistry, default_registry
-from perdure.errors import SerializationError
+from perdure.errors import SerializationError, UnknownTypeError
 
-__all__ = ["JsonPlusSerializer"]
+__all__ = ["InvalidModuleError", "JsonPlusSerializer"]
+
+InvalidModuleError = UnknownTypeError
+"""What reading a value of a type that isn't registered raises, under the name that programs know."""
 
 _NULL: Final = ("null", b"")
 

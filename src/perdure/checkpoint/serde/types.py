@@ -2,13 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 ERROR = "__error__"
 SCHEDULED = "__scheduled__"
 INTERRUPT = "__interrupt__"
 RESUME = "__resume__"
 TASKS = "__pregel_tasks"
+
+Value_co = TypeVar("Value_co", covariant=True)
+Update_contra = TypeVar("Update_contra", contravariant=True)
+Stored = TypeVar("Stored")
+
+
+@runtime_checkable
+class ChannelProtocol(Protocol[Value_co, Update_contra, Stored]):
+    """What makes an object a channel, for code that only handles them; `perdure.channels.BaseChannel` says more."""
+
+    @property
+    def ValueType(self) -> Any:  # noqa: N802 - known name
+        """The type of the value."""
+        ...
+
+    @property
+    def UpdateType(self) -> Any:  # noqa: N802 - known name
+        """The type of one update."""
+        ...
+
+    def checkpoint(self) -> Stored:
+        """Return what has to be stored to rebuild the channel, or MISSING if nothing."""
+        ...
+
+    def from_checkpoint(self, checkpoint: Stored) -> Self:
+        """Return a new channel of this kind from what `checkpoint` returned."""
+        ...
+
+    def update(self, values: Sequence[Update_contra]) -> bool:
+        """Apply the updates of one superstep; tell whether it changed."""
+        ...
+
+    def get(self) -> Value_co:
+        """Return the value.
+
+        Raises:
+            EmptyChannelError: There is none yet.
+        """
+        ...
+
+    def consume(self) -> bool:
+        """Note that a task that this channel triggered has run; tell whether it changed."""
+        ...
 
 
 @runtime_checkable

@@ -37,6 +37,10 @@ class Connection(Protocol):
         """Return a number that changes with each change of the database that this connection sees; None: unknown."""
         ...
 
+    def load_extension(self, path: str) -> bool:
+        """Load an extension of SQLite from a file; tell whether the library can."""
+        ...
+
     def close(self) -> None:
         """Close the connection."""
         ...
@@ -60,10 +64,26 @@ class ApswConnection:
         """Run one statement and return its rows."""
         return self._cursor.execute(sql, values).fetchall()  # type: ignore[no-any-return]
 
+    def load_extension(self, path: str) -> bool:
+        """Load an extension of SQLite from a file; tell whether the library can."""
+        return _load_extension(self._connection, path)
+
     def close(self) -> None:
         """Close the connection."""
         self._cursor.close()
         self._connection.close()
+
+
+def _load_extension(connection: Any, path: str) -> bool:
+    """Load an extension, and let nothing else load any."""
+    if not hasattr(connection, "enable_load_extension"):  # built without
+        return False
+    connection.enable_load_extension(True)
+    try:
+        connection.load_extension(path)
+    finally:
+        connection.enable_load_extension(False)
+    return True
 
 
 def _unknown() -> None:
@@ -100,6 +120,10 @@ class StdlibConnection:
     def data_version(self) -> int | None:
         """The standard library can't ask for it."""
         return None
+
+    def load_extension(self, path: str) -> bool:
+        """Load an extension of SQLite from a file; tell whether the library can."""
+        return _load_extension(self._connection, path)
 
     def close(self) -> None:
         """Close the connection."""

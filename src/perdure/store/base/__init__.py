@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, TypedDict
 
 from perdure.errors import UsageError
-from perdure.store.base.embed import AEmbeddingsFunc, Embeddings, EmbeddingsFunc, ensure_embeddings
+from perdure.store.base.embed import AEmbeddingsFunc, Distance, Embeddings, EmbeddingsFunc, ensure_embeddings
 from perdure.store.base.paths import get_text_at_path, tokenize_path
 
 __all__ = [
@@ -247,11 +247,14 @@ class IndexConfig(TypedDict, total=False):
         embed: Turns texts into vectors: an object with `embed_documents` and `embed_query`, a function of a list of
             texts, or a coroutine function of one.
         fields: Paths of the texts, `["$"]` (the whole value) by default.
+        distance_type: What makes vectors alike: `cosine` (default), `inner_product` or `l2`. Scores are the cosine, the
+            product, or the distance below zero. It can't be changed for items that are stored.
     """
 
     dims: int
     embed: Embeddings | EmbeddingsFunc | AEmbeddingsFunc | str
     fields: list[str] | None
+    distance_type: Distance
 
 
 def validate_op_namespace(op: Op) -> None:

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from perdure.errors import StorageError, UsageError
 
@@ -103,8 +103,12 @@ def ensure_embeddings(embed: Embeddings | EmbeddingsFunc | AEmbeddingsFunc | str
     return _Function(call)
 
 
-def pack(vector: Sequence[float], dims: int | None) -> bytes:
-    """Return a vector of length 1 as 32-bit floats of this machine's order.
+Distance = Literal["cosine", "inner_product", "l2"]
+"""What makes two vectors alike: the angle between them, that and their lengths, or how near they are to each other."""
+
+
+def pack(vector: Sequence[float], dims: int | None, distance: Distance = "cosine") -> bytes:
+    """Return a vector as 32-bit floats of this machine's order; of length 1, if only its direction matters.
 
     Raises:
         StorageError: It has another number of dimensions than the index says.
@@ -114,13 +118,17 @@ def pack(vector: Sequence[float], dims: int | None) -> bytes:
             f"the embedding made a vector of {len(vector)} dimensions, and the index has {dims}",
             hint="set `dims` to what the embedding makes",
         )
+    if distance != "cosine":
+        return array("f", vector).tobytes()
     length = math.sqrt(math.fsum(x * x for x in vector)) or 1.0
     return array("f", [x / length for x in vector]).tobytes()
 
 
-def similarity(one: bytes, other: bytes) -> float:
-    """Return the cosine of the angle between two packed vectors."""
+def similarity(one: bytes, other: bytes, distance: Distance = "cosine") -> float:
+    """Return how alike two packed vectors are: cosine, inner product, or the distance below zero."""
     a, b = array("f"), array("f")
     a.frombytes(one)
     b.frombytes(other)
+    if distance == "l2":
+        return -math.dist(a, b)
     return sum(x * y for x, y in zip(a, b, strict=True))

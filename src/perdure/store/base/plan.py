@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.store.base import (
@@ -23,7 +24,7 @@ from perdure.store.base import (
     get_text_at_path,
     validate_namespace,
 )
-from perdure.store.base.embed import pack, similarity
+from perdure.store.base.embed import Distance, pack, similarity
 from perdure.store.base.matching import check_filter, matches
 
 Key = tuple[tuple[str, ...], str]
@@ -105,7 +106,7 @@ class Batch:
         embeddings = self._index.embeddings
         self._keep(texts, embeddings.embed_documents(texts) if texts else [])
         for query in queries:
-            self._queries[query] = pack(embeddings.embed_query(query), self._index.dims)
+            self._queries[query] = self._index.pack(embeddings.embed_query(query))
 
     async def aembed(self) -> None:
         """Async twin of `embed`."""
@@ -115,20 +116,31 @@ class Batch:
         embeddings = self._index.embeddings
         self._keep(texts, await embeddings.aembed_documents(texts) if texts else [])
         for query in queries:
-            self._queries[query] = pack(await embeddings.aembed_query(query), self._index.dims)
+            self._queries[query] = self._index.pack(await embeddings.aembed_query(query))
 
     def _keep(self, texts: list[str], vectors: list[list[float]]) -> None:
         assert self._index is not None
         for text, vector in zip(texts, vectors, strict=True):
-            self._vectors[text] = pack(vector, self._index.dims)
+            self._vectors[text] = self._index.pack(vector)
 
     def vectors(self, key: Key) -> list[bytes]:
         """Return the vectors of what is put under a key."""
         return [self._vectors[text] for text in self._texts.get(key, ())]
 
+    @property
+    def has_queries(self) -> bool:
+        """Whether anything is searched by meaning."""
+        return bool(self._queries)
+
     def query(self, op: SearchOp) -> bytes | None:
         """Return the vector that a search looks for; None if it looks for none."""
         return self._queries.get(op.query) if op.query else None
+
+    def score(self, row: Row, query: bytes) -> float | None:
+        """Return how alike an item and a query are, by the text of it that is most so; None if there is none."""
+        distance = "cosine" if self._index is None else self._index.distance
+        alike = (similarity(query, vector, distance) for vector in row.vectors if len(vector) == len(query))
+        return max(alike, default=None)
 
 
 class Index:
@@ -142,6 +154,15 @@ class Index:
         self.embeddings: Embeddings = ensure_embeddings(config.get("embed"))
         self.dims = config.get("dims")
         self.fields = list(config.get("fields") or ["$"])
+        self.distance: Distance = config.get("distance_type") or "cosine"
+        if self.distance not in get_args(Distance):
+            raise StoreUsageError(
+                f"there is no distance_type {self.distance!r}", hint=f"there are: {', '.join(get_args(Distance))}"
+            )
+
+    def pack(self, vector: Sequence[float]) -> bytes:
+        """Return a vector as it is stored and compared."""
+        return pack(vector, self.dims, self.distance)
 
     def texts(self, value: Mapping[str, Any], paths: Sequence[str] | None) -> list[str]:
         """Return the texts that make a value searchable."""
@@ -195,21 +216,21 @@ def item(row: Row, decode: Decode) -> Item:
     )
 
 
-def found(rows: Iterable[Row], op: SearchOp, query: bytes | None, decode: Decode) -> list[SearchItem]:
+def found(rows: Iterable[Row], op: SearchOp, asked: Batch, decode: Decode) -> list[SearchItem]:
     """Return what a search finds.
 
     Args:
         rows: The items in the namespace and below, updated last first.
         op: The search.
-        query: The vector that it looks for.
+        asked: The batch that it is part of.
         decode: Decodes values.
     """
-    hits = _filtered(rows, op, decode)
+    hits, query = _filtered(rows, op, decode), asked.query(op)
     if query is None:
-        return [_hit(row, value, None) for row, value in _slice(hits, op.offset, op.limit)]
-    scored = [(_score(row, query), row, value) for row, value in hits]
-    scored.sort(key=lambda hit: -2.0 if hit[0] is None else hit[0], reverse=True)
-    return [_hit(row, value, score) for score, row, value in scored[op.offset : op.offset + op.limit]]
+        return [hit(row, value, None) for row, value in _slice(hits, op.offset, op.limit)]
+    scored = [(asked.score(row, query), row, value) for row, value in hits]
+    scored.sort(key=lambda one: -math.inf if one[0] is None else one[0], reverse=True)
+    return [hit(row, value, score) for score, row, value in scored[op.offset : op.offset + op.limit]]
 
 
 def _filtered(rows: Iterable[Row], op: SearchOp, decode: Decode) -> Iterator[tuple[Row, Any]]:
@@ -221,18 +242,15 @@ def _filtered(rows: Iterable[Row], op: SearchOp, decode: Decode) -> Iterator[tup
 
 def _slice(hits: Iterator[tuple[Row, Any]], offset: int, limit: int) -> Iterator[tuple[Row, Any]]:
     if limit:
-        for place, hit in enumerate(hits):
+        for place, one in enumerate(hits):
             if place >= offset:
-                yield hit
+                yield one
             if place + 1 >= offset + limit:
                 return
 
 
-def _score(row: Row, query: bytes) -> float | None:
-    return max((similarity(query, vector) for vector in row.vectors if len(vector) == len(query)), default=None)
-
-
-def _hit(row: Row, value: Any, score: float | None) -> SearchItem:
+def hit(row: Row, value: Any, score: float | None) -> SearchItem:
+    """Make what a search returns of a row."""
     return SearchItem(
         row.namespace,
         row.key,

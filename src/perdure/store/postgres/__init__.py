@@ -22,13 +22,22 @@ from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.sqltext import load_migrations, load_statements
 from perdure.errors import InvalidConfigError
 from perdure.store.base import IndexConfig, TTLConfig
+from perdure.store.base.plan import Batch as Asked
+from perdure.store.postgres.indexing import (
+    PoolConfig,
+    PostgresIndexConfig,
+    ann_index_of,
+    check_extension,
+    vector_tables,
+)
 from perdure.store.tablestore import TableStore
 
-__all__ = ["PostgresStore"]
+__all__ = ["BasePostgresStore", "PoolConfig", "PostgresStore"]
 
 _MOST_THREADS = 3
 _NOTES = re.compile(r"^ *--.*\n", re.MULTILINE)
 _ATTEMPTS = 20
+_OWN = ("autocommit", "row_factory")
 
 
 @cache
@@ -52,7 +61,8 @@ class PostgresStore(TableStore):
 
     Args:
         connection: As of `PostgresSaver`; the caller closes it. `from_conn_string` is the usual way instead.
-        index: How items are made searchable by meaning; a search compares the query with every item in the namespace.
+        index: How items are made searchable by meaning; a search compares the query with every item in the namespace,
+            unless `ann_index_config` says how pgvector finds what is nearest, see `PostgresIndexConfig`.
         ttl: How long items live.
         serde: Turns values into bytes.
         schema: Where the tables are; wherever the connection's `search_path` leads if None.
@@ -66,7 +76,7 @@ class PostgresStore(TableStore):
         self,
         connection: Any,
         *,
-        index: IndexConfig | None = None,
+        index: PostgresIndexConfig | IndexConfig | None = None,
         ttl: TTLConfig | None = None,
         serde: SerializerProtocol | None = None,
         schema: str | None = None,
@@ -74,6 +84,8 @@ class PostgresStore(TableStore):
     ) -> None:
         super().__init__(_sql(schema), index=index, ttl=ttl, serde=serde)
         self._schema = schema
+        self._ann = ann_index_of(index, self._index, schema)
+        self._near = None if self._ann is None else self._ann.near
         self._owns = isinstance(connection, Pool)
         self._driver = driver_for(connection, retry_for, _as_they_are)
         self._ready = False
@@ -92,7 +104,14 @@ class PostgresStore(TableStore):
 
     @classmethod
     def open(
-        cls, conn_string: str, *, pool_size: int = 10, prepare_threshold: Threshold = "auto", **options: Any
+        cls,
+        conn_string: str,
+        *,
+        pool_size: int = 10,
+        prepare_threshold: Threshold = "auto",
+        pipeline: bool = False,  # noqa: ARG003 - a known parameter
+        pool_config: PoolConfig | None = None,
+        **options: Any,
     ) -> Self:
         """Connect to a database, when it is first used; the caller closes the store, by `close()` or a `with` block.
 
@@ -101,14 +120,19 @@ class PostgresStore(TableStore):
             pool_size: At most so many connections.
             prepare_threshold: After how many uses on a connection a statement is prepared there; None: never; `auto`:
                 after 3, and never if a pooler stands between.
+            pipeline: Accepted for compatibility: a batch is always sent as one.
+            pool_config: The same by the names of others: its `max_size` is the `pool_size`, and its `kwargs` are
+                parameters of the connections.
             options: Those of the class.
 
         Raises:
             InvalidConfigError: It is no connection string.
         """
+        pool_size, parameters = _pool_of(pool_config or {}, pool_size)
+        prepare_threshold = parameters.pop("prepare_threshold", prepare_threshold)
         if pool_size < 1:
             raise InvalidConfigError(f"pool_size must be at least 1, not {pool_size}")
-        return cls(Pool(parameters_of(conn_string), pool_size, prepare_threshold), **options)
+        return cls(Pool({**parameters_of(conn_string), **parameters}, pool_size, prepare_threshold), **options)
 
     def setup(self) -> None:
         """Create or migrate the tables. Optional: the first use does it. Safe for many processes at once.
@@ -121,11 +145,11 @@ class PostgresStore(TableStore):
         if self._ready:
             return
         with self._setup_lock:
-            if not self._ready and not self._driver.run(self._asking_tables(), "plain"):
+            if not self._ready and not self._driver.run(self._is_current, "plain"):
                 has_locks = bool(self._driver.run(schema.has_advisory_locks, "plain"))
                 for _ in range(_ATTEMPTS):
                     with forgiving_races(last=has_locks):
-                        self._driver.run(self._migrating(has_locks=has_locks), "write")
+                        self._driver.run(partial(self._migrate, has_locks=has_locks), "write")
                         break
             self._ready = True
 
@@ -133,20 +157,35 @@ class PostgresStore(TableStore):
         """Async twin of `setup`."""
         if self._ready:
             return
-        if not await self._driver.arun(self._asking_tables(), "plain"):
+        if not await self._driver.arun(self._is_current, "plain"):
             has_locks = bool(await self._driver.arun(schema.has_advisory_locks, "plain"))
             for _ in range(_ATTEMPTS):
                 with forgiving_races(last=has_locks):
-                    await self._driver.arun(self._migrating(has_locks=has_locks), "write")
+                    await self._driver.arun(partial(self._migrate, has_locks=has_locks), "write")
                     break
         self._ready = True
 
-    def _asking_tables(self) -> Callable[[], Operation[bool]]:
-        return partial(schema.is_current, self._schema, self._driver.where, stores_tables())
+    def _tables(self) -> list[schema.Tables]:
+        return [stores_tables()] if self._ann is None else [stores_tables(), vector_tables()]
 
-    def _migrating(self, *, has_locks: bool) -> Callable[[], Operation[None]]:
+    def _is_current(self) -> Operation[bool]:
+        for tables in self._tables():
+            if not (yield from schema.is_current(self._schema, self._driver.where, tables)):
+                return False
+        return self._ann is None or (yield from self._ann.exists())
+
+    def _migrate(self, *, has_locks: bool) -> Operation[None]:
         where = self._driver.where
-        return partial(schema.migrate, self._schema, where, 1, has_locks=has_locks, tables=stores_tables())
+        if self._ann is not None:
+            yield from check_extension(where)
+        for tables in self._tables():
+            yield from schema.migrate(self._schema, where, 1, has_locks=has_locks, tables=tables)
+        if self._ann is not None:
+            yield from self._ann.make()
+
+    def _writes(self, asked: Asked) -> bool:
+        # How an index is scanned is set for the transaction.
+        return super()._writes(asked) or (self._near is not None and asked.has_queries)
 
     def close(self) -> None:
         """Stop sweeping and close the connections that the store has opened."""
@@ -177,6 +216,16 @@ class PostgresStore(TableStore):
     async def _arun(self, make: Callable[[], Operation[Any]], *, writes: bool) -> Any:
         await self.asetup()
         return await self._driver.arun(make, "write" if writes else "plain")
+
+
+BasePostgresStore = PostgresStore
+"""Every store on Postgres is one, whatever its colour."""
+
+
+def _pool_of(config: PoolConfig, size: int) -> tuple[int, dict[str, Any]]:
+    """Return the size of a pool, and the parameters of its connections without those that the store sets itself."""
+    parameters = {key: value for key, value in config.get("kwargs", {}).items() if key not in _OWN}
+    return config.get("max_size") or size, parameters
 
 
 def _as_they_are(batch: Batch) -> tuple[Batch, Callable[[Replies], Replies] | None]:

@@ -43,3 +43,9 @@ DELETE FROM @schema.perdure_store_vectors WHERE item IN (SELECT item FROM @schem
 
 -- name: sweep
 DELETE FROM @schema.perdure_store_items WHERE expires_at <= $1 RETURNING item;
+
+-- name: without_vectors
+SELECT i.item, i.namespace, i.key, i.kind, i.value, i.created_at, i.updated_at, i.ttl FROM @schema.perdure_store_items AS i
+WHERE i.namespace >= $1 AND i.namespace < $2 AND (i.expires_at IS NULL OR i.expires_at > $3)
+    AND NOT EXISTS (SELECT 1 FROM @schema.perdure_store_vectors AS v WHERE v.item = i.item AND length(v.vector) = $4)
+ORDER BY i.updated_at DESC, i.namespace DESC, i.key DESC;

@@ -17,6 +17,7 @@ from perdure.checkpoint.sqlite.connection import ApswConnection, adapt, connect
 from perdure.checkpoint.sqlite.driver import Driver
 from perdure.checkpoint.sqltext import load_migrations, load_statements
 from perdure.store.base import IndexConfig, TTLConfig
+from perdure.store.sqlite.vectors import nearest_of
 from perdure.store.tablestore import TableStore
 
 __all__ = ["SqliteStore"]
@@ -39,7 +40,8 @@ class SqliteStore(TableStore):
     Args:
         connection: An `apsw.Connection`, or a `sqlite3.Connection` made with `check_same_thread=False`. The store uses
             it alone; the caller closes it. `from_conn_string` is the usual way instead.
-        index: How items are made searchable by meaning; a search compares the query with every item in the namespace.
+        index: How items are made searchable by meaning; a search compares the query with every item in the namespace,
+            in the database if it can, see `perdure.store.sqlite.vectors`.
         ttl: How long items live.
         serde: Turns values into bytes.
         synchronous: `FULL` or `NORMAL`, as of `SqliteSaver`.
@@ -108,6 +110,8 @@ class SqliteStore(TableStore):
             if not self._ready:
                 schema.prepare_file(self._connection, self._timeout)
                 schema.migrate(self._connection, self._timeout, stores_tables())
+                if self._index is not None:
+                    self._near = nearest_of(self._connection, self._index.distance, self._sql)
                 self._driver.begin()
                 self._ready = True
 

@@ -43,3 +43,31 @@ DELETE FROM perdure_store_vectors WHERE item IN (SELECT item FROM perdure_store_
 
 -- name: sweep
 DELETE FROM perdure_store_items WHERE expires_at <= ? RETURNING item;
+
+-- name: without_vectors
+SELECT i.item, i.namespace, i.key, i.kind, i.value, i.created_at, i.updated_at, i.ttl FROM perdure_store_items AS i
+WHERE i.namespace >= ?1 AND i.namespace < ?2 AND (i.expires_at IS NULL OR i.expires_at > ?3)
+    AND NOT EXISTS (SELECT 1 FROM perdure_store_vectors AS v WHERE v.item = i.item AND length(v.vector) = ?4)
+ORDER BY i.updated_at DESC, i.namespace DESC, i.key DESC;
+
+-- name: nearest_cosine
+SELECT i.item, i.namespace, i.key, i.kind, i.value, i.created_at, i.updated_at, i.ttl, 1.0 - n.distance
+FROM (
+    SELECT v.item AS item, min(coalesce(vec_distance_cosine(v.vector, ?1), 1.0)) AS distance
+    FROM perdure_store_items AS i JOIN perdure_store_vectors AS v ON v.item = i.item
+    WHERE i.namespace >= ?2 AND i.namespace < ?3 AND (i.expires_at IS NULL OR i.expires_at > ?4)
+        AND length(v.vector) = length(?1)
+    GROUP BY v.item ORDER BY distance, i.updated_at DESC, i.namespace DESC, i.key DESC LIMIT ?5
+) AS n JOIN perdure_store_items AS i ON i.item = n.item
+ORDER BY n.distance, i.updated_at DESC, i.namespace DESC, i.key DESC;
+
+-- name: nearest_l2
+SELECT i.item, i.namespace, i.key, i.kind, i.value, i.created_at, i.updated_at, i.ttl, -n.distance
+FROM (
+    SELECT v.item AS item, min(coalesce(vec_distance_l2(v.vector, ?1), 1.0)) AS distance
+    FROM perdure_store_items AS i JOIN perdure_store_vectors AS v ON v.item = i.item
+    WHERE i.namespace >= ?2 AND i.namespace < ?3 AND (i.expires_at IS NULL OR i.expires_at > ?4)
+        AND length(v.vector) = length(?1)
+    GROUP BY v.item ORDER BY distance, i.updated_at DESC, i.namespace DESC, i.key DESC LIMIT ?5
+) AS n JOIN perdure_store_items AS i ON i.item = n.item
+ORDER BY n.distance, i.updated_at DESC, i.namespace DESC, i.key DESC;

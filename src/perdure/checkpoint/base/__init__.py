@@ -32,9 +32,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
 from perdure.checkpoint import bridge, derived
+from perdure.checkpoint.deltahistory import DeltaChannelHistory, delta_history
 from perdure.checkpoint.ids import first_id, new_id, uuid6
 from perdure.checkpoint.serde.base import SerializerProtocol, maybe_add_typed_methods
-from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
+from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED, ChannelProtocol
+from perdure.constants import MISSING
 from perdure.errors import EmptyChannelError, InvalidConfigError, UsageError
 from perdure.types import RunnableConfig
 
@@ -49,12 +51,14 @@ __all__ = [
     "CheckpointMetadata",
     "CheckpointTuple",
     "Commit",
+    "DeltaChannelHistory",
     "EmptyChannelError",
     "Lease",
     "LeaseState",
     "PendingWrite",
     "TaskWrites",
     "copy_checkpoint",
+    "create_checkpoint",
     "empty_checkpoint",
     "get_checkpoint_id",
     "get_checkpoint_metadata",
@@ -368,6 +372,21 @@ class BaseCheckpointSaver(Generic[V]):
         """Async twin of `threads`."""
         for thread_id in await derived.run_async(self, derived.threads(limit, after)):
             yield thread_id
+
+    def get_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """Return what led to the values of channels at the checkpoint that the config names.
+
+        Its own pending writes are not among it: they lead to the next one.
+        """
+        return derived.run_sync(self, delta_history(config, channels))
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """Async twin of `get_delta_channel_history`."""
+        return await derived.run_async(self, delta_history(config, channels))
 
     # -- writing
 
@@ -723,6 +742,34 @@ def copy_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
     copied["channel_versions"] = checkpoint["channel_versions"].copy()
     copied["versions_seen"] = {k: v.copy() for k, v in checkpoint["versions_seen"].items()}
     return copied
+
+
+def create_checkpoint(
+    checkpoint: Checkpoint,
+    channels: Mapping[str, ChannelProtocol[Any, Any, Any]] | None,
+    step: int,
+    *,
+    id: str | None = None,
+) -> Checkpoint:
+    """Make the checkpoint that follows another one, of the same versions.
+
+    Args:
+        checkpoint: The one before.
+        channels: What the values are taken from, those that have a version; None: the values stay.
+        step: Without effect: an id's order doesn't come of it.
+        id: By default a new one, greater than that of the one before.
+    """
+    made = empty_checkpoint()
+    versions = checkpoint["channel_versions"]
+    made["id"] = id or new_id(checkpoint["id"])
+    made["channel_versions"] = versions
+    made["versions_seen"] = checkpoint["versions_seen"]
+    if channels is None:
+        made["channel_values"] = checkpoint["channel_values"]
+        return made
+    values = {name: channel.checkpoint() for name, channel in channels.items() if name in versions}
+    made["channel_values"] = {name: value for name, value in values.items() if value is not MISSING}
+    return made
 
 
 def empty_checkpoint() -> Checkpoint:
