@@ -98,7 +98,7 @@ def _database(server: Server, name: str) -> str:
 
 def _count(url: str, k: int, batches: list[Any] | None = None) -> Watch:
     """Run the counter; keep the batches of the measured run, if asked to."""
-    from perdure.checkpoint.postgres.connecting import Link
+    from perdure.database.postgres.connecting import Link
 
     with _saver("perdure", url) as saver:
         graph = graphs.counter("perdure", k, saver)
@@ -121,7 +121,7 @@ def _count(url: str, k: int, batches: list[Any] | None = None) -> Watch:
 
 def _replay(url: str, batches: list[Any]) -> float:
     """Run batches on a connection of psycopg, and nothing around them; warmed up as the other side is."""
-    from perdure.checkpoint.postgres.connecting import Link
+    from perdure.database.postgres.connecting import Link
 
     with _saver("perdure", url) as saver:
         graph = graphs.counter("perdure", 20, saver)

@@ -15,7 +15,7 @@ from tests.servers.postgres import Server
 from typing_extensions import TypedDict
 
 from perdure.checkpoint.postgres import PostgresSaver
-from perdure.checkpoint.postgres.connecting import Link
+from perdure.database.postgres.connecting import Link
 from perdure.graph import END, START, StateGraph
 
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "max_wal_size": "4GB"}

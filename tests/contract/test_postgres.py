@@ -25,13 +25,14 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from perdure.checkpoint import conformance
 from perdure.checkpoint.base import Commit, TaskWrites
 from perdure.checkpoint.conformance.case import checkpoint, paint, place
-from perdure.checkpoint.postgres import PostgresSaver, schema
+from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.postgres.aio import AsyncPostgresSaver
-from perdure.checkpoint.postgres.connecting import Link, parameters_of
 from perdure.checkpoint.postgres.searching import search_for, searched_of
-from perdure.checkpoint.postgres.sources import Pool
 from perdure.checkpoint.records import matches
 from perdure.checkpoint.registry import open_saver
+from perdure.database.postgres import schema
+from perdure.database.postgres.connecting import Link, parameters_of
+from perdure.database.postgres.sources import Pool
 from perdure.errors import (
     ConflictError,
     CorruptCheckpointError,

@@ -20,8 +20,8 @@ from tests.servers.postgres import Server
 
 from perdure.checkpoint.base import Commit
 from perdure.checkpoint.postgres import PostgresSaver
-from perdure.checkpoint.postgres.connecting import Link
 from perdure.checkpoint.sqlite import SqliteSaver
+from perdure.database.postgres.connecting import Link
 
 Note = Callable[[str], None]
 Tick = Callable[[], None]

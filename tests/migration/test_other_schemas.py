@@ -6,8 +6,8 @@ import pytest
 import sqlite_vec
 
 from perdure.cache import sqlite as cache
-from perdure.checkpoint.postgres import schema as postgres_schema
-from perdure.checkpoint.sqlite import schema as sqlite_schema
+from perdure.checkpoint.postgres import dialect as postgres_schema
+from perdure.checkpoint.sqlite import dialect as sqlite_schema
 from perdure.store import postgres as postgres_store
 from perdure.store import sqlite as sqlite_store
 from perdure.store.postgres.indexing import vector_tables

@@ -7,8 +7,9 @@ from typing import Any
 import psycopg
 
 from perdure.checkpoint.conformance.case import checkpoint, place
-from perdure.checkpoint.postgres import PostgresSaver, schema
-from perdure.checkpoint.postgres.dialect import dialect_of
+from perdure.checkpoint.postgres import PostgresSaver
+from perdure.checkpoint.postgres.dialect import dialect_of, savers_tables
+from perdure.database.postgres import schema
 
 # What released migrations hash to: a released file must never change.
 RELEASED: dict[int, str] = {}
@@ -27,11 +28,11 @@ def described(connection: Any, of_schema: str) -> set[tuple[Any, ...]]:
 
 
 def test_migrations_are_numbered_without_gaps() -> None:
-    assert [m.version for m in schema.migrations()] == list(range(1, len(schema.migrations()) + 1))
+    assert [m.version for m in savers_tables().steps] == list(range(1, len(savers_tables().steps) + 1))
 
 
 def test_released_migrations_do_not_change() -> None:
-    found = {m.version: m.checksum for m in schema.migrations()}
+    found = {m.version: m.checksum for m in savers_tables().steps}
     assert {v: found.get(v) for v in RELEASED} == RELEASED
 
 
@@ -39,7 +40,7 @@ def test_setup_applies_all_migrations(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("CREATE SCHEMA by_hand")
         connection.execute(schema._TABLE.format(prefix="by_hand.", record="perdure_migrations"))
-        for migration in schema.migrations():
+        for migration in savers_tables().steps:
             for statement in migration.statements:
                 connection.execute(statement.replace("@schema.", "by_hand.").replace("@hashed", ""))
         with PostgresSaver.from_conn_string(database, schema="by_setup") as saver:

@@ -9,8 +9,9 @@ from typing import Any
 import apsw
 
 from perdure.checkpoint.conformance.case import checkpoint, place
-from perdure.checkpoint.sqlite import SqliteSaver, schema
-from perdure.checkpoint.sqlite.dialect import SQL
+from perdure.checkpoint.sqlite import SqliteSaver
+from perdure.checkpoint.sqlite.dialect import SQL, savers_tables
+from perdure.database.sqlite import schema
 
 # What released migrations hash to: a released file must never change.
 RELEASED: dict[int, str] = {}
@@ -22,18 +23,18 @@ def tables(connection: Any) -> set[tuple[str, str]]:
 
 
 def test_migrations_are_numbered_without_gaps() -> None:
-    assert [m.version for m in schema.migrations()] == list(range(1, len(schema.migrations()) + 1))
+    assert [m.version for m in savers_tables().steps] == list(range(1, len(savers_tables().steps) + 1))
 
 
 def test_released_migrations_do_not_change() -> None:
-    found = {m.version: m.checksum for m in schema.migrations()}
+    found = {m.version: m.checksum for m in savers_tables().steps}
     assert {v: found.get(v) for v in RELEASED} == RELEASED
 
 
 def test_setup_applies_all_migrations(tmp_path: Path) -> None:
     by_hand = apsw.Connection(":memory:")
-    by_hand.execute(schema.savers_tables().sql(schema._TABLE))
-    for migration in schema.migrations():
+    by_hand.execute(savers_tables().sql(schema._TABLE))
+    for migration in savers_tables().steps:
         for statement in migration.statements:
             by_hand.execute(statement)
     with SqliteSaver.from_conn_string(str(tmp_path / "x.db")) as saver:

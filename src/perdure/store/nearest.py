@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from perdure.checkpoint.operation import Batch as Statements
-from perdure.checkpoint.operation import Op, Rows
+from perdure.database.operation import Batch as Statements
+from perdure.database.operation import Op, Rows
 from perdure.store.base import SearchItem, SearchOp
 from perdure.store.base.matching import matches
 from perdure.store.base.plan import Decode, Row, hit

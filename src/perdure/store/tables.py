@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from perdure.checkpoint.operation import Batch as Statements
-from perdure.checkpoint.operation import Op, Rows, Statement
 from perdure.checkpoint.serde.base import SerializerProtocol
+from perdure.database.operation import Batch as Statements
+from perdure.database.operation import Op, Rows, Statement
 from perdure.store.base import GetOp, ListNamespacesOp, PutOp, Result, SearchOp
 from perdure.store.base.matching import fixed_prefix, listed
 from perdure.store.base.plan import Batch, Decode, Key, decoder, end_of_life, found, item

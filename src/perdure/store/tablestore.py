@@ -9,9 +9,9 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from perdure.checkpoint.operation import Op as Operation
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
+from perdure.database.operation import Op as Operation
 from perdure.store import tables
 from perdure.store.base import IndexConfig, Op, Result, TTLConfig
 from perdure.store.base.expiring import ExpiringStore

@@ -13,12 +13,12 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from perdure.cache.base import BaseCache, FullKey, Namespace, ValueT
-from perdure.checkpoint.operation import Op, Statement
 from perdure.checkpoint.serde.base import SerializerProtocol
-from perdure.checkpoint.sqlite import schema
-from perdure.checkpoint.sqlite.connection import connect
-from perdure.checkpoint.sqlite.driver import Driver
-from perdure.checkpoint.sqltext import load_migrations, load_statements
+from perdure.database.operation import Op, Statement
+from perdure.database.sqlite import schema
+from perdure.database.sqlite.connection import connect
+from perdure.database.sqlite.driver import Driver
+from perdure.database.sqltext import load_migrations, load_statements
 
 __all__ = ["SqliteCache"]
 

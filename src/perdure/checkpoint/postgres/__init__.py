@@ -9,31 +9,24 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self
 
-try:
-    import psycopg
-except ImportError as missing:
-    raise ModuleNotFoundError(
-        "perdure.checkpoint.postgres needs psycopg: pip install 'perdure[postgres]'", name=missing.name
-    ) from missing
-
 from perdure.checkpoint import records
 from perdure.checkpoint.base import Commit, Lease, V
-from perdure.checkpoint.operation import Op
-from perdure.checkpoint.postgres import operations, schema
+from perdure.checkpoint.postgres import operations
 from perdure.checkpoint.postgres.conn import Conn
-from perdure.checkpoint.postgres.connecting import Threshold, parameters_of
-from perdure.checkpoint.postgres.dialect import PostgresDialect, dialect_of
-from perdure.checkpoint.postgres.driver import Driver
-from perdure.checkpoint.postgres.exchange import Merge, Mode
-from perdure.checkpoint.postgres.loopdriver import LoopDriver
+from perdure.checkpoint.postgres.dialect import PostgresDialect, dialect_of, savers_tables
 from perdure.checkpoint.postgres.merging import merged
 from perdure.checkpoint.postgres.searching import searched_of
-from perdure.checkpoint.postgres.sources import Brought, Pool, Single, Source
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables.saver import Kind, TableSaver
 from perdure.checkpoint.tables.sights import Sights
-from perdure.errors import InvalidConfigError, StorageError, UsageError
+from perdure.database.operation import Op
+from perdure.database.postgres import schema
+from perdure.database.postgres.connecting import Threshold, parameters_of
+from perdure.database.postgres.exchange import Mode
+from perdure.database.postgres.opening import driver_for
+from perdure.database.postgres.sources import Pool
+from perdure.errors import InvalidConfigError
 
 __all__ = ["BasePostgresSaver", "Conn", "PostgresSaver", "open_url"]
 
@@ -45,8 +38,6 @@ _MODES: dict[Kind, Mode] = {
     "lease": "soft",
     "release": "soft",
 }
-_MOST_THREADS = 3
-_RACES = ("23505", "42P06", "42P07", "42710")  # another process made the same thing
 
 
 class PostgresSaver(TableSaver[V]):
@@ -141,12 +132,11 @@ class PostgresSaver(TableSaver[V]):
         if self._ready:
             return
         with self._setup_lock:
-            where = self._driver.where
-            if not self._ready and not self._driver.run(partial(schema.is_current, self._schema, where), "plain"):
+            if not self._ready and not self._driver.run(self._asking(), "plain"):
                 schema.check_partitions(partitions)
                 has_locks = bool(self._driver.run(schema.has_advisory_locks, "plain"))
                 for migrating in self._migrating(partitions, has_locks=has_locks):
-                    with forgiving_races(last=has_locks):
+                    with schema.forgiving_races(last=has_locks):
                         self._driver.run(migrating, "write")
                         break
             self._ready = True
@@ -155,20 +145,29 @@ class PostgresSaver(TableSaver[V]):
         """Async twin of `setup`."""
         if self._ready:
             return
-        where = self._driver.where
-        if not await self._driver.arun(partial(schema.is_current, self._schema, where), "plain"):
+        if not await self._driver.arun(self._asking(), "plain"):
             schema.check_partitions(partitions)
             has_locks = await self._driver.arun(schema.has_advisory_locks, "plain")
             for migrating in self._migrating(partitions, has_locks=has_locks):
-                with forgiving_races(last=has_locks):
+                with schema.forgiving_races(last=has_locks):
                     await self._driver.arun(migrating, "write")
                     break
         self._ready = True
 
+    def _asking(self) -> Callable[[], Op[bool]]:
+        return partial(schema.is_current, self._schema, self._driver.where, savers_tables())
+
     def _migrating(self, partitions: int, *, has_locks: bool) -> Iterator[Callable[[], Op[None]]]:
         """Yield attempts to migrate: without locks, the first makers of one thing get in each other's way."""
         for _ in range(20):
-            yield partial(schema.migrate, self._schema, self._driver.where, partitions, has_locks=has_locks)
+            yield partial(
+                schema.migrate,
+                self._schema,
+                self._driver.where,
+                partitions,
+                has_locks=has_locks,
+                tables=savers_tables(),
+            )
 
     # -- life
 
@@ -231,47 +230,6 @@ class PostgresSaver(TableSaver[V]):
 
     def _acquiring(self, thread_id: str, holder: str, ttl: float) -> Op[Lease | None]:
         return operations.acquire(self._dialect, thread_id, holder, ttl)
-
-
-def driver_for(connection: Any, retry_for: float, merge: Merge) -> Driver | LoopDriver:
-    """Find out what a caller brought.
-
-    Raises:
-        UsageError: It isn't of psycopg.
-    """
-    if isinstance(connection, (Pool, psycopg.Connection)) or _is_pool(connection, "ConnectionPool"):
-        source: Source = (
-            connection
-            if isinstance(connection, Pool)
-            else Single(connection)
-            if isinstance(connection, psycopg.Connection)
-            else Brought(connection)
-        )
-        return Driver(source, retry_for, _MOST_THREADS, merge)
-    if isinstance(connection, psycopg.AsyncConnection) or _is_pool(connection, "AsyncConnectionPool"):
-        return LoopDriver(connection, retry_for)
-    kind = type(connection)
-    raise UsageError(
-        f"a {kind.__module__}.{kind.__qualname__} is not a connection that PostgresSaver can use",
-        hint="use `PostgresSaver.from_conn_string(url)`, or pass a connection or pool of psycopg 3",
-    )
-
-
-def _is_pool(connection: Any, name: str) -> bool:
-    """Tell whether something is one of psycopg_pool's classes, which need not be installed."""
-    bases = [(base.__module__.partition(".")[0], base.__name__) for base in type(connection).__mro__]
-    names = (name, name.replace("ConnectionPool", "NullConnectionPool"))
-    return any(("psycopg_pool", found) in bases for found in names)
-
-
-@contextmanager
-def forgiving_races(*, last: bool) -> Iterator[None]:
-    """Let an attempt to make tables fail because another process made them, unless it is the last one."""
-    try:
-        yield
-    except StorageError as e:
-        if last or getattr(e, "sqlstate", None) not in _RACES:
-            raise
 
 
 def open_url(url: str, **options: Any) -> Any:

@@ -9,29 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from perdure.checkpoint.address import Scope
-from perdure.checkpoint.operation import Batch, Replies, Rows, Statement
-from perdure.checkpoint.postgres.adapting import Numbers
 from perdure.checkpoint.postgres.searching import search_for
 from perdure.checkpoint.records import Prepared
-from perdure.checkpoint.sqltext import load_statements
 from perdure.checkpoint.tables.dialect import Cursor, Dialect
-from perdure.errors import InvalidConfigError
+from perdure.database.operation import Batch, Replies, Rows, Statement
+from perdure.database.postgres.adapting import Numbers
+from perdure.database.postgres.naming import prefix_of
+from perdure.database.postgres.schema import Tables
+from perdure.database.sqltext import load_migrations, load_statements
+
+
+@cache
+def savers_tables() -> Tables:
+    """Return the tables of checkpoints."""
+    return Tables("perdure_migrations", load_migrations(Path(__file__).with_name("migrations")))
+
 
 _NOTES = re.compile(r"^ *--.*\n", re.MULTILINE)
-
-
-def prefix_of(schema: str | None) -> str:
-    """Return what stands before a table's name: the only text that is ever put into a statement.
-
-    Raises:
-        InvalidConfigError: Postgres can't have a schema of that name.
-    """
-    if schema is None:
-        return ""
-    if not schema or "\x00" in schema or len(schema.encode()) > 63:
-        raise InvalidConfigError(f"not the name of a Postgres schema: {schema!r}", hint="1 to 63 bytes")
-    quoted = schema.replace('"', '""')
-    return f'"{quoted}".'
 
 
 @cache

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from perdure.checkpoint.operation import Batch, Replies, Rows
-from perdure.checkpoint.postgres.adapting import Numbers, Texts
 from perdure.checkpoint.tables.dialect import Dialect
+from perdure.database.operation import Batch, Replies, Rows
+from perdure.database.postgres.adapting import Numbers, Texts
 
 # Of an append: lease, namespace, what is expected of it, and what becomes of it.
 _SCALARS = (Texts, Texts, Numbers, Numbers, Texts, Numbers, Texts, Numbers)

@@ -15,12 +15,12 @@ from perdure.checkpoint.base import ANY_HEAD, Lease
 from perdure.checkpoint.chains import Change, Value
 from perdure.checkpoint.layout import Record
 from perdure.checkpoint.liveness import is_dead
-from perdure.checkpoint.operation import Op, Statement
-from perdure.checkpoint.postgres.adapting import Blobs, Numbers, Texts
 from perdure.checkpoint.records import Prepared, TaskRecord
 from perdure.checkpoint.tables import writing
 from perdure.checkpoint.tables.dialect import Dialect
 from perdure.checkpoint.tables.sights import Known, Sights
+from perdure.database.operation import Op, Statement
+from perdure.database.postgres.adapting import Blobs, Numbers, Texts
 from perdure.errors import CorruptCheckpointError
 
 _NOT_YET = 0

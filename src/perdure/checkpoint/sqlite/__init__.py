@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from typing import Any, Literal, Self
 
 from perdure.checkpoint.base import Lease, V
-from perdure.checkpoint.operation import Op
 from perdure.checkpoint.serde.base import SerializerProtocol
-from perdure.checkpoint.sqlite import leases, schema
-from perdure.checkpoint.sqlite.connection import ApswConnection, Connection, adapt, connect
-from perdure.checkpoint.sqlite.dialect import SQL, SqliteDialect
-from perdure.checkpoint.sqlite.driver import Driver
+from perdure.checkpoint.sqlite import leases
+from perdure.checkpoint.sqlite.dialect import SQL, SqliteDialect, savers_tables
 from perdure.checkpoint.tables.saver import Kind, TableSaver
+from perdure.database.operation import Op
+from perdure.database.sqlite import schema
+from perdure.database.sqlite.connection import ApswConnection, Connection, adapt, connect
+from perdure.database.sqlite.driver import Driver
 from perdure.errors import InvalidConfigError
 
 __all__ = ["SqliteSaver"]
@@ -121,7 +122,7 @@ class SqliteSaver(TableSaver[V]):
         with self._setup_lock:
             if not self._ready:
                 schema.prepare_file(self._connection, self._timeout)
-                schema.migrate(self._connection, self._timeout)
+                schema.migrate(self._connection, self._timeout, savers_tables())
                 self._driver.begin()
                 self._ready = True
 

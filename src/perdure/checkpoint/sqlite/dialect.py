@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from time import time
 from typing import Any, Final
 
 from perdure.checkpoint.base import ANY_HEAD
-from perdure.checkpoint.operation import Batch, Statement
 from perdure.checkpoint.records import Prepared
-from perdure.checkpoint.sqltext import load_statements
 from perdure.checkpoint.tables.dialect import Dialect
 from perdure.checkpoint.tables.sights import Known, Sights
+from perdure.database.operation import Batch, Statement
+from perdure.database.sqlite.schema import Tables
+from perdure.database.sqltext import load_migrations, load_statements
+
+
+@cache
+def savers_tables() -> Tables:
+    """Return the tables of checkpoints."""
+    return Tables("perdure_migrations", load_migrations(Path(__file__).with_name("migrations")))
+
 
 _PIECES: Final = 1 << 32
 """Pieces a namespace may have; a piece's key is the namespace's number times this, plus its own number."""

@@ -6,8 +6,8 @@ import time
 
 from perdure.checkpoint.base import Lease
 from perdure.checkpoint.liveness import is_dead
-from perdure.checkpoint.operation import Op
 from perdure.checkpoint.tables.dialect import Dialect
+from perdure.database.operation import Op
 
 
 def acquire(dialect: Dialect, thread_id: str, holder: str, ttl: float) -> Op[Lease | None]:

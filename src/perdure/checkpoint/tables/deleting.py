@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from perdure.checkpoint import layout
-from perdure.checkpoint.operation import Op, Rows
 from perdure.checkpoint.records import TaskRecord, located
 from perdure.checkpoint.tables.dialect import Dialect
 from perdure.checkpoint.tables.writing import namespace, opened, put_writes, set_apart, strip
+from perdure.database.operation import Op, Rows
 from perdure.errors import CorruptCheckpointError
 
 

@@ -10,9 +10,9 @@ from perdure.checkpoint import layout
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.chains import Value
 from perdure.checkpoint.layout import Pieces, Record
-from perdure.checkpoint.operation import Batch, Replies, Rows, Statement
 from perdure.checkpoint.records import Prepared, TaskRecord, located
 from perdure.checkpoint.tables.sights import Known
+from perdure.database.operation import Batch, Replies, Rows, Statement
 from perdure.errors import CorruptCheckpointError
 
 

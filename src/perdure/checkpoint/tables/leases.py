@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from perdure.checkpoint.base import Lease, LeaseState
-from perdure.checkpoint.operation import Op
 from perdure.checkpoint.tables.dialect import Dialect
+from perdure.database.operation import Op
 
 
 def renew(dialect: Dialect, leases: Sequence[Lease], ttl: float) -> Op[list[LeaseState]]:

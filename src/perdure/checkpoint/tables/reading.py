@@ -10,10 +10,10 @@ from perdure.checkpoint import layout, records
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.chains import Recent, Value
 from perdure.checkpoint.layout import Outline, Pieces, Record
-from perdure.checkpoint.operation import Op, Rows
 from perdure.checkpoint.records import TaskRecord
 from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
 from perdure.checkpoint.tables.writing import SCAN
+from perdure.database.operation import Op, Rows
 from perdure.errors import CorruptCheckpointError
 
 

@@ -30,12 +30,12 @@ from perdure.checkpoint.base import (
 )
 from perdure.checkpoint.chains import Value
 from perdure.checkpoint.layout import Record
-from perdure.checkpoint.operation import Op
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables import deleting, reading, writing
 from perdure.checkpoint.tables import leases as leasing
 from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
+from perdure.database.operation import Op
 from perdure.types import RunnableConfig
 
 Kind = Literal["read", "write", "commit", "acquire", "lease", "release"]

@@ -11,10 +11,10 @@ from perdure.checkpoint.base import ANY_HEAD, Lease
 from perdure.checkpoint.chains import INLINE, Chain, Change, Value
 from perdure.checkpoint.frames import CHECKSUM
 from perdure.checkpoint.layout import Outline, Pieces, Record, Ref
-from perdure.checkpoint.operation import Op, Rows, Statement
 from perdure.checkpoint.records import Prepared, TaskRecord
 from perdure.checkpoint.tables.dialect import Dialect
 from perdure.checkpoint.tables.sights import Known
+from perdure.database.operation import Op, Rows, Statement
 from perdure.errors import ConflictError, CorruptCheckpointError
 
 SCAN = 100

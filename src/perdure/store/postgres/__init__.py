@@ -12,14 +12,16 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Self
 
-from perdure.checkpoint.operation import Batch, Replies
-from perdure.checkpoint.operation import Op as Operation
-from perdure.checkpoint.postgres import driver_for, forgiving_races, schema
-from perdure.checkpoint.postgres.connecting import Threshold, parameters_of
-from perdure.checkpoint.postgres.dialect import prefix_of
-from perdure.checkpoint.postgres.sources import Pool
 from perdure.checkpoint.serde.base import SerializerProtocol
-from perdure.checkpoint.sqltext import load_migrations, load_statements
+from perdure.database.operation import Batch, Replies
+from perdure.database.operation import Op as Operation
+from perdure.database.postgres import schema
+from perdure.database.postgres.connecting import Threshold, parameters_of
+from perdure.database.postgres.naming import prefix_of
+from perdure.database.postgres.opening import driver_for
+from perdure.database.postgres.schema import forgiving_races
+from perdure.database.postgres.sources import Pool
+from perdure.database.sqltext import load_migrations, load_statements
 from perdure.errors import InvalidConfigError
 from perdure.store.base import IndexConfig, TTLConfig
 from perdure.store.base.plan import Batch as Asked

@@ -1,6 +1,6 @@
 """What `PostgresStore` is made of and configured by, at the place where programs look for it."""
 
-from perdure.checkpoint.sqltext import Migration
+from perdure.database.sqltext import Migration
 from perdure.store.base.plan import Row
 from perdure.store.postgres import BasePostgresStore, PostgresStore
 from perdure.store.postgres.indexing import (

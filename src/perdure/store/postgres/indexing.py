@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypedDict
 
-from perdure.checkpoint.operation import Op
-from perdure.checkpoint.postgres import schema
-from perdure.checkpoint.postgres.dialect import prefix_of
-from perdure.checkpoint.sqltext import load_migrations, load_statements
+from perdure.database.operation import Op
+from perdure.database.postgres import schema
+from perdure.database.postgres.naming import prefix_of
+from perdure.database.sqltext import load_migrations, load_statements
 from perdure.errors import StorageError, UsageError
 from perdure.store.base import IndexConfig
 from perdure.store.base.plan import Index

@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from perdure.checkpoint.operation import Op as Operation
 from perdure.checkpoint.serde.base import SerializerProtocol
-from perdure.checkpoint.sqlite import schema
-from perdure.checkpoint.sqlite.connection import ApswConnection, adapt, connect
-from perdure.checkpoint.sqlite.driver import Driver
-from perdure.checkpoint.sqltext import load_migrations, load_statements
+from perdure.database.operation import Op as Operation
+from perdure.database.sqlite import schema
+from perdure.database.sqlite.connection import ApswConnection, adapt, connect
+from perdure.database.sqlite.driver import Driver
+from perdure.database.sqltext import load_migrations, load_statements
 from perdure.store.base import IndexConfig, TTLConfig
 from perdure.store.sqlite.vectors import nearest_of
 from perdure.store.tablestore import TableStore

@@ -1,6 +1,6 @@
 """What `SqliteStore` is made of and configured by, at the place where programs look for it."""
 
-from perdure.checkpoint.operation import Statement
+from perdure.database.operation import Statement
 from perdure.store.base import IndexConfig
 from perdure.store.sqlite import SqliteStore
 

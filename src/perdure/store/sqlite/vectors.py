@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from perdure.checkpoint.sqlite.connection import Connection
+from perdure.database.sqlite.connection import Connection
 from perdure.store.base.embed import Distance
 from perdure.store.nearest import Nearest
 

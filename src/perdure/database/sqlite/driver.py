@@ -27,9 +27,9 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from perdure.checkpoint.operation import Op
-from perdure.checkpoint.sqlite.connection import Connection, is_busy, mapped
-from perdure.checkpoint.tables.waking import wake
+from perdure.database.operation import Op
+from perdure.database.sqlite.connection import Connection, is_busy, mapped
+from perdure.database.waking import wake
 from perdure.errors import StorageError, TransientStorageError, UsageError
 
 if TYPE_CHECKING:

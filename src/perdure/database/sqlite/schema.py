@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from perdure.checkpoint.sqlite.connection import Connection, mapped, persistently
-from perdure.checkpoint.sqltext import Migration, load_migrations
+from perdure.database.sqlite.connection import Connection, mapped, persistently
+from perdure.database.sqltext import Migration
 from perdure.errors import SchemaVersionError, StorageError
 
 
@@ -36,32 +34,19 @@ _APPLIED = "SELECT version, name, checksum FROM @record ORDER BY version"
 _RECORD = "INSERT INTO @record (version, name, checksum) VALUES (?, ?, ?)"
 
 
-@cache
-def migrations() -> list[Migration]:
-    """Return all migrations of this version of perdure."""
-    return load_migrations(Path(__file__).with_name("migrations"))
-
-
-@cache
-def savers_tables() -> Tables:
-    """Return the tables of checkpoints."""
-    return Tables("perdure_migrations", migrations())
-
-
 def prepare_file(connection: Connection, timeout: float) -> None:
     """Switch the database to WAL, whose log may grow to 16 MB before it is folded in."""
     persistently(connection, "PRAGMA journal_mode = WAL", timeout)
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
 
 
-def migrate(connection: Connection, timeout: float, tables: Tables | None = None) -> None:
+def migrate(connection: Connection, timeout: float, tables: Tables) -> None:
     """Bring the tables up to date; any number of processes may do so at once.
 
     Raises:
         SchemaVersionError: The database was made by a newer perdure.
         StorageError: A migration that was applied isn't the one of this version.
     """
-    tables = tables or savers_tables()
     if len(_check(_applied(connection, timeout, tables), connection.path, tables)) == 0:
         return
     persistently(connection, "BEGIN IMMEDIATE", timeout)

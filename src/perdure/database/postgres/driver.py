@@ -23,17 +23,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from perdure.checkpoint.operation import Op
-from perdure.checkpoint.postgres.errors import mapped, may_be_retried
-from perdure.checkpoint.postgres.exchange import SHARED, Attempts, Exchange, Job, Merge, Mode, exchanges
-from perdure.checkpoint.postgres.sources import Source
-from perdure.checkpoint.tables.waking import wake
+from perdure.database.operation import Op
+from perdure.database.postgres.errors import mapped, may_be_retried
+from perdure.database.postgres.exchange import SHARED, Attempts, Exchange, Job, Merge, Mode, exchanges
+from perdure.database.postgres.sources import Source
+from perdure.database.waking import wake
 from perdure.errors import UsageError
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from perdure.checkpoint.postgres.connecting import Link
+    from perdure.database.postgres.connecting import Link
 
 T = TypeVar("T")
 

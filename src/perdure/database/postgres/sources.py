@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import psycopg
 
-from perdure.checkpoint.postgres.connecting import SOON, Link, Threshold, check_settings, is_pooled, place_of
+from perdure.database.postgres.connecting import SOON, Link, Threshold, check_settings, is_pooled, place_of
 from perdure.errors import TransientStorageError, UsageError
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Final, Literal
 
-from perdure.checkpoint.operation import Batch, Op, Replies
+from perdure.database.operation import Batch, Op, Replies
 
 Mode = Literal["plain", "soft", "write"]
 """`plain`: each batch is a transaction of its own. `soft`: so too, without an fsync, and so shared with none of

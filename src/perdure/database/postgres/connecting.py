@@ -12,8 +12,8 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from perdure.checkpoint.operation import Batch, Rows
-from perdure.checkpoint.postgres.adapting import fitted
+from perdure.database.operation import Batch, Rows
+from perdure.database.postgres.adapting import fitted
 from perdure.errors import InvalidConfigError, UsageError
 
 DEFAULTS: Final[dict[str, Any]] = {

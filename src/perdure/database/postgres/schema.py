@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from perdure.checkpoint.operation import Op
-from perdure.checkpoint.postgres.dialect import prefix_of
-from perdure.checkpoint.sqltext import Migration, load_migrations
+from perdure.database.operation import Op
+from perdure.database.postgres.naming import prefix_of
+from perdure.database.sqltext import Migration
 from perdure.errors import InvalidConfigError, SchemaVersionError, StorageError
 
 _LOCK: Final = 0x7065726475726501
@@ -41,33 +40,18 @@ _LOCK_ROW: Final = (
 )
 
 
-@cache
-def migrations() -> list[Migration]:
-    """Return all migrations of this version of perdure."""
-    return load_migrations(Path(__file__).with_name("migrations"))
-
-
-@cache
-def savers_tables() -> Tables:
-    """Return the tables of checkpoints."""
-    return Tables("perdure_migrations", migrations())
-
-
-def is_current(schema: str | None, where: str, tables: Tables | None = None) -> Op[bool]:
+def is_current(schema: str | None, where: str, tables: Tables) -> Op[bool]:
     """Tell whether the tables are there and up to date. Needs no rights but to read.
 
     Raises:
         SchemaVersionError: The database was made by a newer perdure.
         StorageError: A migration that was applied isn't the one of this version.
     """
-    tables = tables or savers_tables()
     applied = yield from _applied(schema, tables)
     return applied is not None and not _missing(applied, where, tables)
 
 
-def migrate(
-    schema: str | None, where: str, partitions: int, *, has_locks: bool, tables: Tables | None = None
-) -> Op[None]:
+def migrate(schema: str | None, where: str, partitions: int, *, has_locks: bool, tables: Tables) -> Op[None]:
     """Bring the tables up to date, in one transaction; any number of processes may do so at once.
 
     Args:
@@ -75,9 +59,8 @@ def migrate(
         where: The database, for messages.
         partitions: How many parts each large table is split into, by a hash of the namespace; 1: none.
         has_locks: Whether the server has advisory locks. A row is locked if not.
-        tables: Which; those of checkpoints by default.
+        tables: Which.
     """
-    tables = tables or savers_tables()
     prefix = prefix_of(schema)
     if has_locks:
         # Others wait here until this transaction ends, and then find the tables.
@@ -157,3 +140,16 @@ def _missing(applied: Sequence[Any], where: str, tables: Tables) -> list[Migrati
             )
     done = {row[0] for row in applied}
     return [step for step in known.values() if step.version not in done]
+
+
+_RACES: Final = ("23505", "42P06", "42P07", "42710")  # another process made the same thing
+
+
+@contextmanager
+def forgiving_races(*, last: bool) -> Iterator[None]:
+    """Let an attempt to make tables fail because another process made them, unless it is the last one."""
+    try:
+        yield
+    except StorageError as e:
+        if last or getattr(e, "sqlstate", None) not in _RACES:
+            raise

@@ -1,0 +1,1 @@
+"""SQLite: connections of two libraries, a driver that shares commits, migrations."""
