@@ -104,9 +104,25 @@ def compose(first: Script, *others: Script) -> Script:
     Raises:
         CorruptCheckpointError: They don't follow each other.
     """
+    if others and (grown := _grown_together((first, *others))) is not None:
+        return grown
     # The old text stands for itself: only ranges of it are needed.
     rope = _spliced([(None, 0, first.size)], first.size, (first, *others))
     return _as_script(rope, first.size)
+
+
+def _grown_together(scripts: Sequence[Script]) -> Script | None:
+    """Compose scripts of values that only grew, as most do, without walking over them; None: others are among them."""
+    begin = size = scripts[0].size
+    for script in scripts:
+        hunks = script.hunks
+        if script.size != size or len(hunks) != 6 or (*hunks[:3], *hunks[4:5]) != (0, COUNT, COUNT, 0):
+            return None
+        if hunks[3] != size - COUNT:
+            return None
+        size += hunks[5]
+    literal = scripts[-1].literal[:COUNT] + b"".join([script.literal[COUNT:] for script in scripts])
+    return Script(begin, (0, COUNT, COUNT, begin - COUNT, 0, size - begin), literal)
 
 
 def _spliced(rope: _Rope, size: int, scripts: Iterable[Script]) -> _Rope:

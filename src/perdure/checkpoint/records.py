@@ -301,12 +301,13 @@ def encode_task(
     encoded: list[Write] = []
     special = False
     for place, (channel, value) in enumerate(writes):
-        if value is None:
-            kind, data = plain(None)
-        elif values.get(channel) is value and (piece := pieces.get(channel)) is not None:
+        if value is not None and values.get(channel) is value and (piece := pieces.get(channel)) is not None:
             kind, data = _blob(piece)
         else:
-            kind, data = encode_value(plain, channel, value)
+            try:
+                kind, data = plain(value)
+            except SerializationError as e:
+                raise _of_channel(e, channel) from e
         if channel in WRITES_IDX_MAP:
             special = True
             place = WRITES_IDX_MAP[channel]  # noqa: PLW2901

@@ -13,7 +13,7 @@ from ormsgpack import packb, unpackb
 
 from perdure.checkpoint import chains
 from perdure.checkpoint.chains import BASE, Chain, Value
-from perdure.checkpoint.deltas import Script, apply, compose, diff, pack, unpack
+from perdure.checkpoint.deltas import Script, apply, compose, diff, difference, growth, pack, unpack
 from perdure.errors import CorruptCheckpointError
 
 # Few distinct bytes: texts that agree in many wrong places are the hard ones.
@@ -51,6 +51,21 @@ def test_scripts_compose(text: bytes, steps: list[list[tuple[float, int, bytes]]
     half = len(scripts) // 2
     if half:
         assert apply(text, compose(compose(*scripts[:half]), compose(*scripts[half:]))) == texts[-1]
+
+
+@given(st.binary(min_size=40, max_size=90), st.lists(st.binary(min_size=1, max_size=50), min_size=2, max_size=40))
+def test_growth_composes_to_growth(start: bytes, more: list[bytes]) -> None:
+    texts = [b"count" + start]
+    for n, added in enumerate(more):
+        texts.append(n.to_bytes(5, "big") + texts[-1][5:] + added)
+    scripts = [growth(a, b) for a, b in pairwise(texts)]
+    one = compose(*scripts)
+    assert apply(texts[0], one) == texts[-1]
+    assert one == growth(texts[0], texts[-1])
+    other = difference(texts[-1], texts[-1][:20] + b"!" + texts[-1][20:])
+    assert apply(texts[0], compose(*scripts, other)) == texts[-1][:20] + b"!" + texts[-1][20:]
+    with pytest.raises(CorruptCheckpointError):
+        compose(scripts[1], scripts[0])
 
 
 @given(_TEXTS.filter(lambda t: len(t) > 500), _EDITS)
