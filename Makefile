@@ -63,5 +63,5 @@ $(VENV)/.run: pyproject.toml | $(BIN)/uv
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/uv
-	@$(UV) pip install --quiet --editable '.[cli,draw,langchain,otel,postgres,redis]' --group dev
+	@$(UV) pip install --quiet --editable '.[cli,draw,langchain,otel,postgres,redis,server]' --group dev
 	touch $@ $(VENV)/.run

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from perdure.pregel.effects import Loop
     from perdure.pregel.plan import Node
     from perdure.pregel.stream import Event
-    from perdure.runtime import RunControl
+    from perdure.runtime import RunControl, ServerInfo
     from perdure.stream import AsyncGraphRunStream, GraphRunStream
     from perdure.types import (
         All,
@@ -124,6 +124,7 @@ class Pregel(ThreadAccess):
         self.step_timeout = step_timeout
         self.debug = bool(debug)
         self.observer: Any = None
+        self.server_info: ServerInfo | None = None
         self.name = name
         self.checkpointer = _adopted(ensure_valid_checkpointer(checkpointer))
         self.store = store

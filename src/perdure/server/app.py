@@ -1,0 +1,149 @@
+"""The ASGI application: routes, errors as answers, the user's own application behind them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from perdure.errors import (
+    CorruptCheckpointError,
+    InvalidConfigError,
+    InvalidUpdateError,
+    PerdureError,
+    StorageError,
+    UsageError,
+)
+from perdure.server import openapi
+from perdure.server.config import CorsSpec
+from perdure.server.core import Core
+from perdure.server.errors import RequestError
+from perdure.server.graphs import load_object
+from perdure.server.responses import Json
+from perdure.server.routes import Endpoint, answerer, assistants, crons, runs, state, store, system, threads
+
+if TYPE_CHECKING:
+    from perdure.server.config import HttpSpec
+
+_log = logging.getLogger("perdure.server.http")
+
+_LOCAL: Final = CorsSpec(allow_origin_regex=r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
+
+
+def endpoints_of(http: HttpSpec) -> list[Endpoint]:
+    """Return the routes that the configuration leaves on."""
+    found = []
+    if not http.disable_assistants:
+        found += assistants.ENDPOINTS
+    if not http.disable_crons:
+        found += crons.ENDPOINTS  # before the runs: /runs/crons is no run
+    if not http.disable_threads:
+        found += [*threads.ENDPOINTS, *state.ENDPOINTS]
+    if not http.disable_runs:
+        found += runs.ENDPOINTS
+    if not http.disable_store:
+        found += store.ENDPOINTS
+    if not http.disable_meta:
+        found += system.ENDPOINTS
+    return found
+
+
+def make_app(core: Core) -> Starlette:
+    """Assemble the application; it starts and stops the server with its own life."""
+    http = core.config.http
+    endpoints = endpoints_of(http)
+    routes: list[BaseRoute] = [Route(e.path, answerer(core, e), methods=[e.method]) for e in endpoints]
+    if not http.disable_meta:
+        routes += _documentation(endpoints, http.mount_prefix or "")
+    own = load_object(http.app, core.folder, "http.app") if http.app else None
+    if own is not None:
+        routes.append(Mount("/", app=own))
+    if http.mount_prefix:
+        routes = [Mount(http.mount_prefix, routes=routes), *routes[:0]]
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await core.start()
+            stack.push_async_callback(core.stop)
+            inner = getattr(getattr(own, "router", None), "lifespan_context", None)
+            if inner is not None:
+                await stack.enter_async_context(inner(own))
+            yield
+
+    return Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=_middleware(http.cors or (_LOCAL if core.settings.local_pages else None)),
+        exception_handlers={PerdureError: _answer_error, Exception: _answer_bug},
+    )
+
+
+def _documentation(endpoints: list[Endpoint], prefix: str) -> list[BaseRoute]:
+    async def description(request: Request) -> Response:
+        return Json(openapi.describe(endpoints))
+
+    async def docs(request: Request) -> Response:
+        return HTMLResponse(openapi.page(endpoints, prefix))
+
+    return [Route("/openapi.json", description), Route("/docs", docs)]
+
+
+def _middleware(cors: CorsSpec | None) -> list[Middleware]:
+    if cors is None:
+        return []
+    from starlette.middleware.cors import CORSMiddleware
+
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=cors.allow_origins,
+            allow_origin_regex=cors.allow_origin_regex,
+            allow_methods=cors.allow_methods,
+            allow_headers=cors.allow_headers,
+            allow_credentials=cors.allow_credentials,
+            expose_headers=cors.expose_headers,
+            max_age=cors.max_age,
+        )
+    ]
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    """Answer with the error's own words; what is the storage's fault isn't the client's business."""
+    status = status_of(error)
+    if status >= 500:
+        _log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+        what = type(error).__name__ if isinstance(error, StorageError) else "internal error"
+        return Json({"detail": what}, status)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return Json({"detail": str(error)}, status, headers)
+
+
+def status_of(error: Exception) -> int:
+    """Return the HTTP status of an error."""
+    if isinstance(error, RequestError):
+        return error.status
+    if isinstance(error, (InvalidUpdateError, InvalidConfigError)):
+        return 422
+    if isinstance(error, CorruptCheckpointError):
+        return 500
+    if isinstance(error, StorageError):
+        return 503
+    return 422 if isinstance(error, UsageError) else 500
+
+
+async def _answer_bug(request: Request, error: Exception) -> Response:
+    _log.error("%s %s", request.method, request.url.path, exc_info=error)
+    return Json({"detail": "internal error"}, 500)
+
+
+def from_settings(settings: Any) -> Starlette:
+    """Make the application of settings: for other ASGI servers."""
+    return make_app(Core(settings))
