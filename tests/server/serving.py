@@ -45,6 +45,7 @@ class Served:
         environment: dict[str, str] | None = None,
         arguments: tuple[str, ...] = (),
         command: str = "serve",
+        prefix: str = "",
     ) -> None:
         self.folder = folder
         self.database = database
@@ -52,6 +53,7 @@ class Served:
         self.environment = environment or {}
         self.arguments = arguments
         self.command = command
+        self.prefix = prefix
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -90,7 +92,7 @@ class Served:
             found = [
                 word for line in self.log[begin:].splitlines() for word in line.split() if word.startswith("http://127")
             ]
-            if found and self._answers(found[-1]):
+            if found and self._answers(found[-1] + self.prefix):
                 self.url = found[-1]
                 return
             if self.process.poll() is not None:

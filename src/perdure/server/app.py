@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from perdure.errors import (
     CorruptCheckpointError,
@@ -66,7 +69,8 @@ def make_app(core: Core) -> Starlette:
     if own is not None:
         routes.append(Mount("/", app=own))
     if http.mount_prefix:
-        routes = [Mount(http.mount_prefix, routes=routes), *routes[:0]]
+        routes = [Mount(http.mount_prefix, routes=routes)]
+    cors = http.cors or (_LOCAL if core.settings.local_pages else None)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -81,7 +85,7 @@ def make_app(core: Core) -> Starlette:
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=_middleware(http.cors or (_LOCAL if core.settings.local_pages else None)),
+        middleware=_middleware(cors),
         exception_handlers={PerdureError: _answer_error, Exception: _answer_bug},
     )
 
@@ -96,12 +100,53 @@ def _documentation(endpoints: list[Endpoint], prefix: str) -> list[BaseRoute]:
     return [Route("/openapi.json", description), Route("/docs", docs)]
 
 
-def _middleware(cors: CorsSpec | None) -> list[Middleware]:
+class Origins:
+    """Refuses to change anything for pages of other origins, unless the configuration lets them.
+
+    A browser sends a page's request without asking first if it looks like a form, and from a page on the internet to
+    this machine as well.
+
+    Args:
+        app: The application.
+        allowed: Tells whether an origin may.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: Callable[[str], bool]) -> None:
+        self._app = app
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            headers = Headers(scope=scope)
+            origin = headers.get("origin")
+            own = headers.get("host", "")
+            is_other = origin is not None and origin.partition("://")[2] != own and not self._allowed(origin)
+            if is_other or (origin is None and headers.get("sec-fetch-site") == "cross-site"):
+                answer = Json({"detail": f"pages of {origin or 'other origins'} may not do this"}, 403)
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _allowing(cors: CorsSpec | None) -> Callable[[str], bool]:
     if cors is None:
-        return []
+        return lambda _: False
+    pattern = None if cors.allow_origin_regex is None else re.compile(cors.allow_origin_regex)
+    return lambda origin: (
+        "*" in cors.allow_origins
+        or origin in cors.allow_origins
+        or (pattern is not None and pattern.fullmatch(origin) is not None)
+    )
+
+
+def _middleware(cors: CorsSpec | None) -> list[Middleware]:
+    origins = Middleware(Origins, allowed=_allowing(cors))
+    if cors is None:
+        return [origins]
     from starlette.middleware.cors import CORSMiddleware
 
     return [
+        origins,
         Middleware(
             CORSMiddleware,
             allow_origins=cors.allow_origins,
@@ -111,7 +156,7 @@ def _middleware(cors: CorsSpec | None) -> list[Middleware]:
             allow_credentials=cors.allow_credentials,
             expose_headers=cors.expose_headers,
             max_age=cors.max_age,
-        )
+        ),
     ]
 
 

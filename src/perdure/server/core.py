@@ -312,7 +312,7 @@ class Core:
     async def _forget(self, thread_id: str) -> None:
         try:
             await self.saver.adelete_thread(thread_id)
-            await self.database.lightly(threads.delete, thread_id, None, with_events=False)
+            await self.database.note(threads.forget, thread_id)
         except PerdureError as e:
             _log.warning("thread %s isn't deleted yet: %s", thread_id, e)
 

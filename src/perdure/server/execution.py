@@ -10,13 +10,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from perdure.errors import TransientStorageError
 from perdure.server.database import events, now, runs
 from perdure.server.database.runs import Ending
 from perdure.server.encoding import asked, encode, encode_text, interrupts_plain
-from perdure.server.inputs import config_of, input_of, options_of, told_who
+from perdure.server.inputs import all_keys_of, config_of, input_of, options_of, told_who
 from perdure.server.messages import Growing
 from perdure.server.shapes import shown_run, shown_time
 from perdure.server.streams import DONE, RESULT, Frame
@@ -28,6 +28,13 @@ _log = logging.getLogger("perdure.server.run")
 
 _MOST_UNWRITTEN: Final = 1000
 _MODES: Final = {"messages-tuple": "messages"}
+
+
+class Left(NamedTuple):
+    """What a run left behind: its output, and whether something runs next."""
+
+    output: Any
+    goes_on: bool
 
 
 class Execution:
@@ -47,13 +54,16 @@ class Execution:
         self.stopped: str | None = run.get("cancel")
         self.channel = core.streams.channel(self.run_id)
         self.channel.is_local = True
+        # Its maker listens (1) in this process, or in another one; or somebody else does (2).
+        elsewhere = run["watched"] == 2 or (run["watched"] == 1 and not self.channel.listeners)
         resumable = run["kwargs"].get("stream_resumable", False)
-        self.channel.recorded = bool(resumable or run["watched"] or core.streams.watches(self.thread_id))
+        self.channel.recorded = bool(resumable or elsewhere or core.streams.watches(self.thread_id))
         self.task: asyncio.Task[None] | None = None
         self._seq = 0
         self._unwritten: list[Frame] = []
         self._writing: asyncio.Task[None] | None = None
         self._growing = Growing()
+        self._output: Any = None
 
     def stop(self, reason: str) -> None:
         """Stop the run: `interrupt`, `rollback`, `timeout`; or because its claim is `lost`, or given `back`."""
@@ -118,8 +128,8 @@ class Execution:
         kwargs = self.run["kwargs"]
         if self.stopped == "rollback":
             await self.core.saver.adelete_for_runs([self.run_id])
-        state = await self._state()
-        thread_status = "interrupted" if state is not None and state.next else "idle"
+        left = await self._left(error)
+        thread_status = "interrupted" if left.goes_on else "idle"
         status, told = "success", None
         if self.stopped in ("interrupt", "rollback"):
             status = "interrupted"
@@ -131,15 +141,22 @@ class Execution:
             _log.info("run %s failed: %s: %s", self.run_id, type(error).__name__, error, exc_info=error)
         if told is not None:
             self._tell("error", told)
-        self._note_result(output_of(state) if told is None else {"__error__": told})
+        self._note_result(left.output if told is None else {"__error__": told})
         forget = "run" if self.stopped == "rollback" else None
         if kwargs.get("on_completion") == "delete":
             forget = "thread"
-        return Ending(status, thread_status, told, self._webhook(status, state, told), (), forget)
+        return Ending(status, thread_status, told, self._webhook(status, left.output, told), (), forget)
 
-    async def _state(self) -> Any:
+    async def _left(self, error: BaseException | None) -> Left:
+        """Return what the run left: what it told last, if it came to its end or to a question; or else the state."""
+        kwargs, output = self.run["kwargs"], self._output
+        can_pause = kwargs.get("interrupt_before") or kwargs.get("interrupt_after")
         async with self.core.graphs.open(self.run["graph_id"], self._config(), self.run["caller"]) as graph:
-            return await graph.aget_state({"configurable": {"thread_id": self.thread_id}})
+            can_pause = can_pause or graph.interrupt_before_nodes or graph.interrupt_after_nodes
+            if error is None and self.stopped is None and isinstance(output, dict) and not can_pause:
+                return Left(interrupts_plain(output), bool(output.get("__interrupt__")))
+            state = await graph.aget_state({"configurable": {"thread_id": self.thread_id}})
+        return Left(output_of(state), bool(state.next))
 
     def _note_result(self, result: Any) -> None:
         if self.channel.wants_result:
@@ -148,13 +165,13 @@ class Execution:
             self._keep(RESULT, encode(result))
             self._keep(DONE, encode({"status": DONE, "run_id": self.run_id}))
 
-    def _webhook(self, status: str, state: Any, error: Any) -> tuple[str, str] | None:
+    def _webhook(self, status: str, values: Any, error: Any) -> tuple[str, str] | None:
         url = self.run["kwargs"].get("webhook")
         if not url:
             return None
         moment = now()
         run = {**self.run, "status": status, "updated_at": moment}
-        body = {**shown_run(run), "values": None if state is None else state.values, "error": error}
+        body = {**shown_run(run), "values": values, "error": error}
         times = {"run_started_at": shown_time(run["created_at"]), "run_ended_at": shown_time(moment)}
         return url, encode_text({**body, **times})
 
@@ -192,7 +209,7 @@ class Execution:
             modes = list(dict.fromkeys(_MODES.get(mode, mode) for mode in kwargs["stream_mode"]))
             options = options_of(self.run, graph)
             if not modes:
-                await graph.ainvoke(value, config, **options)
+                self._output = await graph.ainvoke(value, config, output_keys=all_keys_of(graph), **options)
                 return
             subgraphs = kwargs["stream_subgraphs"]
             stream = graph.astream(value, config, stream_mode=modes, subgraphs=subgraphs, **options)
@@ -219,6 +236,8 @@ class Execution:
         async for part in parts:
             ns, mode, payload = part if subgraphs else ((), *part)
             place = "|".join(("", *ns))
+            if mode == "values" and not ns:
+                self._output = payload
             if mode != "messages":
                 self._tell(f"{mode}{place}", interrupts_plain(payload))
             else:

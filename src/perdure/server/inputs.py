@@ -59,6 +59,11 @@ def is_langgraph(value: Any) -> bool:
     return any(cls.__module__.partition(".")[0] == "langgraph" for cls in type(value).__mro__)
 
 
+def all_keys_of(graph: Any) -> Any:
+    """Return the names of a state's parts, as streams of values show it."""
+    return graph.stream_channels_asis if is_langgraph(graph) else graph.plan.stream_channels
+
+
 def told_who(graph: Any, run: dict[str, Any]) -> Any:
     """Return a graph whose nodes can ask who has started the run, and as which assistant."""
     if is_langgraph(graph):

@@ -136,14 +136,14 @@ def claim(sql: Statements, holder: str, lease: float, limit: int) -> Op[list[Rec
         if not free:
             continue
         yield [(sql["claim_run"], (run["run_id"], holder, moment + lease, moment))]
-        watched = max(run["watched"], int(free[0][0] > moment))
+        watched = 2 if free[0][0] > moment else run["watched"]
         changes = {"attempt": run["attempt"] + 1, "generation": run["generation"] + 1, "watched": watched}
         taken.append({**run, "status": "running", **changes})
     return taken
 
 
 class Renewed(NamedTuple):
-    """How a claim stands: whether it is still held, what the run was asked, and whether others read its events."""
+    """How a claim stands: whether it is still held, what the run was asked, whether others than its maker listen."""
 
     held: bool
     cancel: str | None = None
@@ -160,7 +160,7 @@ def renew(sql: Statements, claims: Sequence[tuple[str, str, int]], lease: float)
     *rows, threads = yield batch
     watched = {thread_id for (thread_id,) in threads}
     return [
-        Renewed(True, found[0][0], bool(found[0][1]) or thread_id in watched) if found else Renewed(False)
+        Renewed(True, found[0][0], found[0][1] == 2 or thread_id in watched) if found else Renewed(False)
         for found, (_, thread_id, _) in zip(rows, claims, strict=True)
     ]
 
@@ -278,7 +278,7 @@ def to_cancel(
 
 
 def watch(sql: Statements, run_id: str) -> Op[None]:
-    """Ask whoever runs it to write its events down for others to read."""
+    """Ask whoever runs it to write its events down for others than its maker to read."""
     yield [(sql["watch_run"], (run_id,))]
 
 

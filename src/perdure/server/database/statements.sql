@@ -196,7 +196,8 @@ WHERE run_id = $1 AND generation = $2 AND status = 'running' RETURNING cancel, w
 SELECT thread_id FROM @schema.perdure_server_threads WHERE @among(thread_id, $1) AND watched_until > $2;
 
 -- name: watch_run
-UPDATE @schema.perdure_server_runs SET watched = 1 WHERE run_id = $1 AND status IN ('pending', 'running');
+-- 1: whoever made the run listens; 2: somebody else.
+UPDATE @schema.perdure_server_runs SET watched = 2 WHERE run_id = $1 AND status IN ('pending', 'running');
 
 -- name: finish_run
 UPDATE @schema.perdure_server_runs SET status = $3, error = $4, updated_at = $5, lease_until = 0

@@ -56,12 +56,16 @@ def set_status(sql: Statements, thread_id: str, status: str, error: Record | Non
     yield [(sql["set_thread_status"], (thread_id, status, None if error is None else encode_text(error), now()))]
 
 
-def delete(sql: Statements, thread_id: str, filters: str | None = None, *, with_events: bool = True) -> Op[bool]:
-    """Delete a thread with its runs, crons and, by default, events; tell whether there was one."""
+def forget(sql: Statements, thread_id: str) -> Op[None]:
+    """Delete a thread that was a run's own. Its events stay a while: somebody elsewhere may still read them."""
+    yield [(sql["delete_thread"], (thread_id, None)), (sql["delete_runs_of_thread"], (thread_id,))]
+
+
+def delete(sql: Statements, thread_id: str, filters: str | None = None) -> Op[bool]:
+    """Delete a thread with its runs, events and crons; tell whether there was one."""
     [rows] = yield [(sql["delete_thread"], (thread_id, filters))]
     if rows:
-        names = ["delete_runs_of_thread", "delete_crons_of_thread"]
-        names += ["delete_events_of_thread"] if with_events else []
+        names = ("delete_runs_of_thread", "delete_crons_of_thread", "delete_events_of_thread")
         rest: list[Statement] = [(sql[name], (thread_id,)) for name in names]
         yield rest
     return bool(rows)

@@ -87,7 +87,8 @@ async def create(call: Call, body: schema.CronCreate) -> Any:
 async def create_for_thread(call: Call, body: schema.CronCreate) -> Any:
     """Make a cron whose runs are a thread's."""
     thread_id = call.id("thread_id")
-    filters = await call.filters("threads", "create_run", {"thread_id": thread_id})
+    value = {"thread_id": thread_id, "assistant_id": body.assistant_id, "metadata": dict(body.metadata or {})}
+    filters = await call.filters("threads", "create_run", value)
     found_or_404(await call.core.database.read(threads.get, thread_id, filters), f"thread {thread_id}")
     return await _create(call, body, thread_id)
 
