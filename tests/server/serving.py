@@ -46,6 +46,7 @@ class Served:
         arguments: tuple[str, ...] = (),
         command: str = "serve",
         prefix: str = "",
+        config_name: str = "perdure.json",
     ) -> None:
         self.folder = folder
         self.database = database
@@ -54,6 +55,7 @@ class Served:
         self.arguments = arguments
         self.command = command
         self.prefix = prefix
+        self.config_name = config_name
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -70,9 +72,10 @@ class Served:
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "project.py").write_text(PROJECT.read_text())
-        path = self.folder / "perdure.json"
-        path.write_text(json.dumps({"graphs": GRAPHS, **self.config}))
+        path = self.folder / self.config_name
+        if not path.exists():
+            (self.folder / "project.py").write_text(PROJECT.read_text())
+            path.write_text(json.dumps({"graphs": GRAPHS, **self.config}))
         port = "0"
         if self.url:
             port = self.url.rpartition(":")[2]

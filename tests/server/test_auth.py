@@ -75,7 +75,8 @@ async def test_threads_and_runs_are_their_makers_alone(users):
     assert await bob.threads.search(metadata={"mark": mark}) == []
     assert await bob.threads.count(metadata={"mark": mark}) == 0
     assert await alice.threads.count(metadata={"mark": mark}) == 1
-    assert (await bob.threads.prune([id_], strategy="keep_latest")) == {"pruned_count": 0}
+    with pytest.raises(PermissionDeniedError):
+        await bob.threads.prune([id_], strategy="keep_latest")
     assert (await alice.threads.get(id_))["values"]["items"] == ["first", "second"]
 
 

@@ -13,6 +13,7 @@ from perdure.server import schema
 from perdure.server.database import assistants
 from perdure.server.encoding import encode_text
 from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError
+from perdure.server.graphs import assistant_of
 from perdure.server.responses import Json
 from perdure.server.routes import Call, Endpoint, check_metadata, found_or_404, nothing, page
 from perdure.server.shapes import selected, shown_assistant
@@ -56,7 +57,9 @@ async def create(call: Call, body: schema.AssistantCreate) -> Any:
 
 
 async def _read(call: Call) -> dict[str, Any]:
-    assistant_id = call.id("assistant_id")
+    """Return the assistant of the path, if the caller may see it; a graph's name means the graph's own."""
+    name = call.path("assistant_id")
+    assistant_id = assistant_of(name) if call.core.graphs.known(name) else call.id("assistant_id")
     filters = await call.filters("assistants", "read", {"assistant_id": assistant_id})
     found = await call.core.database.read(assistants.get, assistant_id, filters)
     return dict(found_or_404(found, f"assistant {assistant_id}"))
