@@ -35,12 +35,12 @@ BETTER = {
     "checkpoint.serde.jsonplus.JsonPlusSerializer": "never imports by a stored name",
     "store.memory.InMemoryStore": "knows a time to live; gives out copies",
     "prebuilt.ToolNode": "each call is kept",
+    "pregel.remote.RemoteGraph": "needs httpx only",
 }
 
 ABSENT = {
     "prebuilt.ToolCallTransformer": "not yet",
     "pregel.debug": "internals of the reference's engine",
-    "pregel.remote": "a client of a server: not yet",
     "pregel.protocol": "the class `Pregel` is the protocol",
     "callbacks.get_async_graph_callback_manager_for_config": "an internal of the reference's engine",
     "callbacks.get_sync_graph_callback_manager_for_config": "an internal of the reference's engine",

@@ -11,13 +11,14 @@ import msgspec
 from perdure.types import Interrupt
 
 _DEPTH = 64
+_FAILURES = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
 def encode(value: Any) -> bytes:
     """Return a value as JSON: what JSON has no form for becomes the nearest thing that it has."""
     try:
         return _encoder.encode(value)
-    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError):
+    except _FAILURES:
         return _encoder.encode(_plain(value, _DEPTH))
 
 
@@ -64,13 +65,11 @@ def _hook(value: Any) -> Any:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """Make a value plain, member by member: for keys that aren't texts, numbers without a form, depths without end."""
+    """Make a value plain, member by member: for keys that aren't texts, and depths without end."""
     if depth == 0:
         return str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if abs(value) < 1 << 63 else str(value)
     if isinstance(value, Mapping):
         return {key if isinstance(key, str) else str(key): _plain(item, depth - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -79,7 +78,7 @@ def _plain(value: Any, depth: int) -> Any:
         return value.encode("utf-8", "replace").decode()
     try:
         return _decoder.decode(_encoder.encode(value))
-    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError):
+    except _FAILURES:
         return str(value)
 
 
