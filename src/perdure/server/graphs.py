@@ -72,7 +72,7 @@ class Graphs:
         for name, spec in self._specs.items():
             where = f"graphs.{name}"
             value = load_object(spec.path, self._folder, where)
-            if callable(value) and not _is_graph(value) and _parameters(value):
+            if _is_maker(value) and _parameters(value):
                 self._makers[name] = value
             else:
                 self._made[name] = self._bound(await self._entered(value, self._open, where), where)
@@ -109,7 +109,7 @@ class Graphs:
 
     async def _entered(self, value: Any, stack: AsyncExitStack, where: str) -> Any:
         """Get from what an address names to a graph or a builder."""
-        if callable(value) and not _is_graph(value):
+        if _is_maker(value):
             value = value()
         if inspect.isawaitable(value):
             value = await value
@@ -219,6 +219,12 @@ def _is_builder(value: Any) -> bool:
 
 def _is_graph(value: Any) -> bool:
     return _is_compiled(value) or _is_builder(value)
+
+
+def _is_maker(value: Any) -> bool:
+    """Tell whether something makes a graph when it is called: a function, or a class of context managers."""
+    is_manager = hasattr(value, "__aenter__") or hasattr(value, "__enter__")
+    return callable(value) and not _is_graph(value) and (is_manager or not inspect.isclass(value))
 
 
 def _parameters(maker: Callable[..., Any]) -> list[inspect.Parameter]:

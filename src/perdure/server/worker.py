@@ -179,7 +179,8 @@ class Worker:
             await asyncio.sleep(min(self.core.settings.lease / 2, _LONGEST_SILENCE))
             try:
                 for held in await self.core.database.read(runs.of_others, self.holder):
-                    if held.lease_until < now() or is_dead(held.holder):
+                    is_left = held.lease_until < now() or is_dead(held.holder)
+                    if is_left and held.run_id not in self.active:
                         await self._take_over(held)
             except PerdureError as e:
                 _log.warning("the runs of others can't be looked after: %s", e)

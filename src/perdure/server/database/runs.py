@@ -226,8 +226,8 @@ class Held(NamedTuple):
 
 
 def of_others(sql: Statements, holder: str) -> Op[list[Held]]:
-    """Return runs that others have, those first whose leases end first."""
-    [rows] = yield [(sql["running_of_others"], (holder,))]
+    """Return runs that others have, or whose lease has run out; those first whose leases end first."""
+    [rows] = yield [(sql["claimed_runs"], (holder, now()))]
     return [Held(*row) for row in rows]
 
 

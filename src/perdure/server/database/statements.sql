@@ -217,9 +217,10 @@ WHERE run_id = $1 AND generation = $2 AND status = 'running' RETURNING thread_id
 -- name: leave_thread_busy
 UPDATE @schema.perdure_server_threads SET run_id = NULL WHERE thread_id = $1 AND run_id = $2;
 
--- name: running_of_others
+-- name: claimed_runs
+-- Those of others, and one's own that one doesn't renew any more.
 SELECT run_id, thread_id, generation, attempt, holder, lease_until FROM @schema.perdure_server_runs
-WHERE status = 'running' AND holder <> $1 ORDER BY lease_until LIMIT 100;
+WHERE status = 'running' AND (holder <> $1 OR lease_until < $2) ORDER BY lease_until LIMIT 100;
 
 -- name: add_event
 INSERT INTO @schema.perdure_server_events (thread_id, run_id, seq, name, data, created_at)
