@@ -121,6 +121,56 @@ async def test_crons_are_ones_own(users):
     await alice.crons.delete(made["cron_id"])
 
 
+async def test_a_cron_cant_run_anothers_assistant(users):
+    alice, bob, _ = users
+    mine = await alice.assistants.create("greeting")
+    with pytest.raises(NotFoundError):
+        await bob.crons.create(mine["assistant_id"], schedule="0 0 1 1 *")
+    with pytest.raises(NotFoundError):
+        await bob.runs.create_batch([{"assistant_id": mine["assistant_id"]}])
+    [run] = await bob.runs.create_batch([{"assistant_id": "line", "input": {"items": []}}])
+    assert run["metadata"]["by"] == "bob"
+
+
+CUSTOM = """
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+async def hello(request):
+    return PlainTextResponse(f"hello {request.user.identity}" if request.scope.get("user") else "hello")
+
+app = Starlette(routes=[Route("/hello", hello)])
+"""
+
+
+@pytest.mark.parametrize("is_guarded", [False, True])
+async def test_an_application_of_ones_own_is_behind_the_api_and_may_be_guarded(tmp_path, is_guarded):
+    (tmp_path / "custom.py").write_text(CUSTOM)
+    config = {"http": {"app": "./custom.py:app", "enable_custom_route_auth": is_guarded}}
+    keys = {"PERDURE_API_KEYS": "ci:s3cret"}
+    with Served(tmp_path, f"sqlite:///{tmp_path / 'x.db'}", environment=keys, config=config) as served:
+        async with httpx.AsyncClient(base_url=served.url) as http:
+            assert (await http.get("/hello")).status_code == (401 if is_guarded else 200)
+            said = (await http.get("/hello", headers={"x-api-key": "s3cret"})).text
+            assert said == ("hello ci" if is_guarded else "hello")
+            assert (await http.get("/ok")).json() == {"ok": True}
+
+
+async def test_a_filter_for_the_store_lets_nobody_in_rather_than_everybody(tmp_path):
+    text = GUARDED.read_text()
+    (tmp_path / "guarded.py").write_text(text[: text.index("@auth.on.store")])
+    config = {"auth": {"path": "./guarded.py:auth"}}
+    with Served(tmp_path, f"sqlite:///{tmp_path / 'x.db'}", config=config) as served:
+        async with httpx.AsyncClient(base_url=served.url, headers={"authorization": "Bearer a"}) as http:
+            for method, path, body in (
+                ("PUT", "/store/items", {"namespace": ["x"], "key": "k", "value": {}}),
+                ("POST", "/store/items/search", {"namespace_prefix": []}),
+                ("POST", "/store/namespaces", {}),
+            ):
+                assert (await http.request(method, path, json=body)).status_code == 403
+
+
 async def test_an_api_key_opens_the_door(tmp_path):
     keys = {"PERDURE_API_KEYS": "ci:s3cret,other"}
     with Served(tmp_path, f"sqlite:///{tmp_path / 'x.db'}", environment=keys) as served:

@@ -67,7 +67,7 @@ def make_app(core: Core) -> Starlette:
         routes += _documentation(endpoints, http.mount_prefix or "")
     own = load_object(http.app, core.folder, "http.app") if http.app else None
     if own is not None:
-        routes.append(Mount("/", app=own))
+        routes.append(Mount("/", app=Guarded(own, core) if http.enable_custom_route_auth else own))
     if http.mount_prefix:
         routes = [Mount(http.mount_prefix, routes=routes)]
     cors = http.cors or (_LOCAL if core.settings.local_pages else None)
@@ -98,6 +98,31 @@ def _documentation(endpoints: list[Endpoint], prefix: str) -> list[BaseRoute]:
         return HTMLResponse(openapi.page(endpoints, prefix))
 
     return [Route("/openapi.json", description), Route("/docs", docs)]
+
+
+class Guarded:
+    """Asks who it is before the user's own application is asked anything.
+
+    Args:
+        app: The application.
+        core: The server.
+    """
+
+    def __init__(self, app: ASGIApp, core: Core) -> None:
+        self._app = app
+        self._core = core
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                scope["user"] = await self._core.guard.user_of(Request(scope, receive))
+            except RequestError as e:
+                await Json({"detail": e.detail}, e.status)(scope, receive, send)
+                return
+        elif scope["type"] == "websocket" and not self._core.guard.is_open:
+            await send({"type": "websocket.close", "code": 1008})  # there is no request whose user could be asked for
+            return
+        await self._app(scope, receive, send)
 
 
 class Origins:

@@ -15,6 +15,7 @@ from perdure.server.database import crons, now, threads
 from perdure.server.errors import InvalidRequestError
 from perdure.server.responses import Json
 from perdure.server.routes import Call, Endpoint, check_metadata, found_or_404, nothing, page
+from perdure.server.routes.runs import readable_assistant
 from perdure.server.scheduler import next_time
 from perdure.server.shapes import selected, shown_cron
 
@@ -49,7 +50,7 @@ def _payload(body: Any, before: dict[str, Any]) -> dict[str, Any]:
 
 async def _create(call: Call, body: schema.CronCreate, thread_id: str | None) -> Any:
     check_metadata(body.metadata)
-    assistant = await call.core.assistant(body.assistant_id)
+    assistant = await readable_assistant(call, body.assistant_id)
     end = _seconds(body.end_time)
     following = _next(body.schedule, body.timezone, end)
     value = {"metadata": dict(body.metadata or {}), "thread_id": thread_id, "schedule": body.schedule}

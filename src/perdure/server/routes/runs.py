@@ -41,22 +41,32 @@ async def make(call: Call, body: schema.RunCreate, thread_id: str | None, listen
         "after_seconds": body.after_seconds,
     }
     filters = await call.filters("threads", "create_run", value)
-    reading = await call.filters("assistants", "read", {"assistant_id": body.assistant_id})
+    reading = await _assistant_filters(call, body.assistant_id)
     body.metadata = value["metadata"]
     return await call.core.make_run(
         body,
         thread_id,
         caller=call.caller,
         filters=filters,
-        assistant_filters=_or_own(reading),
+        assistant_filters=reading,
         listens=listens,
         modes=[] if listens == "result" else None,
         extra_configurable=_headers(call),
     )
 
 
-def _or_own(filters: str | None) -> str | None:
-    """Let the graphs' own assistants be run by everybody who may run."""
+async def readable_assistant(call: Call, name: str) -> dict[str, Any]:
+    """Return an assistant that the caller may run.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    return await call.core.assistant(name, await _assistant_filters(call, name))
+
+
+async def _assistant_filters(call: Call, name: str) -> str | None:
+    """Return what of assistants the caller may run: what they may read, and the graphs' own."""
+    filters = await call.filters("assistants", "read", {"assistant_id": name})
     if filters is None:
         return None
     return f'[{{"created_by":"system"}},{filters[1:]}'
@@ -137,9 +147,10 @@ async def wait_stateless(call: Call, body: schema.RunCreate) -> Any:
 async def batch(call: Call, body: list[schema.BatchedRun]) -> Any:
     """Make several runs; none is made if one of them names an assistant or thread that isn't there."""
     for one in body:
-        await call.core.assistant(one.assistant_id)
+        await readable_assistant(call, one.assistant_id)
         if one.thread_id is not None and one.if_not_exists == "reject":
-            found = await call.core.database.read(threads.get, one.thread_id)
+            filters = await call.filters("threads", "read", {"thread_id": one.thread_id})
+            found = await call.core.database.read(threads.get, one.thread_id, filters)
             found_or_404(found, f"thread {one.thread_id}")
     return [shown_run((await make(call, one, one.thread_id, None)).run) for one in body]
 

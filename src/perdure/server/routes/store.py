@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from perdure.server import schema
-from perdure.server.errors import InvalidRequestError
+from perdure.server.errors import ForbiddenError, InvalidRequestError
 from perdure.server.routes import Call, Endpoint, nothing
 from perdure.store.base import PutOp
 
@@ -18,8 +18,15 @@ def _namespace(labels: list[str]) -> tuple[str, ...]:
 
 
 async def _allowed(call: Call, action: str, value: dict[str, Any]) -> dict[str, Any]:
-    """Ask; handlers may change the namespace, by which they keep tenants apart."""
-    await call.filters("store", action, value)
+    """Ask; handlers may change the namespace, by which they keep tenants apart.
+
+    Raises:
+        ForbiddenError: The handler said by a filter what may be seen: items have no metadata to hold it against.
+    """
+    if await call.filters("store", action, value) is not None:
+        raise ForbiddenError(
+            "a filter can't say which items of the store may be seen", hint="@auth.on.store changes value['namespace']"
+        )
     return value
 
 
