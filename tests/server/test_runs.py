@@ -304,6 +304,25 @@ async def test_priority_comes_before_order(client, http):
         await client.runs.join(id_, made["run_id"])
 
 
+async def test_a_request_with_a_key_makes_one_run(client, http):
+    id_, key = await thread(client), str(uuid.uuid4())
+    headers = {"idempotency-key": key}
+    body = {"assistant_id": "line", "input": {"items": [], "sleep": 0.3}}
+    made = await asyncio.gather(
+        *[http.post(f"/threads/{id_}/runs", json=body, headers=headers) for _ in range(5)],
+        http.post(f"/threads/{id_}/runs/wait", json=body, headers=headers),
+    )
+    assert len({answer.json()["run_id"] for answer in made[:5]}) == 1
+    assert made[5].json()["items"] == ["first", "second"]
+    again = await http.post(f"/threads/{id_}/runs/wait", json=body, headers=headers)
+    assert again.json()["items"] == ["first", "second"]
+    assert len(await client.runs.list(id_)) == 1
+    other = await http.post(f"/threads/{id_}/runs/wait", json=body, headers={"idempotency-key": f"{key}2"})
+    assert other.json()["items"] == ["first", "second"] * 2
+    both = [http.post("/runs/wait", json=body, headers=headers) for _ in range(2)]
+    assert [answer.json()["items"] for answer in await asyncio.gather(*both)] == [["first", "second"]] * 2
+
+
 async def test_mistakes_are_named(client, http):
     id_ = await thread(client)
     with pytest.raises(NotFoundError, match="no assistant 'nope'"):

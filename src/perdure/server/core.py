@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("perdure.server")
 
 _UNKNOWN_MODES: Final = frozenset({"events", "tools", "lifecycle"})
-_ALLOWED_PREFIX: Final = "__"
+_RESERVED: Final = "__"
+_KEYS: Final = uuid.UUID("6f3c2a1e-8a52-4d43-9d0e-5d4f8f1f6b52")
 
 
 class Made(NamedTuple):
@@ -162,6 +164,7 @@ class Core:
         listens: Literal["stream", "result"] | None = None,
         modes: list[str] | None = None,
         extra_configurable: dict[str, Any] | None = None,
+        key: str | None = None,
     ) -> Made:
         """Make a run, and run it at once if there is room and its thread is free.
 
@@ -174,6 +177,7 @@ class Core:
             listens: Whether somebody listens from the beginning: to all, or for the output.
             modes: Stream modes, instead of those that are asked for.
             extra_configurable: More parameters, such as headers.
+            key: Names the request: made again with the same key, it gives the same run, for as long as that is kept.
 
         Raises:
             RequestError: It can't be made.
@@ -182,12 +186,12 @@ class Core:
         kwargs = self._kwargs(asked, assistant, modes, extra_configurable)
         is_stateless = thread_id is None
         kwargs["on_completion"] = (asked.on_completion or "delete") if is_stateless else "keep"
-        run_id = new_id()
+        run_id, thread_id = _ids(key, caller, thread_id)
         about = {"graph_id": assistant["graph_id"], "assistant_id": assistant["assistant_id"]}
         can_claim = not asked.after_seconds and self.worker.reserve()
         new = runs.NewRun(
             run_id=run_id,
-            thread_id=thread_id or new_id(),
+            thread_id=thread_id,
             assistant_id=assistant["assistant_id"],
             graph_id=assistant["graph_id"],
             metadata={**assistant["metadata"], **(asked.metadata or {})},
@@ -202,9 +206,11 @@ class Core:
             watched=listens is not None,
             caller=caller,
             thread_metadata=about | (_owned(filters) if filters else {}),
+            keyed=key is not None,
         )
         listener = self.streams.listen(run_id, for_result=listens == "result") if listens else None
         run: dict[str, Any] | None = None
+        is_claimed = False
         try:
             # Who waits notices a power failure; who doesn't was promised the run.
             write = self.database.lightly if listens else self.database.write
@@ -212,13 +218,15 @@ class Core:
             run = made.run
             if run is None:
                 raise _refusal(made, new)
+            is_claimed = made.refusal is None and run["status"] == "running"
         finally:
-            if can_claim and (run is None or run["status"] != "running"):
+            if can_claim and not is_claimed:
                 self.worker.release()
             if run is None and listener is not None:
                 self.streams.leave(run_id, listener)
         assert run is not None
-        self._began(run, made, new)
+        if made.refusal is None:
+            self._began(run, made, new)
         return Made(run, listener)
 
     def _began(self, run: dict[str, Any], made: runs.Created, new: runs.NewRun) -> None:
@@ -325,7 +333,7 @@ def merged_config(base: dict[str, Any], own: dict[str, Any], extra: dict[str, An
         **(own.get("configurable") or {}),
         **(extra or {}),
     }
-    merged["configurable"] = {k: v for k, v in configurable.items() if not k.startswith(_ALLOWED_PREFIX)}
+    merged["configurable"] = {k: v for k, v in configurable.items() if not k.startswith(_RESERVED)}
     if tags := [*(base.get("tags") or ()), *(own.get("tags") or ())]:
         merged["tags"] = tags
     return merged
@@ -357,6 +365,15 @@ def _refusal(made: runs.Created, new: runs.NewRun) -> Exception:
             hint="multitask_strategy says what to do then: enqueue, interrupt, rollback, reject",
         )
     return NotFoundError(f"there is no thread {new.thread_id}", hint='if_not_exists: "create" makes one')
+
+
+def _ids(key: str | None, caller: dict[str, Any] | None, thread_id: str | None) -> tuple[str, str]:
+    """Return the ids of a run and its thread: new ones, or those that belong to a caller's key."""
+    if key is None:
+        return new_id(), thread_id or new_id()
+    name = f"{(caller or {}).get('identity', '')}|{thread_id or ''}|{key}"
+    run_id = str(uuid.uuid5(_KEYS, f"run|{name}"))
+    return run_id, thread_id or str(uuid.uuid5(_KEYS, f"thread|{name}"))
 
 
 def _owned(filters: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class NewRun(NamedTuple):
         create_thread: Whether to make the thread if there is none.
         holder: Who would run it at once, if its thread is free; None: it waits in the queue.
         lease: Seconds that the claim lasts.
+        keyed: Whether its id is made of the client's idempotency key: if it is there already, it isn't made again.
         watched: Whether its events are to be written down, unless its maker's process runs it.
     """
 
@@ -45,6 +46,7 @@ class NewRun(NamedTuple):
     watched: bool
     caller: Record | None
     thread_metadata: Record
+    keyed: bool = False
 
 
 class Created(NamedTuple):
@@ -52,7 +54,7 @@ class Created(NamedTuple):
 
     Attributes:
         run: It, None if it was refused.
-        refusal: `no thread` or `busy`.
+        refusal: `no thread`, `busy`; or `made before`, with the run.
         stopped: Running ones that were asked to stop, for it.
         removed: Waiting ones that were deleted or interrupted, for it.
     """
@@ -73,9 +75,15 @@ def create(sql: Statements, new: NewRun, filters: str | None) -> Op[Created]:
     if new.create_thread:
         values = (new.thread_id, encode_text(new.thread_metadata), moment, None, None, None)
         asking.insert(0, (sql["add_thread"], values))
-    *_, rows, active = yield asking
+    if new.keyed:
+        asking.append((sql["get_run"], (new.run_id, new.thread_id, filters)))
+    replies = list((yield asking))
+    known = replies.pop() if new.keyed else ()
+    rows, active = replies[-2:]
     if not rows:
         return Created(None, "no thread")
+    if known:
+        return Created(record(RUN, known[0]), "made before")
     thread = record(THREAD, rows[0])
     running = [run_id for run_id, status, _ in active if status == "running"]
     waiting = [run_id for run_id, status, _ in active if status == "pending"]

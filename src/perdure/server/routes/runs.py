@@ -52,6 +52,7 @@ async def make(call: Call, body: schema.RunCreate, thread_id: str | None, listen
         listens=listens,
         modes=[] if listens == "result" else None,
         extra_configurable=_headers(call),
+        key=call.request.headers.get("idempotency-key"),
     )
 
 
