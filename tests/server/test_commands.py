@@ -58,6 +58,12 @@ def change(path, before, after):
     path.write_text(text.replace(before, after))
 
 
+def test_the_examples_can_be_served():
+    examples = PROJECT.parents[2] / "examples"
+    done = perdure(examples, "validate")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 async def test_dev_starts_anew_when_the_code_changes_and_keeps_what_was_stored(tmp_path):
     with Served(tmp_path, "sqlite:///kept.db", command="dev") as served:
         client = get_client(url=served.url)

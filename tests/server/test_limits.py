@@ -43,6 +43,10 @@ async def test_bounds_hold(bounded):
             await asyncio.sleep(0.1)
             assert (await http.post("/runs/wait", json=body)).status_code == 429
         assert (await http.post("/store/namespaces", json={})).status_code == 404
+        for _ in range(100):  # until the last one's client has gone
+            if not (await http.get("/metrics?format=json")).json()["api"]["streams"]:
+                break
+            await asyncio.sleep(0.05)
         with pytest.raises(Exception, match="ValueError"):
             await client.runs.wait(id_, "line", input={"items": [], "sleep": 0, "fail": "to the log"})
     await client.aclose()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -122,6 +123,12 @@ class Core:
         about = {"graph_id": name, "name": name, "description": self.graphs.description(name)}
         own = {"assistant_id": assistant_of(name), "config": {}, "context": {}, "metadata": {"created_by": "system"}}
         await self.database.write(assistants.create, {**own, **about})
+
+    def keep(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run one of the server's own loops. One that breaks stops the server: it must not go on without it unseen."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(_end_with)
+        return task
 
     async def drain(self) -> None:
         """Take no more runs, let those that run end for a while, then let the listeners go."""
@@ -365,6 +372,12 @@ def _refusal(made: runs.Created, new: runs.NewRun) -> Exception:
             hint="multitask_strategy says what to do then: enqueue, interrupt, rollback, reject",
         )
     return NotFoundError(f"there is no thread {new.thread_id}", hint='if_not_exists: "create" makes one')
+
+
+def _end_with(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.critical("the server's %s is broken; the server stops", task.get_name(), exc_info=error)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _ids(key: str | None, caller: dict[str, Any] | None, thread_id: str | None) -> tuple[str, str]:

@@ -31,7 +31,7 @@ class Hints:
     def start(self) -> None:
         """Begin to tell and to hear."""
         if self._core.database.notifies:
-            self._task = asyncio.create_task(self._keep())
+            self._task = self._core.keep(self._keep(), "hints")
 
     async def stop(self) -> None:
         """Stop."""

@@ -64,7 +64,7 @@ class Scheduler:
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._keep())
+        self._task = self._core.keep(self._keep(), "scheduler")
 
     async def stop(self) -> None:
         """Stop."""

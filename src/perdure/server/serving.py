@@ -42,12 +42,14 @@ class _Uvicorn(uvicorn.Server):
         self._core = core
         self._draining: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.told = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.told = True
         if self._draining is None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._drain)
         else:
@@ -101,7 +103,7 @@ def run(settings: Settings, listening: socket.socket | None) -> int:
     )
     server = _Uvicorn(config, core)
     server.run(sockets=[listening])
-    return 0 if server.started else 1
+    return 0 if server.started or server.told else 1
 
 
 async def _work(core: Core) -> None:

@@ -145,7 +145,7 @@ class Sender:
 
     def start(self) -> None:
         """Begin to send."""
-        self._task = asyncio.create_task(self._keep())
+        self._task = self._core.keep(self._keep(), "sender of webhooks")
 
     async def stop(self) -> None:
         """Stop; what is unsent is sent later, or by another process."""

@@ -63,7 +63,8 @@ class Worker:
         """Begin to work."""
         self._loop = asyncio.get_running_loop()
         if self.core.settings.jobs:
-            self._loops = [asyncio.create_task(self._claim_all()), asyncio.create_task(self._look_after_others())]
+            keep = self.core.keep
+            self._loops = [keep(self._claim_all(), "claiming"), keep(self._look_after_others(), "taking over")]
         threading.Thread(target=self._beat, name="perdure-server-claims", daemon=True).start()
 
     async def stop(self) -> None:
