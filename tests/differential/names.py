@@ -39,11 +39,11 @@ BETTER = {
     "checkpoint.memory.PersistentDict": "a file of data, without pickle",
     "store.postgres.base.ANNIndexConfig": "the index is used",
     "types.TracePolicy": "for OpenTelemetry",
+    "pregel.remote.RemoteGraph": "needs httpx only",
 }
 
 ABSENT = {
     "pregel.debug": "internals of the reference's engine",
-    "pregel.remote": "a client of a server: not yet",
     "checkpoint.sqlite.utils": "builds SQL of texts; here it is static",
 }
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.errors import UsageError
 
-__all__ = ["GROUP", "known_schemes", "open_saver"]
+__all__ = ["GROUP", "known_schemes", "open_saver", "sqlite_path"]
 
 GROUP: Final = "perdure.savers"
 """The entry point group through which other distributions add schemes: name = scheme, value = a function of the URL and
@@ -30,10 +30,10 @@ def _open_memory(url: str, **options: Any) -> AbstractContextManager[BaseCheckpo
 def _open_sqlite(url: str, **options: Any) -> AbstractContextManager[BaseCheckpointSaver[Any]]:
     from perdure.checkpoint.sqlite import SqliteSaver
 
-    return SqliteSaver.from_conn_string(_sqlite_path(url), **options)
+    return SqliteSaver.from_conn_string(sqlite_path(url), **options)
 
 
-def _sqlite_path(url: str) -> str:
+def sqlite_path(url: str) -> str:
     """Return the path of `sqlite:path`, `sqlite:///path` (relative) and `sqlite:////path` (absolute)."""
     rest = url.partition(":")[2]
     if not rest.startswith("//"):

@@ -12,6 +12,7 @@ import typer
 from perdure import __version__
 from perdure.cli import render
 from perdure.cli.delete import delete
+from perdure.cli.dev import dev
 from perdure.cli.diff import diff
 from perdure.cli.draw import graph
 from perdure.cli.exits import CommandError, Exit
@@ -19,9 +20,11 @@ from perdure.cli.fork import fork
 from perdure.cli.history import history
 from perdure.cli.resume import resume
 from perdure.cli.run import run
+from perdure.cli.serve import serve
 from perdure.cli.show import show
 from perdure.cli.state import state
 from perdure.cli.threads import threads
+from perdure.cli.validate import validate
 from perdure.errors import PerdureError, UsageError
 
 EPILOG = (
@@ -37,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, resume, threads, state, history, show, diff, fork, delete, graph):
+for command in (run, resume, threads, state, history, show, diff, fork, delete, graph, dev, serve, validate):
     app.command()(command)
 
 

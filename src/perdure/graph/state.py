@@ -429,6 +429,13 @@ class CompiledStateGraph(Pregel, Generic[StateT, ContextT, InputT, OutputT]):
         self.builder = builder
         self._register_types()
 
+    def copy(self, update: dict[str, Any] | None = None) -> Self:
+        """Return a copy with some attributes replaced; a new saver learns the types that the schemas name."""
+        new = super().copy(update)
+        if "checkpointer" in (update or {}):
+            new._register_types()  # noqa: SLF001 - its own class
+        return new
+
     def _register_types(self) -> None:
         """Let the saver read back the types that the schemas name."""
         register = getattr(self.checkpointer, "register_types", None)

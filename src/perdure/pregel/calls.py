@@ -177,6 +177,7 @@ class Call:
             parent=parent,
             sink=sink,
             owns_sink=owns,
+            server_info=graph.server_info or (inner.server_info if inner else None),
         )
 
 

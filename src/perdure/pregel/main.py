@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from perdure.pregel.effects import Loop
     from perdure.pregel.plan import Node
     from perdure.pregel.stream import Event
-    from perdure.runtime import RunControl
+    from perdure.runtime import RunControl, ServerInfo
     from perdure.stream import AsyncGraphRunStream, GraphRunStream
     from perdure.types import (
         All,
@@ -126,6 +126,7 @@ class Pregel(ThreadAccess):
         self.step_timeout = step_timeout
         self.debug = bool(debug)
         self.observer: Any = None
+        self.server_info: ServerInfo | None = None
         self.name = name
         self.transformers = tuple(transformers or ())
         self.checkpointer = adopted(ensure_valid_checkpointer(checkpointer))

@@ -1,0 +1,219 @@
+"""The ASGI application: routes, errors as answers, the user's own application behind them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from perdure.errors import (
+    CorruptCheckpointError,
+    InvalidConfigError,
+    InvalidUpdateError,
+    PerdureError,
+    StorageError,
+    UsageError,
+)
+from perdure.server import openapi
+from perdure.server.config import CorsSpec
+from perdure.server.core import Core
+from perdure.server.errors import RequestError
+from perdure.server.graphs import load_object
+from perdure.server.responses import Json
+from perdure.server.routes import Endpoint, answerer, assistants, crons, runs, state, store, system, threads
+
+if TYPE_CHECKING:
+    from perdure.server.config import HttpSpec
+
+_log = logging.getLogger("perdure.server.http")
+
+_LOCAL: Final = CorsSpec(allow_origin_regex=r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
+
+
+def endpoints_of(http: HttpSpec) -> list[Endpoint]:
+    """Return the routes that the configuration leaves on."""
+    found = []
+    if not http.disable_assistants:
+        found += assistants.ENDPOINTS
+    if not http.disable_crons:
+        found += crons.ENDPOINTS  # before the runs: /runs/crons is no run
+    if not http.disable_threads:
+        found += [*threads.ENDPOINTS, *state.ENDPOINTS]
+    if not http.disable_runs:
+        found += runs.ENDPOINTS
+    if not http.disable_store:
+        found += store.ENDPOINTS
+    if not http.disable_meta:
+        found += system.ENDPOINTS
+    return found
+
+
+def make_app(core: Core) -> Starlette:
+    """Assemble the application; it starts and stops the server with its own life."""
+    http = core.config.http
+    endpoints = endpoints_of(http)
+    routes: list[BaseRoute] = [Route(e.path, answerer(core, e), methods=[e.method]) for e in endpoints]
+    if not http.disable_meta:
+        routes += _documentation(endpoints, http.mount_prefix or "")
+    own = load_object(http.app, core.folder, "http.app") if http.app else None
+    if own is not None:
+        routes.append(Mount("/", app=Guarded(own, core) if http.enable_custom_route_auth else own))
+    if http.mount_prefix:
+        routes = [Mount(http.mount_prefix, routes=routes)]
+    cors = http.cors or (_LOCAL if core.settings.local_pages else None)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await core.start()
+            stack.push_async_callback(core.stop)
+            inner = getattr(getattr(own, "router", None), "lifespan_context", None)
+            if inner is not None:
+                await stack.enter_async_context(inner(own))
+            yield
+
+    return Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=_middleware(cors),
+        exception_handlers={PerdureError: _answer_error, Exception: _answer_bug},
+    )
+
+
+def _documentation(endpoints: list[Endpoint], prefix: str) -> list[BaseRoute]:
+    async def description(request: Request) -> Response:
+        return Json(openapi.describe(endpoints))
+
+    async def docs(request: Request) -> Response:
+        return HTMLResponse(openapi.page(endpoints, prefix))
+
+    return [Route("/openapi.json", description), Route("/docs", docs)]
+
+
+class Guarded:
+    """Asks who it is before the user's own application is asked anything.
+
+    Args:
+        app: The application.
+        core: The server.
+    """
+
+    def __init__(self, app: ASGIApp, core: Core) -> None:
+        self._app = app
+        self._core = core
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                scope["user"] = await self._core.guard.user_of(Request(scope, receive))
+            except RequestError as e:
+                await Json({"detail": e.detail}, e.status)(scope, receive, send)
+                return
+        elif scope["type"] == "websocket" and not self._core.guard.is_open:
+            await send({"type": "websocket.close", "code": 1008})  # there is no request whose user could be asked for
+            return
+        await self._app(scope, receive, send)
+
+
+class Origins:
+    """Refuses to change anything for pages of other origins, unless the configuration lets them.
+
+    A browser sends a page's request without asking first if it looks like a form, and from a page on the internet to
+    this machine as well.
+
+    Args:
+        app: The application.
+        allowed: Tells whether an origin may.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: Callable[[str], bool]) -> None:
+        self._app = app
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            headers = Headers(scope=scope)
+            origin = headers.get("origin")
+            own = headers.get("host", "")
+            is_other = origin is not None and origin.partition("://")[2] != own and not self._allowed(origin)
+            if is_other or (origin is None and headers.get("sec-fetch-site") == "cross-site"):
+                answer = Json({"detail": f"pages of {origin or 'other origins'} may not do this"}, 403)
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _allowing(cors: CorsSpec | None) -> Callable[[str], bool]:
+    if cors is None:
+        return lambda _: False
+    pattern = None if cors.allow_origin_regex is None else re.compile(cors.allow_origin_regex)
+    return lambda origin: (
+        "*" in cors.allow_origins
+        or origin in cors.allow_origins
+        or (pattern is not None and pattern.fullmatch(origin) is not None)
+    )
+
+
+def _middleware(cors: CorsSpec | None) -> list[Middleware]:
+    origins = Middleware(Origins, allowed=_allowing(cors))
+    if cors is None:
+        return [origins]
+    from starlette.middleware.cors import CORSMiddleware
+
+    return [
+        origins,
+        Middleware(
+            CORSMiddleware,
+            allow_origins=cors.allow_origins,
+            allow_origin_regex=cors.allow_origin_regex,
+            allow_methods=cors.allow_methods,
+            allow_headers=cors.allow_headers,
+            allow_credentials=cors.allow_credentials,
+            expose_headers=cors.expose_headers,
+            max_age=cors.max_age,
+        ),
+    ]
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    """Answer with the error's own words; what is the storage's fault isn't the client's business."""
+    status = status_of(error)
+    if status >= 500:
+        _log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+        what = type(error).__name__ if isinstance(error, StorageError) else "internal error"
+        return Json({"detail": what}, status)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return Json({"detail": str(error)}, status, headers)
+
+
+def status_of(error: Exception) -> int:
+    """Return the HTTP status of an error."""
+    if isinstance(error, RequestError):
+        return error.status
+    if isinstance(error, (InvalidUpdateError, InvalidConfigError)):
+        return 422
+    if isinstance(error, CorruptCheckpointError):
+        return 500
+    if isinstance(error, StorageError):
+        return 503
+    return 422 if isinstance(error, UsageError) else 500
+
+
+async def _answer_bug(request: Request, error: Exception) -> Response:
+    _log.error("%s %s", request.method, request.url.path, exc_info=error)
+    return Json({"detail": "internal error"}, 500)
+
+
+def from_settings(settings: Any) -> Starlette:
+    """Make the application of settings: for other ASGI servers."""
+    return make_app(Core(settings))

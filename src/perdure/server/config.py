@@ -1,0 +1,352 @@
+"""The configuration file: `perdure.json`, with the keys of `langgraph.json`, which is read too.
+
+A mistake is told with the file, the key, and what to do about it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from perdure.errors import InvalidConfigError
+
+__all__ = ["NAMES", "ConfigFile", "find_config", "load_config", "read_env"]
+
+NAMES: Final = ("perdure.json", "langgraph.json")
+"""Names that are looked for, in this order."""
+
+
+class Section(Struct, forbid_unknown_fields=True, frozen=True):
+    """A part of the file."""
+
+
+class GraphSpec(Section, frozen=True):
+    """Where a graph is, and what it does."""
+
+    path: str
+    description: str | None = None
+
+
+class IndexSpec(Section, frozen=True):
+    """How items of the store are made searchable by meaning."""
+
+    dims: int
+    embed: str
+    fields: list[str] | None = None
+
+
+class StoreTtl(Section, frozen=True):
+    """How long items of the store live; times in minutes."""
+
+    refresh_on_read: bool = True
+    default_ttl: float | None = None
+    sweep_interval_minutes: float | None = None
+
+
+class StoreSpec(Section, frozen=True):
+    """The store that nodes are given, and that `/store` shows."""
+
+    path: str | None = None
+    index: IndexSpec | None = None
+    ttl: StoreTtl | None = None
+
+
+class ThreadTtl(Section, frozen=True):
+    """How long threads live that don't say so themselves; times in minutes."""
+
+    strategy: Literal["delete", "keep_latest"] = "delete"
+    default_ttl: float | None = None
+    sweep_interval_minutes: float | None = None
+    sweep_limit: int | None = None
+
+
+class SerdeSpec(Section, frozen=True):
+    """Keys of langgraph.json that stored bytes of perdure have no use for, since they can't run code."""
+
+    allowed_json_modules: list[list[str]] | bool | None = None
+    allowed_msgpack_modules: list[list[str]] | bool | None = None
+    pickle_fallback: bool = False
+
+
+class CheckpointerSpec(Section, frozen=True):
+    """Where threads are stored, if not in the server's database; how long they live."""
+
+    path: str | None = None
+    ttl: ThreadTtl | None = None
+    serde: SerdeSpec | None = None
+
+
+class AuthCache(Section, frozen=True):
+    """How long what `authenticate` found is remembered."""
+
+    cache_keys: list[str]
+    ttl_seconds: float = 60.0
+    max_size: int = 1000
+
+
+class AuthSpec(Section, frozen=True):
+    """Where the `Auth` object is."""
+
+    path: str | None = None
+    disable_studio_auth: bool = True
+    openapi: dict[str, Any] | None = None
+    cache: AuthCache | None = None
+
+
+class CorsSpec(Section, frozen=True):
+    """Which pages of other origins may call the server."""
+
+    allow_origins: list[str] = []
+    allow_methods: tuple[str, ...] = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+    allow_headers: tuple[str, ...] = ("*",)
+    allow_credentials: bool = False
+    allow_origin_regex: str | None = None
+    expose_headers: tuple[str, ...] = ("Content-Location", "Location", "X-Pagination-Total", "X-Pagination-Next")
+    max_age: int = 600
+
+
+class Headers(Section, frozen=True):
+    """Names of headers, with `*` for any part."""
+
+    includes: list[str] = []
+    excludes: list[str] = []
+
+
+class HttpSpec(Section, frozen=True):
+    """What the server serves besides and instead."""
+
+    app: str | None = None
+    cors: CorsSpec | None = None
+    mount_prefix: str | None = None
+    middleware_order: Literal["auth_first", "middleware_first"] = "middleware_first"
+    enable_custom_route_auth: bool = False
+    configurable_headers: Headers | None = None
+    logging_headers: Headers | None = None
+    disable_assistants: bool = False
+    disable_threads: bool = False
+    disable_runs: bool = False
+    disable_store: bool = False
+    disable_crons: bool = False
+    disable_mcp: bool = False
+    disable_a2a: bool = False
+    disable_meta: bool = False
+    disable_ui: bool = False
+    disable_webhooks: bool = False
+
+
+class WebhookUrls(Section, frozen=True):
+    """Where webhooks may be sent."""
+
+    require_https: bool = False
+    allowed_domains: list[str] | None = None
+    allowed_ports: list[int] | None = None
+    max_url_length: int = 2048
+    disable_loopback: bool = True
+
+
+class WebhooksSpec(Section, frozen=True):
+    """How webhooks are sent.
+
+    Attributes:
+        env_prefix: Variables of the environment that `headers` may name, as `${{ env.NAME }}`, begin so.
+        secret: The name of a variable whose value signs the messages.
+    """
+
+    env_prefix: str = "LG_WEBHOOK_"
+    headers: dict[str, str] = {}
+    url: WebhookUrls = WebhookUrls()
+    secret: str | None = None
+
+
+class UvSource(Section, frozen=True):
+    """How the image is built, by `perdure build`."""
+
+    kind: Literal["uv"]
+    root: str = "."
+    package: str | None = None
+
+
+class ConfigFile(Section, frozen=True):
+    """The whole file.
+
+    Attributes:
+        graphs: By name: `path/file.py:name` or `package.module:name`.
+        dependencies: Folders that modules are imported from, and packages that the image gets.
+        env: Variables by name, or the path of a file of them; what the environment has already stays.
+    """
+
+    graphs: dict[str, str | GraphSpec]
+    dependencies: list[str] = []
+    env: dict[str, str] | str = {}
+    store: StoreSpec | None = None
+    checkpointer: CheckpointerSpec | None = None
+    auth: AuthSpec | None = None
+    http: HttpSpec = HttpSpec()
+    webhooks: WebhooksSpec = WebhooksSpec()
+    # What follows is for building an image.
+    python_version: str | None = None
+    node_version: str | None = None
+    api_version: str | None = None
+    base_image: str | None = None
+    image_distro: str | None = None
+    pip_config_file: str | None = None
+    pip_installer: Literal["auto", "pip", "uv"] | None = None
+    source: UvSource | None = None
+    dockerfile_lines: list[str] = []
+    keep_pkg_tools: bool | list[str] | None = None
+    ui: dict[str, str] | None = None
+    ui_config: dict[str, Any] | None = None
+    schema: str | None = msgspec.field(name="$schema", default=None)
+
+    def graph_specs(self) -> dict[str, GraphSpec]:
+        """Return the graphs by name, each in the long form."""
+        return {
+            name: spec if isinstance(spec, GraphSpec) else GraphSpec(path=spec) for name, spec in self.graphs.items()
+        }
+
+
+_REFUSED: Final = {
+    "encryption": "give the saver an encrypting serializer instead: see docs/serialization.md",
+    "priority": "a run's own `priority` says which is taken first",
+}
+"""Keys of langgraph.json that would mean something else than they say if they were ignored."""
+
+
+def find_config(given: Path | None, folder: Path) -> Path:
+    """Return the configuration file: the given one, or the first of `NAMES` in a folder.
+
+    Raises:
+        InvalidConfigError: There is none.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise InvalidConfigError(f"there is no file {given}", hint="--config PATH names the configuration file")
+        return given
+    for name in NAMES:
+        if (folder / name).is_file():
+            return folder / name
+    raise InvalidConfigError(
+        f"{folder} has no perdure.json and no langgraph.json",
+        hint='write one: {"graphs": {"agent": "./agent.py:graph"}}, or name one with --config PATH',
+    )
+
+
+def load_config(path: Path) -> ConfigFile:
+    """Read and check a configuration file.
+
+    Raises:
+        InvalidConfigError: It has a mistake; the message says where, and the hint what to do.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        raw = msgspec.json.decode(text)
+    except msgspec.DecodeError as e:
+        raise InvalidConfigError(f"{path} is not JSON: {_place(text, str(e))}", hint=_json_hint(text)) from e
+    if not isinstance(raw, dict):
+        raise InvalidConfigError(f"{path} must be a JSON object", hint='{"graphs": {"agent": "./agent.py:graph"}}')
+    for key, hint in _REFUSED.items():
+        if raw.get(key) is not None:
+            raise InvalidConfigError(f"{path}: {key}: not supported", hint=hint)
+    try:
+        config = msgspec.convert(raw, ConfigFile)
+    except msgspec.ValidationError as e:
+        raise _explained(path, e) from e
+    _check_graphs(path, config)
+    return config
+
+
+def _place(text: str, message: str) -> str:
+    """Turn msgspec's byte into a line and a column."""
+    found = re.search(r"\(byte (\d+)\)", message)
+    if not found:
+        return message
+    before = text.encode()[: int(found[1])].decode(errors="replace")
+    line = before.count("\n") + 1
+    return f"{message[: found.start()].strip()} at line {line}, column {len(before) - before.rfind(chr(10))}"
+
+
+def _json_hint(text: str) -> str | None:
+    if re.search(r",\s*[}\]]", text):
+        return "JSON has no comma before } and ]"
+    if re.search(r"^\s*(//|#)", text, re.MULTILINE):
+        return "JSON has no comments"
+    return None
+
+
+def _explained(path: Path, error: msgspec.ValidationError) -> InvalidConfigError:
+    """Say which key is wrong, and which one may have been meant."""
+    message = str(error)
+    where = (re.search(r"at `\$\.?(.*?)`$", message) or ["", ""])[1]
+    if unknown := re.search(r"unknown field `(.*?)`", message):
+        key = ".".join(part for part in (where, unknown[1]) if part)
+        near = difflib.get_close_matches(unknown[1], _known_keys(where), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(_known_keys(where))}"
+        return InvalidConfigError(f"{path}: {key}: there is no such key", hint=hint)
+    if missing := re.search(r"missing required field `(.*?)`", message):
+        key = ".".join(part for part in (where, missing[1]) if part)
+        hint = '"graphs": {"agent": "./agent.py:graph"}' if key == "graphs" else f"add {missing[1]!r}"
+        return InvalidConfigError(f"{path}: {key}: is missing", hint=hint)
+    return InvalidConfigError(f"{path}: {where or 'the file'}: {message.partition(' - at ')[0]}")
+
+
+def _known_keys(where: str) -> list[str]:
+    """Return the keys of a part of the file."""
+    kind: Any = ConfigFile
+    for part in where.split(".") if where else ():
+        hint = kind.__annotations__.get(part.partition("[")[0], "") if hasattr(kind, "__annotations__") else ""
+        name = re.search(r"\b([A-Z]\w+)", str(hint))
+        kind = globals().get(name[1], Section) if name else Section
+    return [field.encode_name for field in msgspec.structs.fields(kind)]
+
+
+def _check_graphs(path: Path, config: ConfigFile) -> None:
+    if not config.graphs:
+        raise InvalidConfigError(f"{path}: graphs: there are none", hint='"graphs": {"agent": "./agent.py:graph"}')
+    for name, spec in config.graph_specs().items():
+        place, colon, variable = spec.path.rpartition(":")
+        if not colon or not place or not variable:
+            raise InvalidConfigError(
+                f"{path}: graphs.{name}: {spec.path!r} doesn't say which graph",
+                hint="write ./path/to/file.py:name or package.module:name",
+            )
+        if place.endswith((".js", ".ts", ".mjs", ".mts", ".tsx")):
+            raise InvalidConfigError(f"{path}: graphs.{name}: {place} is not Python", hint="graphs are Python's here")
+        if place.endswith(".py") and not (path.parent / place).is_file():
+            folder = (path.parent / place).parent
+            near = difflib.get_close_matches(Path(place).name, [p.name for p in folder.glob("*.py")], n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"paths are relative to {path.parent}"
+            raise InvalidConfigError(f"{path}: graphs.{name}: there is no file {place}", hint=hint)
+
+
+def read_env(config: ConfigFile, folder: Path) -> dict[str, str]:
+    """Return the variables that a configuration names.
+
+    Raises:
+        InvalidConfigError: The file isn't there, or has a line that isn't `NAME=value`.
+    """
+    if not isinstance(config.env, str):
+        return dict(config.env)
+    path = folder / config.env
+    if not path.is_file():
+        raise InvalidConfigError(f"env: there is no file {path}", hint=f"paths are relative to {folder}")
+    found: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        text = line.strip().removeprefix("export ").strip()
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise InvalidConfigError(f"{path}, line {number}: not NAME=value: {text!r}")
+        found[name.strip()] = _unquoted(value.strip())
+    return found
+
+
+def _unquoted(value: str) -> str:
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return value[1:-1]
+    return value.partition(" #")[0].rstrip()

@@ -1,0 +1,296 @@
+"""Operations on runs: creating, claiming, renewing, finishing, cancelling.
+
+Rules:
+1. A thread's row is its lock. A run has its thread while the thread's `run_id` is the run's; only then is it `running`.
+2. A claim makes the run's `generation` grow. What a worker says of a run is said with the generation of its claim, and
+   counts only as long as that is the run's: a worker that lost its lease can't finish what another has.
+3. Creating a run, what its strategy does to the others, and claiming it at once are one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from perdure.database.operation import Op, Statement
+from perdure.server.database import Statements, now
+from perdure.server.database.orders import RUN, THREAD, Record, record
+from perdure.server.encoding import encode_text
+
+
+class NewRun(NamedTuple):
+    """A run to be made.
+
+    Attributes:
+        metadata: Its own, and what its thread's metadata is to get from it.
+        create_thread: Whether to make the thread if there is none.
+        holder: Who would run it at once, if its thread is free; None: it waits in the queue.
+        lease: Seconds that the claim lasts.
+        keyed: Whether its id is made of the client's idempotency key: if it is there already, it isn't made again.
+        watched: Whether its events are to be written down, unless its maker's process runs it.
+    """
+
+    run_id: str
+    thread_id: str
+    assistant_id: str
+    graph_id: str
+    metadata: Record
+    kwargs: Record
+    strategy: str
+    priority: int
+    delay: float
+    config: Record
+    create_thread: bool
+    holder: str | None
+    lease: float
+    watched: bool
+    caller: Record | None
+    thread_metadata: Record
+    keyed: bool = False
+
+
+class Created(NamedTuple):
+    """What became of a new run.
+
+    Attributes:
+        run: It, None if it was refused.
+        refusal: `no thread`, `busy`; or `made before`, with the run.
+        stopped: Running ones that were asked to stop, for it.
+        removed: Waiting ones that were deleted or interrupted, for it.
+    """
+
+    run: Record | None
+    refusal: str | None = None
+    stopped: Sequence[str] = ()
+    removed: Sequence[str] = ()
+
+
+def create(sql: Statements, new: NewRun, filters: str | None) -> Op[Created]:
+    """Add a run, by the rules of its strategy."""
+    moment = now()
+    asking: list[Statement] = [
+        (sql["lock_thread"], (new.thread_id, filters)),
+        (sql["active_runs"], (new.thread_id,)),  # a statement later, so it sees what the lock has waited for
+    ]
+    if new.create_thread:
+        values = (new.thread_id, encode_text(new.thread_metadata), moment, None, None, None)
+        asking.insert(0, (sql["add_thread"], values))
+    if new.keyed:
+        asking.append((sql["get_run"], (new.run_id, new.thread_id, filters)))
+    replies = list((yield asking))
+    known = replies.pop() if new.keyed else ()
+    rows, active = replies[-2:]
+    if not rows:
+        return Created(None, "no thread")
+    if known:
+        return Created(record(RUN, known[0]), "made before")
+    thread = record(THREAD, rows[0])
+    running = [run_id for run_id, status, _ in active if status == "running"]
+    waiting = [run_id for run_id, status, _ in active if status == "pending"]
+    if active and new.strategy == "reject":
+        return Created(None, "busy")
+    batch: list[Statement] = []
+    if active and new.strategy == "interrupt":
+        batch.append((sql["interrupt_pending"], (new.thread_id, "interrupt", moment)))
+        batch.append((sql["cancel_running"], (new.thread_id, "interrupt", moment)))
+    elif active and new.strategy == "rollback":
+        batch.append((sql["delete_pending"], (new.thread_id,)))
+        batch.append((sql["cancel_running"], (new.thread_id, "rollback", moment)))
+    makes_way = new.strategy in ("interrupt", "rollback")
+    claimed = new.holder is not None and new.delay <= 0 and thread["run_id"] is None and not running
+    claimed = claimed and (not waiting or makes_way)
+    run = _row(new, moment, claimed=claimed)
+    batch.append((sql["add_run"], _values(run, new)))
+    metadata = encode_text({**thread["metadata"], **new.thread_metadata})
+    config = encode_text(new.config)
+    if claimed:
+        batch.append((sql["set_thread_busy"], (new.thread_id, metadata, config, new.run_id, moment)))
+    else:
+        batch.append((sql["set_thread_metadata"], (new.thread_id, metadata, config, "busy", moment)))
+    yield batch
+    return Created(run, None, running if makes_way else (), waiting if makes_way else ())
+
+
+def _row(new: NewRun, moment: float, *, claimed: bool) -> Record:
+    count = int(claimed)
+    return {
+        "run_id": new.run_id, "thread_id": new.thread_id, "assistant_id": new.assistant_id, "graph_id": new.graph_id,
+        "status": "running" if claimed else "pending", "metadata": new.metadata, "kwargs": new.kwargs,
+        "multitask_strategy": new.strategy, "priority": new.priority, "due_at": moment + new.delay,
+        "created_at": moment, "updated_at": moment, "attempt": count, "generation": count, "cancel": None,
+        "error": None, "watched": int(new.watched and not claimed), "caller": new.caller,
+    }  # fmt: skip
+
+
+def _values(run: Record, new: NewRun) -> tuple[Any, ...]:
+    claimed = run["status"] == "running"
+    return (
+        run["run_id"], run["thread_id"], run["assistant_id"], run["graph_id"], run["status"],
+        encode_text(run["metadata"]), encode_text(run["kwargs"]), run["multitask_strategy"], run["priority"],
+        run["due_at"], run["created_at"], run["generation"], new.holder if claimed else None,
+        run["created_at"] + new.lease if claimed else 0.0, run["watched"],
+        None if run["caller"] is None else encode_text(run["caller"]),
+    )  # fmt: skip
+
+
+def claim(sql: Statements, holder: str, lease: float, limit: int) -> Op[list[Record]]:
+    """Take runs that are due and whose threads are free."""
+    moment = now()
+    [rows] = yield [(sql["due_runs"], (moment, limit))]
+    taken: list[Record] = []
+    for row in rows:
+        run = record(RUN, row)
+        [free] = yield [(sql["claim_thread"], (run["thread_id"], run["run_id"]))]
+        if not free:
+            continue
+        yield [(sql["claim_run"], (run["run_id"], holder, moment + lease, moment))]
+        watched = 2 if free[0][0] > moment else run["watched"]
+        changes = {"attempt": run["attempt"] + 1, "generation": run["generation"] + 1, "watched": watched}
+        taken.append({**run, "status": "running", **changes})
+    return taken
+
+
+class Renewed(NamedTuple):
+    """How a claim stands: whether it is still held, what the run was asked, whether others than its maker listen."""
+
+    held: bool
+    cancel: str | None = None
+    watched: bool = False
+
+
+def renew(sql: Statements, claims: Sequence[tuple[str, str, int]], lease: float) -> Op[list[Renewed]]:
+    """Extend claims, given by run, thread and generation."""
+    moment = now()
+    batch: list[Statement] = [
+        (sql["renew_run"], (run_id, generation, moment + lease)) for run_id, _, generation in claims
+    ]
+    batch.append((sql["watched_threads"], (encode_text([thread_id for _, thread_id, _ in claims]), moment)))
+    *rows, threads = yield batch
+    watched = {thread_id for (thread_id,) in threads}
+    return [
+        Renewed(True, found[0][0], found[0][1] == 2 or thread_id in watched) if found else Renewed(False)
+        for found, (_, thread_id, _) in zip(rows, claims, strict=True)
+    ]
+
+
+class Ending(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        status: Of the run.
+        thread_status: Of its thread, if no other run waits there.
+        error: What went wrong, as clients see it.
+        webhook: The address and text of a message to send, if any.
+        events: What is left to write down.
+        forget: What goes with it: the `run`, or the `thread`.
+    """
+
+    status: str
+    thread_status: str
+    error: Record | None = None
+    webhook: tuple[str, str] | None = None
+    events: Sequence[tuple[Any, ...]] = ()
+    forget: str | None = None
+
+
+def finish(sql: Statements, run: Record, ending: Ending) -> Op[bool]:
+    """End a run; tell whether the claim still held. If it didn't, nothing is changed."""
+    moment = now()
+    error = None if ending.error is None else encode_text(ending.error)
+    run_id, thread_id = run["run_id"], run["thread_id"]
+    [rows] = yield [(sql["finish_run"], (run_id, run["generation"], ending.status, error, moment))]
+    if not rows:
+        return False
+    batch: list[Statement] = [(sql["add_event"], values) for values in ending.events]
+    # A thread of the run's own is deleted after this; should the process die before, its time is over all the same.
+    end = moment if ending.forget == "thread" else None
+    batch.append((sql["leave_thread"], (thread_id, run_id, ending.thread_status, error, moment, end)))
+    if ending.webhook is not None:
+        batch.append((sql["add_webhook"], (run_id, *ending.webhook, moment)))
+    if ending.forget == "run":
+        batch += [(sql[name], (run_id,)) for name in ("delete_run", "delete_events_of_run")]
+    yield batch
+    return True
+
+
+def put_back(sql: Statements, run: Record, delay: float) -> Op[bool]:
+    """Give a run back to the queue, for any worker to go on with."""
+    moment = now()
+    [rows] = yield [(sql["put_back"], (run["run_id"], run["generation"], moment + delay, moment))]
+    if rows:
+        yield [(sql["leave_thread_busy"], (run["thread_id"], run["run_id"]))]
+    return bool(rows)
+
+
+class Held(NamedTuple):
+    """A run that another worker has."""
+
+    run_id: str
+    thread_id: str
+    generation: int
+    attempt: int
+    holder: str
+    lease_until: float
+
+
+def of_others(sql: Statements, holder: str) -> Op[list[Held]]:
+    """Return runs that others have, or whose lease has run out; those first whose leases end first."""
+    [rows] = yield [(sql["claimed_runs"], (holder, now()))]
+    return [Held(*row) for row in rows]
+
+
+def get(sql: Statements, run_id: str, thread_id: str | None = None, filters: str | None = None) -> Op[Record | None]:
+    """Return a run, None if there is none that the filters let be seen."""
+    [rows] = yield [(sql["get_run"], (run_id, thread_id, filters))]
+    return record(RUN, rows[0]) if rows else None
+
+
+def listed(sql: Statements, thread_id: str, status: str | None, limit: int, offset: int) -> Op[list[Record]]:
+    """Return a thread's runs, newest first."""
+    [rows] = yield [(sql["list_runs"], (thread_id, status, limit, offset))]
+    return [record(RUN, row) for row in rows]
+
+
+def delete(sql: Statements, run_id: str) -> Op[None]:
+    """Delete a run that has ended, and its events."""
+    yield [(sql[name], (run_id,)) for name in ("delete_run", "delete_events_of_run")]
+
+
+def cancel(sql: Statements, run_id: str, action: str) -> Op[str | None]:
+    """Ask a run to stop; return its status before, None if there is no such run.
+
+    One that waits ends here; one that runs is ended by its worker. `action` is `interrupt` or `rollback`.
+    """
+    moment = now()
+    [rows] = yield [(sql["lock_run"], (run_id,))]
+    if not rows:
+        return None
+    run = record(RUN, rows[0])
+    if run["status"] == "running":
+        yield [(sql["set_cancel"], (run_id, action, moment))]
+    elif run["status"] == "pending":
+        ending: Statement = (sql["delete_run"], (run_id,))
+        if action == "interrupt":
+            ending = (sql["end_pending"], (run_id, action, moment))
+        yield [ending, (sql["free_thread"], (run["thread_id"], moment))]
+    return str(run["status"])
+
+
+def to_cancel(
+    sql: Statements, statuses: Sequence[str], thread_id: str | None, run_ids: Sequence[str] | None, filters: str | None
+) -> Op[list[tuple[str, str]]]:
+    """Return the ids of runs that are to be cancelled, with their threads."""
+    wanted = None if run_ids is None else encode_text(run_ids)
+    [rows] = yield [(sql["runs_to_cancel"], (filters, encode_text(statuses), thread_id, wanted))]
+    return [(run_id, thread) for run_id, thread in rows]
+
+
+def watch(sql: Statements, run_id: str) -> Op[None]:
+    """Ask whoever runs it to write its events down for others than its maker to read."""
+    yield [(sql["watch_run"], (run_id,))]
+
+
+def depth(sql: Statements) -> Op[dict[str, tuple[int, float]]]:
+    """Return how many runs wait and run, and since when the oldest of each."""
+    [rows] = yield [(sql["queue_depth"], ())]
+    return {status: (count, since) for status, count, since in rows}

@@ -1,0 +1,65 @@
+"""Figures for Prometheus: the queue, runs, streams, requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from perdure.server.database import now, runs
+
+if TYPE_CHECKING:
+    from perdure.server.core import Core
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class Metrics:
+    """What is counted in this process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.runs = Counter("perdure_runs", "Runs that have ended here", ["graph_id", "status"], registry=self.registry)
+        self.seconds = Histogram(
+            "perdure_run_seconds", "From the making of a run to its end", ["graph_id"], buckets=_SECONDS,
+            registry=self.registry,
+        )  # fmt: skip
+        self.requests = Histogram(
+            "perdure_request_seconds", "From a request to the begin of its answer", ["method", "route", "status"],
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.recovered = Counter("perdure_runs_recovered", "Runs taken over from the dead", registry=self.registry)
+        self.dead = Counter("perdure_runs_given_up", "Runs whose workers died too often", registry=self.registry)
+        self.pending = Gauge("perdure_queue_depth", "Runs by status", ["status"], registry=self.registry)
+        self.age = Gauge("perdure_queue_age_seconds", "How long the oldest run waits", registry=self.registry)
+        self.streams = Gauge("perdure_streams", "Clients that listen", registry=self.registry)
+        self.active = Gauge("perdure_jobs_active", "Runs that this process does now", registry=self.registry)
+        self.room = Gauge("perdure_jobs_free", "Runs that this process would take", registry=self.registry)
+
+    def ended(self, run: dict[str, Any], status: str) -> None:
+        """Count a run that has ended here."""
+        self.runs.labels(run["graph_id"], status).inc()
+        self.seconds.labels(run["graph_id"]).observe(max(0.0, now() - run["created_at"]))
+
+    async def page(self, core: Core) -> bytes:
+        """Return the figures as Prometheus reads them."""
+        await self.measure(core)
+        return generate_latest(self.registry)
+
+    async def measure(self, core: Core) -> dict[str, Any]:
+        """Measure what isn't counted as it happens; return it."""
+        depth = await core.database.read(runs.depth)
+        waiting, oldest = depth.get("pending", (0, now()))
+        running = depth.get("running", (0, 0.0))[0]
+        self.pending.labels("pending").set(waiting)
+        self.pending.labels("running").set(running)
+        age = max(0.0, now() - oldest)
+        self.age.set(age)
+        self.streams.set(core.streams.count)
+        self.active.set(len(core.worker.active))
+        self.room.set(core.worker.room)
+        return {
+            "queue": {"num_pending": waiting, "num_running": running, "oldest_pending_seconds": age},
+            "workers": {"active": len(core.worker.active), "available": core.worker.room},
+            "api": {"streams": core.streams.count},
+        }

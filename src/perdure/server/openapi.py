@@ -1,0 +1,95 @@
+"""/openapi.json, made from the routes and the Structs of their bodies; and /docs, a page of it that loads nothing."""
+
+from __future__ import annotations
+
+import html
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from perdure import __version__
+from perdure.server.routes import Endpoint
+
+_ERROR = {
+    "type": "object",
+    "properties": {"detail": {"type": "string"}},
+    "required": ["detail"],
+}
+
+
+def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """Return the description of the routes, OpenAPI 3.1."""
+    bodies = [endpoint.body for endpoint in endpoints if endpoint.body is not None]
+    made, components = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
+    schemas = iter(made)
+    paths: dict[str, Any] = {}
+    for endpoint in endpoints:
+        body = None if endpoint.body is None else next(schemas)
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, body)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "perdure", "version": __version__},
+        "paths": paths,
+        "components": {"schemas": {**components, "Error": _ERROR}},
+    }
+
+
+def _operation(endpoint: Endpoint, body: Any) -> dict[str, Any]:
+    summary = (inspect.getdoc(endpoint.handler) or "").partition("\n")[0]
+    name = f"{endpoint.handler.__module__.rpartition('.')[2]}_{endpoint.handler.__name__}"
+    suffix = "_of" if "{namespace}" in endpoint.path else "_stateless" if endpoint.tag == "Stateless runs" else ""
+    operation: dict[str, Any] = {"summary": summary, "operationId": name + suffix, "tags": [endpoint.tag]}
+    parameters = [
+        {"name": found, "in": "path", "required": True, "schema": {"type": "string"}}
+        for found in re.findall(r"\{(\w+)\}", endpoint.path)
+    ]
+    if parameters:
+        operation["parameters"] = parameters
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    error = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    operation["responses"] = {
+        "default": {"description": "An error, with what to do about it", **error},
+        "2XX": {"description": "Done"},
+    }
+    return operation
+
+
+def page(endpoints: Sequence[Endpoint], prefix: str) -> str:
+    """Return the routes as a page."""
+    description = describe(endpoints)
+    rows = []
+    for path, operations in description["paths"].items():
+        for method, operation in operations.items():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            shown = "" if body is None else f"<pre>{html.escape(_fields(body, description))}</pre>"
+            rows.append(
+                f"<details><summary><b>{method.upper()}</b> <code>{html.escape(path)}</code> "
+                f"{html.escape(operation['summary'])}</summary>{shown}</details>"
+            )
+    return _PAGE.format(rows="\n".join(rows), prefix=html.escape(prefix))
+
+
+def _fields(schema: Any, description: Any) -> str:
+    ref = schema.get("$ref") or schema.get("items", {}).get("$ref", "")
+    found = description["components"]["schemas"].get(ref.rpartition("/")[2], schema)
+    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>perdure: API</title>
+<meta name="viewport" content="width=device-width">
+<style>
+:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
+body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+details {{ border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); padding: .4rem 0 }}
+summary {{ cursor: pointer }} pre {{ overflow: auto; font-size: .85rem }}
+b {{ display: inline-block; min-width: 4.5rem }}
+</style></head><body><h1>perdure: API</h1>
+<p>For programs: <a href="{prefix}/openapi.json">openapi.json</a></p>
+{rows}
+</body></html>
+"""

@@ -1,0 +1,199 @@
+"""The routes, one file a resource, and what they share: how a request becomes a call of a handler.
+
+A handler is given the call, and the body as its Struct if it has one; it returns an answer or a value to be sent as
+JSON. Its first line of documentation is the route's in /openapi.json.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from perdure.server.errors import InvalidRequestError, NotFoundError, TooLargeError
+from perdure.server.responses import Json
+
+if TYPE_CHECKING:
+    from perdure.server.auth import User
+    from perdure.server.core import Core
+
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+
+NOTHING: Final = 204
+
+
+class Call:
+    """A request, as handlers see it.
+
+    Args:
+        core: The server.
+        request: The request.
+        user: Who asks, if that is known.
+    """
+
+    def __init__(self, core: Core, request: Request, user: User | None) -> None:
+        self.core = core
+        self.request = request
+        self.user = user
+
+    async def filters(self, resource: str, action: str, value: dict[str, Any]) -> str | None:
+        """Ask whether the caller may do something; see `Guard.filters`."""
+        return await self.core.guard.filters(self.user, resource, action, value)
+
+    @property
+    def caller(self) -> dict[str, Any] | None:
+        """Who asks, as a run keeps it."""
+        return None if self.user is None else self.user.to_dict()
+
+    def id(self, name: str) -> str:
+        """Return an id of the path.
+
+        Raises:
+            InvalidRequestError: It is no UUID.
+        """
+        text: str = self.request.path_params[name]
+        if not _UUID.fullmatch(text):
+            raise InvalidRequestError(f"{name} must be a UUID, not {text!r}")
+        return text.lower()
+
+    def path(self, name: str) -> str:
+        """Return a part of the path."""
+        return str(self.request.path_params[name])
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """Return a query parameter that is yes or no."""
+        text = self.request.query_params.get(name)
+        return default if text is None else text.lower() in ("1", "true", "yes")
+
+    def number(self, name: str, default: int, *, most: int | None = None) -> int:
+        """Return a query parameter that is a number.
+
+        Raises:
+            InvalidRequestError: It is none, or out of bounds.
+        """
+        text = self.request.query_params.get(name)
+        if text is None:
+            return default
+        if not text.isdigit() or (most is not None and not 1 <= int(text) <= most):
+            raise InvalidRequestError(f"{name} must be a number{f' from 1 to {most}' if most else ''}, not {text!r}")
+        return int(text)
+
+    def words(self, *names: str) -> list[str]:
+        """Return the values of a query parameter that may be repeated, or hold several with commas."""
+        given = [text for name in names for text in self.request.query_params.getlist(name)]
+        return [word for text in given for word in text.split(",") if word]
+
+
+Handler = Callable[..., Awaitable[Any]]
+
+
+class Endpoint(NamedTuple):
+    """A route.
+
+    Attributes:
+        method: GET, POST, ...
+        path: With parameters in braces.
+        handler: What answers.
+        body: The Struct of the body, or a list of it; None: there is no body.
+        tag: The resource.
+        is_open: Whether it is answered without asking who it is.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    body: Any = None
+    tag: str = ""
+    is_open: bool = False
+
+
+def answerer(core: Core, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """Make what Starlette calls for a route."""
+    decoder = None if endpoint.body is None else msgspec.json.Decoder(endpoint.body)
+    labels = (endpoint.method, endpoint.path)
+
+    async def answer(request: Request) -> Response:
+        began = time.perf_counter()
+        user = None if endpoint.is_open else await core.guard.user_of(request)
+        call = Call(core, request, user)
+        arguments = () if decoder is None else (decoded(decoder, await read_body(request, core.settings.largest_body)),)
+        found = await endpoint.handler(call, *arguments)
+        response = found if isinstance(found, Response) else Json(found)
+        seconds = time.perf_counter() - began
+        core.metrics.requests.labels(*labels, str(response.status_code)).observe(seconds)
+        return response
+
+    return answer
+
+
+async def read_body(request: Request, most: int) -> bytes:
+    """Read a body, but not one that is too large.
+
+    Raises:
+        TooLargeError: It is.
+    """
+    length = request.headers.get("content-length")
+    if length is not None and length.isdigit():
+        if int(length) > most:
+            raise TooLargeError(f"the body has {length} bytes, at most {most} are taken")
+        return await request.body()
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise TooLargeError(f"the body has more than {most} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def decoded(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
+    """Return a body as its Struct.
+
+    Raises:
+        InvalidRequestError: It isn't JSON, or not of that form; the message names the field.
+    """
+    try:
+        return decoder.decode(data or b"{}")
+    except (msgspec.DecodeError, RecursionError) as e:
+        raise InvalidRequestError(str(e)) from e
+
+
+def nothing() -> Response:
+    """Answer that it is done, and there is nothing to say."""
+    return Response(status_code=NOTHING)
+
+
+def page(call: Call, rows: list[Any], limit: int, offset: int) -> tuple[list[Any], dict[str, str]]:
+    """Return the rows of a page, of which one more was read, and the headers that say whether there are more."""
+    shown = rows[:limit]
+    more = len(rows) > limit
+    headers = {"X-Pagination-Total": str(offset + len(shown) + more)}
+    if more:
+        headers["X-Pagination-Next"] = str(offset + limit)
+    return shown, headers
+
+
+def check_metadata(metadata: Any) -> None:
+    """Refuse metadata that not every database can hold.
+
+    Raises:
+        InvalidRequestError: There is a NUL in it.
+    """
+    if metadata and "\\u0000" in msgspec.json.encode(metadata).decode():
+        raise InvalidRequestError("metadata can't have NUL characters")
+
+
+def found_or_404(found: Any, what: str) -> Any:
+    """Return what was found.
+
+    Raises:
+        NotFoundError: Nothing was.
+    """
+    if found is None or found is False:
+        raise NotFoundError(f"there is no {what}")
+    return found

@@ -1,0 +1,391 @@
+"""Runs: made, waited for, streamed, joined, cancelled; of a thread, or without one."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, Literal
+
+from perdure.server import schema
+from perdure.server.database import runs, threads
+from perdure.server.encoding import encode
+from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError, TooManyError
+from perdure.server.execution import output_of
+from perdure.server.responses import Json, Live
+from perdure.server.routes import Call, Endpoint, check_metadata, found_or_404, nothing
+from perdure.server.shapes import selected, shown_run
+from perdure.server.streams import DONE, ENDED, HIDDEN, RESULT, Listener, SlowListenerError, number_of
+
+Listens = Literal["stream", "result"] | None
+
+_HEARTBEAT = b": heartbeat\r\n\r\n"
+_STATES = frozenset({"values", "updates"})
+_THREAD_MODES = frozenset({"run_modes", "lifecycle", "state_update"})
+
+
+# -- making
+
+
+async def make(call: Call, body: schema.RunCreate, thread_id: str | None, listens: Listens) -> Any:
+    """Make a run of a request; see `Core.make_run`."""
+    check_metadata(body.metadata)
+    if listens and call.core.streams.count >= call.core.settings.most_streams:
+        raise TooManyError(f"{call.core.settings.most_streams} clients listen already")
+    value: dict[str, Any] = {
+        "thread_id": thread_id,
+        "assistant_id": body.assistant_id,
+        "metadata": dict(body.metadata or {}),
+        "kwargs": {"input": body.input, "command": body.command, "config": body.config},
+        "multitask_strategy": body.multitask_strategy,
+        "if_not_exists": body.if_not_exists,
+        "after_seconds": body.after_seconds,
+    }
+    filters = await call.filters("threads", "create_run", value)
+    reading = await _assistant_filters(call, body.assistant_id)
+    body.metadata = value["metadata"]
+    return await call.core.make_run(
+        body,
+        thread_id,
+        caller=call.caller,
+        filters=filters,
+        assistant_filters=reading,
+        listens=listens,
+        modes=[] if listens == "result" else None,
+        extra_configurable=_headers(call),
+        key=call.request.headers.get("idempotency-key"),
+    )
+
+
+async def readable_assistant(call: Call, name: str) -> dict[str, Any]:
+    """Return an assistant that the caller may run.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    return await call.core.assistant(name, await _assistant_filters(call, name))
+
+
+async def _assistant_filters(call: Call, name: str) -> str | None:
+    """Return what of assistants the caller may run: what they may read, and the graphs' own."""
+    filters = await call.filters("assistants", "read", {"assistant_id": name})
+    if filters is None:
+        return None
+    return f'[{{"created_by":"system"}},{filters[1:]}'
+
+
+def _headers(call: Call) -> dict[str, Any]:
+    """Return the headers that the configuration makes parameters of runs."""
+    spec = call.core.config.http.configurable_headers
+    if spec is None:
+        return {}
+    return {
+        name: value
+        for name, value in call.request.headers.items()
+        if any(fnmatch.fnmatch(name, pattern) for pattern in spec.includes)
+        and not any(fnmatch.fnmatch(name, pattern) for pattern in spec.excludes)
+    }
+
+
+def _place(run: dict[str, Any]) -> str:
+    return f"/threads/{run['thread_id']}/runs/{run['run_id']}"
+
+
+def _prefix(call: Call) -> str:
+    return call.core.config.http.mount_prefix or ""
+
+
+async def _create(call: Call, body: schema.RunCreate, thread_id: str | None) -> Any:
+    run = (await make(call, body, thread_id, None)).run
+    return Json(shown_run(run), headers={"Content-Location": _prefix(call) + _place(run)})
+
+
+async def _stream(call: Call, body: schema.RunCreate, thread_id: str | None) -> Any:
+    run, listener = await make(call, body, thread_id, "stream")
+    again = f"{_place(run)}/stream" if thread_id is not None else f"/runs/{run['run_id']}/stream"
+    headers = {"Content-Location": _prefix(call) + _place(run), "Location": _prefix(call) + again}
+    leave = _on_leave(call, run, body.on_disconnect or "cancel")
+    return _sse(_frames(call, run, listener, None, None), headers, leave)
+
+
+async def _wait(call: Call, body: schema.RunCreate, thread_id: str | None) -> Any:
+    run, listener = await make(call, body, thread_id, "result")
+    place = _prefix(call) + _place(run)
+    headers = {"Content-Location": place, "Location": f"{place}/join"}
+    leave = _on_leave(call, run, body.on_disconnect or "cancel")
+    return _waiting(_result(call, run, listener), headers, leave)
+
+
+async def create(call: Call, body: schema.RunCreate) -> Any:
+    """Make a run of a thread, and answer at once."""
+    return await _create(call, body, call.id("thread_id"))
+
+
+async def stream(call: Call, body: schema.RunCreate) -> Any:
+    """Make a run of a thread, and stream its events."""
+    return await _stream(call, body, call.id("thread_id"))
+
+
+async def wait(call: Call, body: schema.RunCreate) -> Any:
+    """Make a run of a thread, and answer with its output."""
+    return await _wait(call, body, call.id("thread_id"))
+
+
+async def create_stateless(call: Call, body: schema.RunCreate) -> Any:
+    """Make a run with a thread of its own, and answer at once."""
+    return await _create(call, body, None)
+
+
+async def stream_stateless(call: Call, body: schema.RunCreate) -> Any:
+    """Make a run with a thread of its own, and stream its events."""
+    return await _stream(call, body, None)
+
+
+async def wait_stateless(call: Call, body: schema.RunCreate) -> Any:
+    """Make a run with a thread of its own, and answer with its output."""
+    return await _wait(call, body, None)
+
+
+async def batch(call: Call, body: list[schema.BatchedRun]) -> Any:
+    """Make several runs; none is made if one of them names an assistant or thread that isn't there."""
+    for one in body:
+        await readable_assistant(call, one.assistant_id)
+        if one.thread_id is not None and one.if_not_exists == "reject":
+            filters = await call.filters("threads", "read", {"thread_id": one.thread_id})
+            found = await call.core.database.read(threads.get, one.thread_id, filters)
+            found_or_404(found, f"thread {one.thread_id}")
+    return [shown_run((await make(call, one, one.thread_id, None)).run) for one in body]
+
+
+# -- listening
+
+
+def _on_leave(call: Call, run: dict[str, Any], policy: str) -> Callable[[], Awaitable[None]] | None:
+    if policy == "continue":
+        return None
+
+    async def leave() -> None:
+        await _cancel(call, run["run_id"], "interrupt")
+
+    return leave
+
+
+async def _frames(
+    call: Call, run: dict[str, Any], listener: Listener, after: int | None, modes: frozenset[str] | None
+) -> AsyncGenerator[bytes, None]:
+    """Yield a run's events as parts of an SSE stream."""
+    resumable = run["kwargs"].get("stream_resumable", False)
+    try:
+        async for frame in call.core.streams.follow(run, listener, after=after):
+            mode = frame.name.partition("|")[0].partition("/")[0]
+            if frame.name in HIDDEN or (modes is not None and mode not in modes):
+                continue
+            yield frame.text(frame.seq if resumable else None)
+    except SlowListenerError as e:
+        yield b"event: error\r\ndata: %b\r\n\r\n" % encode({"error": "SlowListenerError", "message": str(e)})
+    finally:
+        call.core.streams.leave(run["run_id"], listener)
+
+
+async def _result(call: Call, run: dict[str, Any], listener: Listener) -> bytes:
+    """Wait for a run's end; return its output as JSON."""
+    streams = call.core.streams
+    channel = streams.channel(run["run_id"])
+    found: bytes | None = None
+    try:
+        async for frame in streams.follow(run, listener, after=0 if not channel.is_local else None):
+            if frame.name == RESULT:
+                found = frame.data
+        if found is None:
+            found = channel.result
+        return found if found is not None else encode(await _stored_output(call, run["run_id"]))
+    finally:
+        streams.leave(run["run_id"], listener)
+
+
+async def _stored_output(call: Call, run_id: str) -> Any:
+    """Return what a run left behind that ended before anybody asked: its error, or its thread's state."""
+    run = await call.core.database.read(runs.get, run_id)
+    if run is None:
+        return None
+    if run["error"] is not None:
+        return {"__error__": run["error"]}
+    thread = await call.core.database.read(threads.get, run["thread_id"])
+    return None if thread is None else output_of(await call.core.state_of(thread))
+
+
+def _sse(parts: AsyncGenerator[bytes, None], headers: dict[str, str], leave: Any) -> Live:
+    return Live(parts, beat=_HEARTBEAT, media_type="text/event-stream", headers=headers, on_leave=leave)
+
+
+def _waiting(result: Awaitable[bytes], headers: dict[str, str], leave: Any) -> Live:
+    """Answer with headers at once, and with JSON in the end; line breaks before it keep the connection alive."""
+
+    async def parts() -> AsyncGenerator[bytes, None]:
+        yield await result
+
+    return Live(parts(), beat=b"\n", media_type="application/json", headers=headers, on_leave=leave)
+
+
+async def _read(call: Call) -> dict[str, Any]:
+    """Return the run of the path, if the caller may see it."""
+    run_id = call.id("run_id")
+    thread_id = call.id("thread_id") if "thread_id" in call.request.path_params else None
+    filters = await call.filters("threads", "read", {"thread_id": thread_id, "run_id": run_id})
+    return dict(found_or_404(await call.core.database.read(runs.get, run_id, thread_id, filters), f"run {run_id}"))
+
+
+async def join(call: Call) -> Any:
+    """Wait for a run's end, and answer with its output."""
+    run = await _read(call)
+    leave = _on_leave(call, run, "cancel") if call.flag("cancel_on_disconnect") else None
+    if run["status"] in ENDED:
+        return Json(await _stored_output(call, run["run_id"]))
+    listener = call.core.streams.listen(run["run_id"], for_result=True)
+    return _waiting(_result(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, leave)
+
+
+async def join_stream(call: Call) -> Any:
+    """Stream a run's events from now on; with Last-Event-ID, from there, if the run is resumable."""
+    run = await _read(call)
+    after = number_of(call.request.headers.get("last-event-id"))
+    if not run["kwargs"].get("stream_resumable", False):
+        after = None
+    modes = frozenset(call.words("stream_mode")) or None
+    if modes is not None:
+        modes |= {"metadata", "error"} | ({"messages"} if "messages-tuple" in modes else set())
+    leave = _on_leave(call, run, "cancel") if call.flag("cancel_on_disconnect") else None
+    headers = {"Location": f"{_prefix(call)}{_place(run)}/stream"}
+    listener = call.core.streams.listen(run["run_id"])
+    if run["status"] in ENDED and after is None:
+        call.core.streams.leave(run["run_id"], listener)
+        return _sse(_no_parts(), {}, None)
+    return _sse(_frames(call, run, listener, after, modes), headers, leave)
+
+
+async def _no_parts() -> AsyncGenerator[bytes, None]:
+    return
+    yield b""
+
+
+async def thread_stream(call: Call) -> Any:
+    """Stream the events of all runs of a thread, those that come and, with Last-Event-ID, those since then."""
+    thread_id = call.id("thread_id")
+    filters = await call.filters("threads", "read", {"thread_id": thread_id})
+    found_or_404(await call.core.database.read(threads.get, thread_id, filters), f"thread {thread_id}")
+    modes = frozenset(call.words("stream_mode", "stream_modes")) or frozenset({"run_modes"})
+    if unknown := modes - _THREAD_MODES:
+        raise InvalidRequestError(f"there is no stream mode {min(unknown)!r} of threads")
+    after = number_of(call.request.headers.get("last-event-id"))
+
+    async def parts() -> AsyncGenerator[bytes, None]:
+        async for frame in call.core.streams.follow_thread(thread_id, after, lambda: True):
+            mode = frame.name.partition("|")[0]
+            if frame.name == RESULT:
+                continue
+            if frame.name == DONE:
+                frame = frame._replace(name="metadata")  # noqa: PLW2901 - the same event under its public name
+            is_lifecycle = frame.name == "metadata"
+            if "run_modes" in modes or is_lifecycle or ("state_update" in modes and mode in _STATES):
+                yield frame.text(frame.event)
+
+    return _sse(parts(), {"Location": f"{_prefix(call)}/threads/{thread_id}/stream"}, None)
+
+
+# -- looking, cancelling, deleting
+
+
+async def get(call: Call) -> Any:
+    """Return a run."""
+    return shown_run(await _read(call))
+
+
+async def listed(call: Call) -> Any:
+    """Return a thread's runs, newest first."""
+    thread_id = call.id("thread_id")
+    filters = await call.filters("threads", "read", {"thread_id": thread_id})
+    found_or_404(await call.core.database.read(threads.get, thread_id, filters), f"thread {thread_id}")
+    status = call.request.query_params.get("status")
+    if status is not None and status not in (*ENDED, "pending", "running"):
+        raise InvalidRequestError(f"there is no status {status!r}")
+    place = (status, call.number("limit", 10, most=1000), call.number("offset", 0))
+    rows = await call.core.database.read(runs.listed, thread_id, *place)
+    return [selected(shown_run(row), call.words("select")) for row in rows]
+
+
+async def _cancel(call: Call, run_id: str, action: str) -> str | None:
+    before = await call.core.database.write(runs.cancel, run_id, action)
+    if before == "running":
+        call.core.hints.cancel(run_id, action)
+    elif before == "pending":
+        call.core.streams.close(run_id)
+        call.core.hints.queue()
+    return before
+
+
+def _action(call: Call) -> str:
+    action = call.request.query_params.get("action", "interrupt")
+    if action not in ("interrupt", "rollback"):
+        raise InvalidRequestError(f"action is interrupt or rollback, not {action!r}")
+    return action
+
+
+async def cancel(call: Call) -> Any:
+    """Stop a run; `rollback` deletes it and its checkpoints. With `wait=1`, answer when it has stopped."""
+    run = await _read(call)
+    action = _action(call)
+    if run["status"] in ENDED:
+        raise TakenError(f"run {run['run_id']} has ended: {run['status']}")
+    listener = call.core.streams.listen(run["run_id"], for_result=True) if call.flag("wait") else None
+    await _cancel(call, run["run_id"], action)
+    if listener is None:
+        return Json({}, 202)
+    return _waiting(_result(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, None)
+
+
+async def cancel_many(call: Call, body: schema.RunsCancel) -> Any:
+    """Stop runs: some of a thread, or all with a status."""
+    if (body.thread_id is None) == (body.status is None) or (body.thread_id is None) != (body.run_ids is None):
+        raise InvalidRequestError("either thread_id and run_ids, or status")
+    value = {"thread_id": body.thread_id, "run_ids": body.run_ids, "status": body.status}
+    filters = await call.filters("threads", "update", value)
+    statuses = ["pending", "running"] if body.status in (None, "all") else [body.status]
+    wanted = (statuses, body.thread_id, body.run_ids, filters)
+    found = await call.core.database.read(runs.to_cancel, *wanted)
+    if not found:
+        raise NotFoundError("No runs found to cancel.")
+    action = _action(call)
+    for run_id, _ in found:
+        await _cancel(call, run_id, action)
+    return nothing()
+
+
+async def delete(call: Call) -> Any:
+    """Delete a run; one that runs is stopped first. Its checkpoints stay."""
+    run = await _read(call)
+    await call.filters("threads", "update", {"thread_id": run["thread_id"], "run_id": run["run_id"]})
+    if run["status"] not in ENDED:
+        listener = call.core.streams.listen(run["run_id"], for_result=True)
+        await _cancel(call, run["run_id"], "interrupt")
+        await _result(call, run, listener)
+    await call.core.database.once(runs.delete, run["run_id"])
+    return nothing()
+
+
+ENDPOINTS = [
+    Endpoint("POST", "/threads/{thread_id}/runs", create, schema.RunCreate, "Runs"),
+    Endpoint("POST", "/threads/{thread_id}/runs/wait", wait, schema.RunCreate, "Runs"),
+    Endpoint("POST", "/threads/{thread_id}/runs/stream", stream, schema.RunCreate, "Runs"),
+    Endpoint("GET", "/threads/{thread_id}/runs", listed, tag="Runs"),
+    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}", get, tag="Runs"),
+    Endpoint("DELETE", "/threads/{thread_id}/runs/{run_id}", delete, tag="Runs"),
+    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}/join", join, tag="Runs"),
+    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}/stream", join_stream, tag="Runs"),
+    Endpoint("POST", "/threads/{thread_id}/runs/{run_id}/cancel", cancel, tag="Runs"),
+    Endpoint("GET", "/threads/{thread_id}/stream", thread_stream, tag="Threads"),
+    Endpoint("POST", "/runs", create_stateless, schema.RunCreate, "Stateless runs"),
+    Endpoint("POST", "/runs/wait", wait_stateless, schema.RunCreate, "Stateless runs"),
+    Endpoint("POST", "/runs/stream", stream_stateless, schema.RunCreate, "Stateless runs"),
+    Endpoint("POST", "/runs/batch", batch, list[schema.BatchedRun], "Stateless runs"),
+    Endpoint("POST", "/runs/cancel", cancel_many, schema.RunsCancel, "Runs"),
+    Endpoint("GET", "/runs/{run_id}/stream", join_stream, tag="Stateless runs"),
+]

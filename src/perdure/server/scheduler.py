@@ -1,0 +1,116 @@
+"""What happens at its time: crons make runs, threads that nobody needs any more go, old events are deleted.
+
+Any number of processes do this at once; each cron's moment is claimed by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from cronsim import CronSim, CronSimError
+
+from perdure.errors import PerdureError, UsageError
+from perdure.server.database import crons, events, now, threads
+from perdure.server.schema import RunCreate
+
+if TYPE_CHECKING:
+    from perdure.server.core import Core
+
+_log = logging.getLogger("perdure.server.scheduler")
+
+_TICK: Final = 1.0
+_ABANDONED: Final = 100
+
+
+def next_time(schedule: str, timezone: str | None, after: float, end: float | None = None) -> float | None:
+    """Return a schedule's next moment; None if it has no more before its end.
+
+    Raises:
+        UsageError: The schedule or the time zone can't be understood.
+    """
+    if len(schedule.split()) != 5:
+        raise UsageError(f"{schedule!r} is not a schedule", hint="five fields: minute hour day month weekday")
+    try:
+        zone = ZoneInfo(timezone) if timezone else UTC
+    except (ZoneInfoNotFoundError, ValueError) as e:
+        raise UsageError(f"there is no time zone {timezone!r}", hint="an IANA name such as Europe/Berlin") from e
+    try:
+        found = next(CronSim(schedule, datetime.fromtimestamp(after, zone)))
+    except CronSimError as e:
+        raise UsageError(
+            f"{schedule!r} is not a schedule: {e}", hint="five fields: minute hour day month weekday"
+        ) from e
+    except StopIteration:
+        return None
+    moment = found.timestamp()
+    return None if end is not None and moment > end else moment
+
+
+class Scheduler:
+    """Does what is due.
+
+    Args:
+        core: The server.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = self._core.keep(self._keep(), "scheduler")
+
+    async def stop(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _keep(self) -> None:
+        swept = 0.0
+        while True:
+            try:
+                for cron in await self._core.database.read(crons.due, now()):
+                    await self._run(cron)
+                if now() - swept > self._core.settings.sweep:
+                    swept = now()
+                    await self.sweep()
+            except PerdureError as e:
+                _log.warning("what is due can't be done: %s", e)
+            await asyncio.sleep(_TICK)
+
+    async def _run(self, cron: dict[str, Any]) -> None:
+        """Claim a cron's moment, and make its run. Moments that were missed while nothing ran are one."""
+        following = next_time(cron["schedule"], cron["timezone"], now(), cron["end_time"])
+        if not await self._core.database.once(crons.move, cron["cron_id"], cron["next_run_at"], following):
+            return
+        if cron["end_time"] is not None and cron["next_run_at"] > cron["end_time"]:
+            return
+        payload = dict(cron["payload"])
+        payload["assistant_id"] = cron["assistant_id"]
+        payload["config"] = dict(payload.get("config") or {})
+        configurable = {**(payload["config"].get("configurable") or {}), "cron_id": cron["cron_id"]}
+        payload["config"]["configurable"] = configurable
+        asked = msgspec.convert(payload, RunCreate)
+        asked.on_completion = cron["on_run_completed"] or "delete"
+        try:
+            await self._core.make_run(asked, cron["thread_id"], caller=cron["caller"], filters=None)
+        except PerdureError as e:
+            _log.warning("cron %s made no run: %s", cron["cron_id"], e)
+
+    async def sweep(self) -> None:
+        """Delete threads whose time is over, and events that nobody will ask for."""
+        core = self._core
+        await core.database.once(events.sweep, core.settings.keep_events)
+        for thread_id, strategy in await core.database.read(threads.expired, _ABANDONED):
+            if strategy == "keep_latest":
+                await core.saver.aprune([thread_id], strategy="keep_latest")
+                await core.database.once(threads.put_off, thread_id, None)
+            else:
+                await core.delete_thread(thread_id, None)

@@ -1,0 +1,331 @@
+"""What runs tell, and who listens: in this process by memory, elsewhere and later by the events that are written down.
+
+Rules:
+1. An event of a run has a number, counted by whoever runs it; a run that is taken over goes on counting.
+2. A run is *recorded* if its client asked for that (`stream_resumable`), or if somebody in another process, or on its
+   thread, listens. What is recorded is written down before it is told: nobody has seen an event that can't be read
+   again.
+3. A listener gets each event once, in order. One that can't keep up is not waited for: beyond a bound of bytes what
+   waits is dropped, and read again from the database if it is recorded; if not, the listener is told to go.
+4. A listener in a process that doesn't run the run polls the database, hastened by hints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from perdure.errors import PerdureError
+from perdure.server.database import events, now, runs, threads
+
+if TYPE_CHECKING:
+    from perdure.server.database import Database
+
+ENDED: Final = frozenset({"success", "error", "timeout", "interrupted"})
+"""What the status of a run is that has ended."""
+
+RESULT: Final = "result"
+DONE: Final = "run_done"
+HIDDEN: Final = frozenset({RESULT, DONE})
+"""Events that are for the server itself: a run's output, and its end."""
+
+_SLOWEST_POLL: Final = 0.25
+_WATCH: Final = 30.0
+
+
+class SlowListenerError(PerdureError):
+    """A listener was too slow, and what it missed isn't recorded."""
+
+
+class Frame(NamedTuple):
+    """An event as it is told.
+
+    Attributes:
+        seq: Its number in its run.
+        name: The stream mode, with a namespace if it is a subgraph's.
+        data: Its payload as JSON.
+        at: When, in seconds since 1970.
+        event: Its number in the database, if it was read from there.
+        run_id: The run, if it was read from there.
+    """
+
+    seq: int
+    name: str
+    data: bytes
+    at: float
+    event: int = 0
+    run_id: str = ""
+
+    def text(self, number: int | None) -> bytes:
+        """Return the event as a part of an SSE stream.
+
+        Args:
+            number: What a client sends back, after the time, to go on after this event; None: it can't.
+        """
+        tail = "\r\n\r\n" if number is None else f"\r\nid: {int(self.at * 1000)}-{number}\r\n\r\n"
+        return b"event: %b\r\ndata: %b%b" % (self.name.encode(), self.data, tail.encode())
+
+
+def number_of(last_event_id: str | None) -> int | None:
+    """Return the number in an id that a client sends back; 0 for `-1`, from the start; None if it sends none."""
+    if not last_event_id:
+        return None
+    number = last_event_id.rpartition("-")[2]
+    return int(number) if number.isdigit() and last_event_id != "-1" else 0
+
+
+class Listener:
+    """What waits for somebody who listens to a run in this process."""
+
+    __slots__ = ("_bytes", "_frames", "_limit", "_wake", "ended", "has_lost", "moved")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._frames: deque[Frame] = deque()
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self.has_lost = False
+        self.ended = False
+        self.moved = False
+
+    def put(self, frame: Frame) -> None:
+        """Add an event, or drop all that wait if they are too many bytes."""
+        self._frames.append(frame)
+        self._bytes += len(frame.data) + 100
+        if self._bytes > self._limit:
+            self._frames.clear()
+            self._bytes = 0
+            self.has_lost = True
+        self._wake.set()
+
+    def end(self, *, moved: bool) -> None:
+        """Say that no more will come: the run has ended, or has moved to another process."""
+        self.ended, self.moved = not moved, moved
+        self._wake.set()
+
+    def take(self) -> list[Frame]:
+        """Take out what waits."""
+        frames = list(self._frames)
+        self._frames.clear()
+        self._bytes = 0
+        self._wake.clear()
+        return frames
+
+    def hint(self) -> None:
+        """Wake the listener to look at the database."""
+        self._wake.set()
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Wait for something to come, so long at most."""
+        if not self._wake.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), seconds)
+
+
+class Channel:
+    """The listeners of a run.
+
+    Attributes:
+        is_local: Whether this process runs it.
+        recorded: Whether its events are written down.
+        wants_result: Whether somebody waits for its output.
+        result: Its output as JSON, once it has ended here and if somebody waits.
+    """
+
+    __slots__ = ("is_local", "listeners", "recorded", "result", "wants_result")
+
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+        self.is_local = False
+        self.recorded = False
+        self.wants_result = False
+        self.result: bytes | None = None
+
+    def publish(self, frame: Frame) -> None:
+        """Tell an event to all who listen."""
+        for listener in self.listeners:
+            listener.put(frame)
+
+
+class Streams:
+    """The channels of this process, and the way to the events of others.
+
+    Args:
+        database: Where recorded events are.
+        longest_backlog: Bytes that a listener may be behind.
+    """
+
+    def __init__(self, database: Database, longest_backlog: int) -> None:
+        self._database = database
+        self._limit = longest_backlog
+        self._channels: dict[str, Channel] = {}
+        self._threads: dict[str, list[Listener]] = {}
+        self.is_closing = False
+
+    @property
+    def count(self) -> int:
+        """How many listen."""
+        on_runs = sum(len(channel.listeners) for channel in self._channels.values())
+        return on_runs + sum(map(len, self._threads.values()))
+
+    # -- for who runs
+
+    def channel(self, run_id: str) -> Channel:
+        """Return a run's channel."""
+        return self._channels.setdefault(run_id, Channel())
+
+    def close(self, run_id: str, *, moved: bool = False) -> None:
+        """Say that a run has ended here, or moved to another process."""
+        channel = self._channels.get(run_id)
+        if channel is None:
+            return
+        channel.is_local = False
+        for listener in channel.listeners:
+            listener.end(moved=moved)
+        if not channel.listeners:
+            self._channels.pop(run_id, None)
+
+    def watches(self, thread_id: str) -> bool:
+        """Tell whether somebody here listens to a thread."""
+        return thread_id in self._threads
+
+    def hint(self, run_id: str, thread_id: str) -> None:
+        """Wake those who poll for a run's or a thread's events."""
+        if (channel := self._channels.get(run_id)) is not None and not channel.is_local:
+            for listener in channel.listeners:
+                listener.hint()
+        for listener in self._threads.get(thread_id, ()):
+            listener.hint()
+
+    def is_recorded(self, run_id: str) -> bool:
+        """Tell whether a run that this process runs is recorded: somebody elsewhere may listen."""
+        channel = self._channels.get(run_id)
+        return channel is not None and channel.recorded
+
+    def close_all(self) -> None:
+        """Let all listeners go: the server stops. Clients come back, and find the run with another process."""
+        self.is_closing = True
+        for channel in self._channels.values():
+            for listener in channel.listeners:
+                listener.hint()
+        for listeners in self._threads.values():
+            for listener in listeners:
+                listener.hint()
+
+    # -- for who listens to a run
+
+    def listen(self, run_id: str, *, for_result: bool = False) -> Listener:
+        """Begin to listen: nothing that is told from now on is missed."""
+        channel = self.channel(run_id)
+        channel.wants_result = channel.wants_result or for_result
+        listener = Listener(self._limit)
+        channel.listeners.append(listener)
+        return listener
+
+    def leave(self, run_id: str, listener: Listener) -> None:
+        """Stop listening."""
+        channel = self._channels.get(run_id)
+        if channel is None:
+            return
+        if listener in channel.listeners:
+            channel.listeners.remove(listener)
+        if not channel.listeners and not channel.is_local:
+            self._channels.pop(run_id, None)
+
+    async def follow(
+        self, run: dict[str, Any], listener: Listener, *, after: int | None = None
+    ) -> AsyncIterator[Frame]:
+        """Yield a run's events until it has ended, hidden ones too.
+
+        Args:
+            run: The run.
+            listener: Made before the run could begin, or now.
+            after: The last event that was seen; None: only what comes.
+
+        Raises:
+            SlowListenerError: The listener was too slow.
+        """
+        run_id = run["run_id"]
+        last = 0 if after is None else after
+        recorded = run["kwargs"].get("stream_resumable", False)
+        if after is not None:
+            async for frame in self._read(run_id, last):
+                yield frame
+                last = frame.seq
+        while not self.is_closing:
+            channel = self.channel(run_id)
+            for frame in listener.take():
+                if frame.seq > last:
+                    yield frame
+                    last = frame.seq
+            if listener.has_lost:
+                listener.has_lost = False
+                if not (recorded or channel.recorded):
+                    raise SlowListenerError(f"a listener of run {run_id} is too slow", hint="stream_resumable: true")
+                async for frame in self._read(run_id, last):
+                    yield frame
+                    last = frame.seq
+                continue
+            if listener.ended:
+                return
+            listener.moved = False
+            if channel.is_local:
+                await listener.wait()
+                continue
+            has_ended = await self._has_ended(run_id)
+            async for frame in self._read(run_id, last):
+                yield frame
+                last = frame.seq
+            if has_ended and not channel.is_local:
+                return
+            await listener.wait(_SLOWEST_POLL)
+
+    async def _has_ended(self, run_id: str) -> bool:
+        found = await self._database.read(runs.get, run_id)
+        if found is not None and found["status"] in ("pending", "running") and not found["watched"]:
+            await self._database.note(runs.watch, run_id)
+        return found is None or found["status"] in ENDED
+
+    async def _read(self, run_id: str, after: int) -> AsyncIterator[Frame]:
+        while rows := await self._database.read(events.of_run, run_id, after):
+            for row in rows:
+                yield _frame(row)
+            after = rows[-1]["seq"]
+
+    # -- for who listens to a thread
+
+    async def follow_thread(self, thread_id: str, after: int | None, alive: Callable[[], bool]) -> AsyncIterator[Frame]:
+        """Yield the events of a thread's runs, of all that come, for as long as the client is `alive`.
+
+        Args:
+            thread_id: The thread.
+            after: The last event that was seen; None: only what comes.
+            alive: Tells whether to go on.
+        """
+        listener = Listener(self._limit)
+        self._threads.setdefault(thread_id, []).append(listener)
+        try:
+            last = await self._database.read(events.last_of_thread, thread_id) if after is None else after
+            renewed = 0.0
+            while alive() and not self.is_closing:
+                if now() > renewed:
+                    await self._database.note(threads.watch, thread_id, now() + _WATCH)
+                    renewed = now() + _WATCH / 3
+                listener.take()
+                rows = await self._database.read(events.of_thread, thread_id, last)
+                for row in rows:
+                    yield _frame(row)
+                    last = row["event"]
+                if not rows:
+                    await listener.wait(_SLOWEST_POLL)
+        finally:
+            self._threads[thread_id].remove(listener)
+            if not self._threads[thread_id]:
+                del self._threads[thread_id]
+
+
+def _frame(row: dict[str, Any]) -> Frame:
+    return Frame(row["seq"], row["name"], row["data"].encode(), row["created_at"], row["event"], row["run_id"])

@@ -1,0 +1,214 @@
+"""Messages about runs that have ended: signed, guarded, tried again.
+
+A message is written in the transaction that ends the run, and deleted when it was taken by the other side. Where it
+goes is checked twice: its address when the run is made, and what its name leads to each time it is sent, so that a
+name can't lead into the network that the server is in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import logging
+import os
+import re
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from perdure.errors import InvalidConfigError, PerdureError
+from perdure.server.database import now, webhooks
+
+if TYPE_CHECKING:
+    from perdure.server.config import WebhooksSpec
+    from perdure.server.core import Core
+
+_log = logging.getLogger("perdure.server.webhooks")
+
+_ATTEMPTS: Final = 6
+_TIMEOUT: Final = 20.0
+_PAUSES: Final = (2.0, 10.0, 60.0, 300.0, 1800.0)
+_POLL: Final = 5.0
+SIGNATURE: Final = "X-Perdure-Signature"
+"""The header `t=<time>,v1=<hex>`: HMAC-SHA256 of `<time>.<body>` by the secret."""
+
+
+class Policy:
+    """Where messages may go.
+
+    Args:
+        spec: What the configuration says.
+    """
+
+    def __init__(self, spec: WebhooksSpec) -> None:
+        self.spec = spec
+
+    def refusal(self, url: str) -> str | None:
+        """Return why a message may not go to an address, None if it may; without looking its name up."""
+        rules = self.spec.url
+        if len(url) > rules.max_url_length:
+            return "it is too long"
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            return "it is no URL"
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return "it is not http:// or https://"
+        if parts.username is not None:
+            return "it has a user name"
+        if rules.require_https and parts.scheme != "https":
+            return "it is not https://"
+        if rules.allowed_ports is not None and (port or (443 if parts.scheme == "https" else 80)) not in (
+            rules.allowed_ports
+        ):
+            return f"port {port} is not allowed"
+        if rules.allowed_domains is not None and not any(
+            _matches(parts.hostname, domain) for domain in rules.allowed_domains
+        ):
+            return f"host {parts.hostname} is not allowed"
+        with suppress(ValueError):
+            return self.refused_address(parts.hostname)
+        if parts.hostname == "localhost" or parts.hostname.endswith(".localhost"):
+            return "host blocked: loopback" if rules.disable_loopback else None
+        return None
+
+    def refused_address(self, text: str) -> str | None:
+        """Return why a message may not go to an IP address.
+
+        Raises:
+            ValueError: It is none.
+        """
+        address = ipaddress.ip_address(text)
+        mapped = getattr(address, "ipv4_mapped", None)
+        address = mapped or address
+        if address.is_loopback:
+            return "host blocked: loopback IP range" if self.spec.url.disable_loopback else None
+        if not address.is_global or address.is_multicast:
+            return "host blocked: private or reserved IP range"
+        return None
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of a message, variables filled in.
+
+        Raises:
+            InvalidConfigError: A variable isn't set, or may not be named.
+        """
+        return {name: self._filled(value) for name, value in self.spec.headers.items()}
+
+    def _filled(self, value: str) -> str:
+        def fill(found: re.Match[str]) -> str:
+            name = found[1]
+            if not name.startswith(self.spec.env_prefix):
+                raise InvalidConfigError(
+                    f"webhooks.headers: {name} may not be named", hint=f"names begin with {self.spec.env_prefix}"
+                )
+            if name not in os.environ:
+                raise InvalidConfigError(f"webhooks.headers: the variable {name} is not set")
+            return os.environ[name]
+
+        return re.sub(r"\$\{\{\s*env\.(\w+)\s*\}\}", fill, value)
+
+    def signed(self, body: str) -> dict[str, str]:
+        """Return the header that signs a message, if there is a secret."""
+        secret = os.environ.get(self.spec.secret or "")
+        if not secret:
+            return {}
+        moment = str(int(time.time()))
+        digest = hmac.new(secret.encode(), f"{moment}.{body}".encode(), hashlib.sha256).hexdigest()
+        return {SIGNATURE: f"t={moment},v1={digest}"}
+
+
+def _matches(host: str, domain: str) -> bool:
+    if domain.startswith("*."):
+        return host.endswith(domain[1:])
+    return host == domain
+
+
+class Sender:
+    """Sends what is to be sent.
+
+    Args:
+        core: The server.
+        policy: Where it may go.
+    """
+
+    def __init__(self, core: Core, policy: Policy) -> None:
+        self._core = core
+        self.policy = policy
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._task = self._core.keep(self._keep(), "sender of webhooks")
+
+    async def stop(self) -> None:
+        """Stop; what is unsent is sent later, or by another process."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def hint(self) -> None:
+        """Look for messages now."""
+        self._wake.set()
+
+    async def _keep(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                for message in await self._core.database.read(webhooks.due, now(), 20):
+                    await self._send(message)
+            except PerdureError as e:
+                _log.warning("webhooks can't be read: %s", e)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), _POLL)
+
+    async def _send(self, message: webhooks.Message) -> None:
+        pause = _PAUSES[min(message.attempt, len(_PAUSES) - 1)]
+        if not await self._core.database.once(webhooks.take, message, now() + _TIMEOUT + pause):
+            return
+        failure = await self._post(message)
+        if failure is None or message.attempt + 1 >= _ATTEMPTS:
+            await self._core.database.once(webhooks.delete, message.run_id)
+        if failure is not None:
+            _log.warning("webhook of run %s, attempt %d: %s", message.run_id, message.attempt + 1, failure)
+
+    async def _post(self, message: webhooks.Message) -> str | None:
+        """Send a message; return what went wrong."""
+        import httpx
+
+        try:
+            target, host = await self._target(message.url)
+            sent_at = f',"webhook_sent_at":"{time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}"}}'
+            body = message.body[:-1] + sent_at
+            headers = {"Content-Type": "application/json", "Host": host, **self.policy.headers()}
+            headers |= self.policy.signed(body)
+            async with httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=False) as client:
+                name = host.rpartition(":")[0] or host
+                extensions: dict[str, Any] = {"sni_hostname": name}
+                answer = await client.post(target, content=body.encode(), headers=headers, extensions=extensions)
+        except (httpx.HTTPError, OSError, InvalidConfigError) as e:
+            return f"{type(e).__name__}: {e}"
+        return None if answer.is_success else f"it was answered by {answer.status_code}"
+
+    async def _target(self, url: str) -> tuple[str, str]:
+        """Look the name up, check where it leads, and return the URL by address, and the host."""
+        parts = urlsplit(url)
+        refusal = self.policy.refusal(url)
+        if refusal is not None:
+            raise InvalidConfigError(f"{url}: {refusal}")
+        assert parts.hostname is not None
+        loop = asyncio.get_running_loop()
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        found = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        for *_, place in found:
+            if (refusal := self.policy.refused_address(str(place[0]))) is not None:
+                raise InvalidConfigError(f"{url}: {refusal}")
+        address = str(found[0][4][0])
+        shown = f"[{address}]" if ":" in address else address
+        return parts._replace(netloc=f"{shown}:{port}").geturl(), parts.netloc

@@ -1,0 +1,62 @@
+"""A live server on each database, and the real client of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+from tests.server.serving import Served
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database that a session's tests share: each test makes threads of its own."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('server') / 'server.db'}"
+        return
+    postgres: str = request.getfixturevalue("postgres")
+    name = f"server_{os.getpid()}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield f"{postgres.rpartition('/')[0]}/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server for tests that don't hurt it."""
+    config = {"webhooks": {"url": {"disable_loopback": False}, "secret": "LG_WEBHOOK_SECRET"}}
+    environment = {"LG_WEBHOOK_SECRET": "s3cret"}
+    folder = tmp_path_factory.mktemp("project")
+    with Served(folder, database_url, config=config, environment=environment) as served:
+        yield served
+
+
+@pytest.fixture
+async def client(server: Served) -> AsyncIterator[LangGraphClient]:
+    """The SDK's client."""
+    made = get_client(url=server.url)
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+async def http(server: Served) -> AsyncIterator[httpx.AsyncClient]:
+    """A plain client, for what the SDK doesn't show."""
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as made:
+        yield made
+
+
+@pytest.fixture
+def own_database(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A database for one test."""
+    if database_url.startswith("sqlite"):
+        return f"sqlite:///{tmp_path / 'own.db'}"
+    found: str = request.getfixturevalue("database")
+    return found
