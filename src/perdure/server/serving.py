@@ -146,11 +146,12 @@ class Children:
 
     @staticmethod
     def stop(children: Sequence[subprocess.Popen[bytes]]) -> int:
-        """Tell them to stop, and wait for it; return the worst exit code."""
+        """Tell them to stop, and wait for it; return the exit code: 1 if one ended otherwise than it was told."""
         for child in children:
             with suppress(ProcessLookupError):
                 child.send_signal(signal.SIGTERM)
-        return max((abs(child.wait()) for child in children), default=0)
+        # One that was still starting hears no signal yet, and ends by it.
+        return int(any([child.wait() not in {0, -signal.SIGTERM} for child in children]))
 
 
 def run_several(settings: Settings, listening: socket.socket, count: int) -> int:
