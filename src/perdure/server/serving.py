@@ -151,7 +151,8 @@ class Children:
             with suppress(ProcessLookupError):
                 child.send_signal(signal.SIGTERM)
         # One that was still starting hears no signal yet, and ends by it.
-        return int(any([child.wait() not in {0, -signal.SIGTERM} for child in children]))
+        codes = [child.wait() for child in children]
+        return int(any(code not in {0, -signal.SIGTERM} for code in codes))
 
 
 def run_several(settings: Settings, listening: socket.socket, count: int) -> int:
