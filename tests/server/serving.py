@@ -22,6 +22,8 @@ GRAPHS = {
     "chat": "./project.py:chat",
     "nested": "./project.py:make_nested",
     "fan": "./project.py:fan",
+    "agent": "./project.py:agent",
+    "telling": "./project.py:telling",
 }
 
 

@@ -30,7 +30,7 @@ from perdure.server.core import Core
 from perdure.server.errors import RequestError
 from perdure.server.graphs import load_object
 from perdure.server.responses import Json
-from perdure.server.routes import Endpoint, answerer, assistants, crons, runs, state, store, system, threads
+from perdure.server.routes import Endpoint, answerer, assistants, crons, protocol, runs, state, store, system, threads
 
 if TYPE_CHECKING:
     from perdure.server.config import HttpSpec
@@ -49,6 +49,8 @@ def endpoints_of(http: HttpSpec) -> list[Endpoint]:
         found += crons.ENDPOINTS  # before the runs: /runs/crons is no run
     if not http.disable_threads:
         found += [*threads.ENDPOINTS, *state.ENDPOINTS]
+    if not (http.disable_threads or http.disable_runs):
+        found += protocol.ENDPOINTS
     if not http.disable_runs:
         found += runs.ENDPOINTS
     if not http.disable_store:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -297,7 +297,9 @@ class Streams:
 
     # -- for who listens to a thread
 
-    async def follow_thread(self, thread_id: str, after: int | None, alive: Callable[[], bool]) -> AsyncIterator[Frame]:
+    async def follow_thread(
+        self, thread_id: str, after: int | None, alive: Callable[[], bool]
+    ) -> AsyncGenerator[Frame, None]:
         """Yield the events of a thread's runs, of all that come, for as long as the client is `alive`.
 
         Args:

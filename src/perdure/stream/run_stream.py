@@ -180,9 +180,7 @@ class _Run:
             return
         projections.status, projections.error = payload["event"], payload.get("error")
         error = projections.error
-        self._settle(
-            projections, None if error is None else UsageError(f"the graph {scope[-1]!r} failed: {error}")
-        )
+        self._settle(projections, None if error is None else UsageError(f"the graph {scope[-1]!r} failed: {error}"))
 
     @staticmethod
     def _settle(projections: _Projections, error: BaseException | None) -> None:
