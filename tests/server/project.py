@@ -138,6 +138,14 @@ def weather(place: str) -> str:
 agent = create_react_agent(Scripted(), [weather])
 
 
+async def hear(state: Chat):
+    await asyncio.sleep(0.5)
+    return {"messages": [{"role": "ai", "content": f"heard {state['messages'][-1].content}"}]}
+
+
+slow = StateGraph(Chat).add_node("hear", hear).add_edge(START, "hear").compile()
+
+
 def work(state: State, runtime: Runtime):
     runtime.stream_writer({"name": "progress", "payload": {"done": 1}})
     runtime.stream_writer("raw")

@@ -23,6 +23,7 @@ GRAPHS = {
     "nested": "./project.py:make_nested",
     "fan": "./project.py:fan",
     "agent": "./project.py:agent",
+    "slow": "./project.py:slow",
     "telling": "./project.py:telling",
 }
 

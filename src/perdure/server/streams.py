@@ -292,7 +292,7 @@ class Streams:
     async def _read(self, run_id: str, after: int) -> AsyncIterator[Frame]:
         while rows := await self._database.read(events.of_run, run_id, after):
             for row in rows:
-                yield _frame(row)
+                yield frame_of(row)
             after = rows[-1]["seq"]
 
     # -- for who listens to a thread
@@ -319,7 +319,7 @@ class Streams:
                 listener.take()
                 rows = await self._database.read(events.of_thread, thread_id, last)
                 for row in rows:
-                    yield _frame(row)
+                    yield frame_of(row)
                     last = row["event"]
                 if not rows:
                     await listener.wait(_SLOWEST_POLL)
@@ -329,5 +329,6 @@ class Streams:
                 del self._threads[thread_id]
 
 
-def _frame(row: dict[str, Any]) -> Frame:
+def frame_of(row: dict[str, Any]) -> Frame:
+    """Return an event that was written down."""
     return Frame(row["seq"], row["name"], row["data"].encode(), row["created_at"], row["event"], row["run_id"])

@@ -98,7 +98,7 @@ def filter_of(asked_for: schema.EventStream) -> Filter:
 def _method(name: str, more: Mapping[str, Any]) -> tuple[Any, Handler]:
     found = more.get(name) or _METHODS.get(name)
     if found is not None:
-        return found  # type: ignore[no-any-return]  # `more` is of the same form
+        return found
     if name.startswith("subscription."):
         raise CommandError("not_supported", f"{name} needs a WebSocket", hint="POST .../stream/events listens, too")
     raise CommandError("unknown_command", f"there is no command {name!r}", hint=", ".join(sorted(_METHODS)))
@@ -136,7 +136,7 @@ def _assistant(thread: dict[str, Any]) -> str:
 
 
 async def _started(call: Call, thread_id: str, **fields: Any) -> dict[str, Any]:
-    made = await make(call, schema.ProtocolRun(stream_resumable=True, **fields), thread_id, None)
+    made = await make(call, schema.ProtocolRun(stream_resumable=True, stream_subgraphs=True, **fields), thread_id, None)
     return {"run_id": made.run["run_id"]}
 
 
@@ -272,7 +272,7 @@ async def agent_get_tree(call: Call, thread_id: str, given: schema.AgentGetTree)
     if given.run_id is not None:
         run = await call.core.database.read(runs.get, given.run_id, thread_id)
     else:
-        [run] = await call.core.database.read(runs.listed, thread_id, None, 1, 0) or [None]
+        run = next(iter(await call.core.database.read(runs.listed, thread_id, None, 1, 0)), None)
     if run is None:
         raise CommandError("no_such_run", f"thread {thread_id} has no run {given.run_id or 'yet'}")
     rows = await call.core.database.read(events.of_name, run["run_id"], f"{MARK}lifecycle")

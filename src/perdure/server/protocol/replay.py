@@ -27,9 +27,8 @@ async def beginning(core: Core, thread_id: str, wanted: Filter, since: int | Non
     """
     if since is not None:
         return since
-    [run] = await core.database.read(runs.listed, thread_id, "running", 1, 0) or [None]
-    if run is None:
-        [run] = await core.database.read(runs.listed, thread_id, None, 1, 0) or [None]
+    active = await core.database.read(runs.listed, thread_id, "running", 1, 0)
+    run = next(iter(active or await core.database.read(runs.listed, thread_id, None, 1, 0)), None)
     last: int = await core.database.read(events.last_of_thread, thread_id)
     if run is None:
         return last
@@ -39,7 +38,9 @@ async def beginning(core: Core, thread_id: str, wanted: Filter, since: int | Non
     return int(first) - 1
 
 
-async def follow(core: Core, thread_id: str, wanted: Filter, after: int, *, is_new: bool) -> AsyncGenerator[Frame, None]:
+async def follow(
+    core: Core, thread_id: str, wanted: Filter, after: int, *, is_new: bool
+) -> AsyncGenerator[Frame, None]:
     """Yield the events that are wanted, those that come too.
 
     Args:

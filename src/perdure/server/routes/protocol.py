@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.websockets import WebSocket
 
 from perdure.server.errors import TooManyError
 from perdure.server.protocol import commands, schema
@@ -12,6 +14,9 @@ from perdure.server.protocol.replay import beginning, follow
 from perdure.server.protocol.wire import event_sse
 from perdure.server.responses import Json, Live
 from perdure.server.routes import Call, Endpoint, read_body
+
+if TYPE_CHECKING:
+    from perdure.server.core import Core
 
 _HEARTBEAT = b": heartbeat\r\n\r\n"
 
@@ -41,7 +46,20 @@ async def stream(call: Call, body: schema.EventStream) -> Any:
     return Live(parts(), beat=_HEARTBEAT, media_type="text/event-stream")
 
 
+def connector(core: Core) -> Callable[[WebSocket], Awaitable[None]]:
+    """Make what serves the WebSocket: commands and events of a thread on one connection."""
+
+    async def connect(websocket: WebSocket) -> None:
+        from perdure.server.protocol import socket
+
+        await socket.connect(core, websocket)
+
+    return connect
+
+
+STREAM: Final = "/threads/{thread_id}/stream/events"
+
 ENDPOINTS = [
     Endpoint("POST", "/threads/{thread_id}/commands", command, tag="Event protocol"),
-    Endpoint("POST", "/threads/{thread_id}/stream/events", stream, schema.EventStream, "Event protocol"),
+    Endpoint("POST", STREAM, stream, schema.EventStream, "Event protocol"),
 ]
