@@ -1,6 +1,7 @@
 """The event protocol, as the SDK's client of it speaks it."""
 
 import asyncio
+import contextlib
 import uuid
 
 import pytest
@@ -143,13 +144,24 @@ async def test_graphs_within_are_told_with_their_namespaces(stream):
         await thread.run.start(input={"items": []})
         handles = [handle async for handle in thread.subgraphs]
     assert [(handle.graph_name, handle.status) for handle in handles] == [("inner", "completed")]
-    async with stream("nested") as thread:
-        await thread.run.start(input={"items": []})
-        found = await until_end(thread.subscribe(["updates", "lifecycle"], namespaces=[["inner"], []], depth=0))
-        nodes = [event["params"]["data"]["node"] for event in found if event["method"] == "updates"]
-        assert nodes == ["first", "second", "inner"]
-        only_root = await until_end(thread.subscribe(["updates", "lifecycle"], namespaces=[[]], depth=0))
-    assert [event["params"]["data"].get("node") for event in only_root] == [None, "inner", None]
+    for depth, namespaces, nodes in (
+        (0, [["inner"], []], ["first", "second", "inner"]),
+        (0, [[]], ["inner"]),
+        (1, [[]], ["first", "second", "inner"]),
+        (None, [["inner"]], ["first", "second"]),
+        (None, [["outer"]], []),
+    ):
+        wanted = {"channels": ["updates", "lifecycle"], "namespaces": namespaces, "since": 0}
+        async with stream("nested", thread.thread_id) as again:
+            handle = again._transport.open_event_stream(wanted if depth is None else {**wanted, "depth": depth})
+            told = []
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.7):
+                    async for event in handle.events:
+                        told.append(event)
+            await handle.close()
+        seen = [event["params"]["data"]["node"] for event in told if event.get("method") == "updates"]
+        assert seen == nodes
 
 
 async def test_what_nodes_write_is_custom_by_name_or_not(stream):

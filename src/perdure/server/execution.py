@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("perdure.server.run")
 
 _MOST_UNWRITTEN: Final = 1000
+_MOST_BYTES: Final = 4 << 20
 _MODES: Final = {"messages-tuple": "messages"}
 
 
@@ -63,6 +64,7 @@ class Execution:
         self.task: asyncio.Task[None] | None = None
         self._seq = 0
         self._unwritten: list[Frame] = []
+        self._bytes = 0
         self._writing: asyncio.Task[None] | None = None
         self._growing = Growing()
         self._teller = Teller(run["graph_id"]) if run["kwargs"].get("protocol") else None
@@ -267,7 +269,7 @@ class Execution:
                 if "messages" in wanted:
                     for name, told in self._growing.events(payload):
                         self._tell(f"{name}{place}", told)
-            if len(self._unwritten) > _MOST_UNWRITTEN:
+            if len(self._unwritten) > _MOST_UNWRITTEN or self._bytes > _MOST_BYTES:
                 await self._drained()
 
     # -- telling
@@ -293,6 +295,7 @@ class Execution:
 
     def _keep(self, name: str, data: bytes) -> None:
         self._seq += 1
+        self._bytes += len(data)
         self._unwritten.append(Frame(self._seq, name, data, now()))
 
     async def _write(self) -> None:
@@ -300,6 +303,7 @@ class Execution:
         try:
             while self._unwritten:
                 frames, self._unwritten = self._unwritten, []
+                self._bytes = 0
                 await self.core.database.note(events.add, self._rows(frames))
                 for frame in frames:
                     self.channel.publish(frame)

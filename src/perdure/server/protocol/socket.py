@@ -22,12 +22,10 @@ from perdure.server.protocol import commands, schema
 from perdure.server.protocol.replay import beginning, mark_told, open_questions
 from perdure.server.protocol.wire import MARK, Filter, event_json, is_root_end, number_of
 from perdure.server.routes import Call
-from perdure.server.streams import Frame, frame_of
+from perdure.server.streams import Frame, Pace, frame_of
 
 _CLOSED: Final = 4000
 """Added to the HTTP status that says why a connection is closed."""
-
-_AT_ONCE: Final = 500
 
 
 class Subscription:
@@ -133,14 +131,16 @@ class Connection:
             for frame in await open_questions(self._core, self._thread_id, after):
                 if subscription.wanted.wants(frame):
                     await self._send(event_json(frame))
+        pace = Pace()
         while after < self._position:
-            rows = await self._core.database.read(events.of_thread, self._thread_id, after, _AT_ONCE)
-            missed = [frame_of(row) for row in rows if row["event"] <= self._position]
-            for frame in missed:
-                await self._offer(frame, [subscription])
-            if len(missed) < _AT_ONCE:
+            rows = await self._core.database.read(events.of_thread, self._thread_id, after, pace.limit)
+            pace.note(rows)
+            for frame in map(frame_of, rows):
+                if frame.event <= self._position:
+                    await self._offer(frame, [subscription])
+            if not rows:
                 return
-            after = missed[-1].event
+            after = rows[-1]["event"]
 
     async def _unsubscribe(self, call: Call, thread_id: str, given: schema.Unsubscribe) -> dict[str, Any]:
         if self._subscriptions.pop(given.subscription_id, None) is None:
