@@ -3,10 +3,10 @@
 import asyncio
 import json
 import uuid
+from pathlib import Path
 
 import pytest
 import websockets
-from langgraph.pregel.remote import RemoteGraph
 from tests.server.serving import Served
 
 
@@ -163,20 +163,6 @@ async def test_a_client_that_doesnt_read_costs_no_memory(server, client):
 
 def memory(server):
     """Return the megabytes that a server holds."""
-    with open(f"/proc/{server.process.pid}/status") as status:
-        [line] = [line for line in status if line.startswith("VmRSS")]
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("VmRSS")]
     return int(line.split()[1]) / 1024
-
-
-def test_langgraphs_remote_graph_streams_by_it(server):
-    graph = RemoteGraph("agent", url=server.url)
-    with graph.stream_events({"messages": [{"role": "human", "content": "rome"}]}, version="v3") as run:
-        assert [str(message.text) for message in run.messages] == ["", "sunny-in-rome "]
-        assert run.output["messages"][-1]["content"] == "sunny-in-rome "
-
-
-async def test_langgraphs_remote_graph_streams_by_it_asynchronously(server):
-    graph = RemoteGraph("loop", url=server.url)
-    async with await graph.astream_events({"items": [], "steps": 3}, version="v3") as run:
-        assert [values["items"] async for values in run.values][-1] == [0, 1, 2]
-        assert (await run.output())["items"] == [0, 1, 2]
