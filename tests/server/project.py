@@ -7,11 +7,15 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from langchain_core.messages import AnyMessage
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.tools import tool
 from typing_extensions import TypedDict
 
 from perdure.graph import END, START, StateGraph
 from perdure.graph.message import add_messages
+from perdure.prebuilt import create_react_agent
 from perdure.runtime import Runtime
 from perdure.types import Command, Send, interrupt
 
@@ -87,6 +91,68 @@ def answer(state: Chat):
 
 
 chat = StateGraph(Chat).add_node("answer", answer).add_edge(START, "answer").compile()
+
+
+class Scripted(BaseChatModel):
+    """A model that asks for the weather of each place in the question, then tells it, word by word."""
+
+    @property
+    def _llm_type(self):
+        return "scripted"
+
+    def bind_tools(self, tools, **kwargs):
+        return self
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        whole = None
+        for piece in self._stream(messages, stop, run_manager):
+            whole = piece.message if whole is None else whole + piece.message
+        made = AIMessage(whole.content, tool_calls=whole.tool_calls, usage_metadata=whole.usage_metadata)
+        return ChatResult(generations=[ChatGeneration(message=made)])
+
+    def _stream(self, messages, stop=None, run_manager=None, **kwargs):
+        last = messages[-1]
+        pieces = []
+        if last.type == "human":
+            for index, place in enumerate(last.content.split()):
+                for name, args in (("weather", ""), (None, '{"place":'), (None, f' "{place}"}}')):
+                    call = {"name": name, "args": args, "id": name and f"call-{place}", "index": index}
+                    pieces.append(AIMessageChunk("", tool_call_chunks=[call]))
+        else:
+            told = [message.content for message in messages if message.type == "tool"]
+            pieces += [AIMessageChunk(f"{word} ") for word in told]
+        usage = {"input_tokens": 3, "output_tokens": len(pieces), "total_tokens": 3 + len(pieces)}
+        pieces.append(AIMessageChunk("", usage_metadata=usage, chunk_position="last"))
+        for piece in pieces:
+            yield ChatGenerationChunk(message=piece)
+
+
+@tool
+def weather(place: str) -> str:
+    """Tell the weather."""
+    if place == "nowhere":
+        raise ValueError("there is no nowhere")
+    return f"sunny-in-{place}"
+
+
+agent = create_react_agent(Scripted(), [weather])
+
+
+async def hear(state: Chat):
+    await asyncio.sleep(0.5)
+    return {"messages": [{"role": "ai", "content": f"heard {state['messages'][-1].content}"}]}
+
+
+slow = StateGraph(Chat).add_node("hear", hear).add_edge(START, "hear").compile()
+
+
+def work(state: State, runtime: Runtime):
+    runtime.stream_writer({"name": "progress", "payload": {"done": 1}})
+    runtime.stream_writer("raw")
+    return {"items": ["worked"]}
+
+
+telling = StateGraph(State).add_node("work", work).add_edge(START, "work").compile()
 
 inner = line().compile()
 

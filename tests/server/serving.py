@@ -22,6 +22,9 @@ GRAPHS = {
     "chat": "./project.py:chat",
     "nested": "./project.py:make_nested",
     "fan": "./project.py:fan",
+    "agent": "./project.py:agent",
+    "slow": "./project.py:slow",
+    "telling": "./project.py:telling",
 }
 
 

@@ -71,6 +71,8 @@ class Call:
         self.parent = parent_of(config)
         inherited = self.parent.config() if self.parent is not None else None
         self.config = merge_configs(graph.config, inherited, config)
+        if self.parent is not None and (run_id := self.parent.run.config.get("run_id")):
+            self.config.setdefault("run_id", run_id)  # a graph within is part of the run
         self.saver = self._saver()
         self.ns = ""
         self.checkpoint_id: str | None = None

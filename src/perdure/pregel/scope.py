@@ -267,6 +267,7 @@ class TaskScope:
             }
             tags = [*(run.config.get("tags") or ()), *task.node.tags]
             config["tags"] = tags
+            config.pop("run_id", None)  # the run's: every model called with it would give its message the same id
             self._config = run.with_callbacks(config, self)
         return self._config
 

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from perdure import studio
@@ -31,7 +31,7 @@ from perdure.server.core import Core
 from perdure.server.errors import RequestError
 from perdure.server.graphs import load_object
 from perdure.server.responses import Json
-from perdure.server.routes import Endpoint, answerer, assistants, crons, runs, state, store, system, threads
+from perdure.server.routes import Endpoint, answerer, assistants, crons, protocol, runs, state, store, system, threads
 
 if TYPE_CHECKING:
     from perdure.server.config import HttpSpec
@@ -50,6 +50,8 @@ def endpoints_of(http: HttpSpec) -> list[Endpoint]:
         found += crons.ENDPOINTS  # before the runs: /runs/crons is no run
     if not http.disable_threads:
         found += [*threads.ENDPOINTS, *state.ENDPOINTS]
+    if not (http.disable_threads or http.disable_runs):
+        found += protocol.ENDPOINTS
     if not http.disable_runs:
         found += runs.ENDPOINTS
     if not http.disable_store:
@@ -64,6 +66,8 @@ def make_app(core: Core) -> Starlette:
     http = core.config.http
     endpoints = endpoints_of(http)
     routes: list[BaseRoute] = [Route(e.path, answerer(core, e), methods=[e.method]) for e in endpoints]
+    if not (http.disable_threads or http.disable_runs):
+        routes.append(WebSocketRoute(protocol.STREAM, protocol.connector(core)))
     if not http.disable_meta:
         routes += _documentation(endpoints, http.mount_prefix or "")
     own = load_object(http.app, core.folder, "http.app") if http.app else None
@@ -144,12 +148,16 @@ class Origins:
         self._allowed = allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+        is_socket = scope["type"] == "websocket"
+        if is_socket or (scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS")):
             headers = Headers(scope=scope)
             origin = headers.get("origin")
             own = headers.get("host", "")
             is_other = origin is not None and origin.partition("://")[2] != own and not self._allowed(origin)
             if is_other or (origin is None and headers.get("sec-fetch-site") == "cross-site"):
+                if is_socket:
+                    await send({"type": "websocket.close", "code": 4403})
+                    return
                 answer = Json({"detail": f"pages of {origin or 'other origins'} may not do this"}, 403)
                 await answer(scope, receive, send)
                 return

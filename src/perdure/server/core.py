@@ -288,6 +288,7 @@ class Core:
             "stream_mode": wanted,
             "stream_subgraphs": asked.stream_subgraphs,
             "stream_resumable": asked.stream_resumable,
+            **({"protocol": True} if getattr(asked, "protocol", False) else {}),
         }
 
     # -- threads

@@ -18,6 +18,8 @@ from perdure.server.database.runs import Ending
 from perdure.server.encoding import asked, encode, encode_text, interrupts_plain
 from perdure.server.inputs import all_keys_of, config_of, input_of, options_of, told_who
 from perdure.server.messages import Growing
+from perdure.server.protocol.telling import MODES, Teller
+from perdure.server.protocol.tools import with_tools
 from perdure.server.shapes import shown_run, shown_time
 from perdure.server.streams import DONE, RESULT, Frame
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("perdure.server.run")
 
 _MOST_UNWRITTEN: Final = 1000
+_MOST_BYTES: Final = 4 << 20
 _MODES: Final = {"messages-tuple": "messages"}
 
 
@@ -61,8 +64,10 @@ class Execution:
         self.task: asyncio.Task[None] | None = None
         self._seq = 0
         self._unwritten: list[Frame] = []
+        self._bytes = 0
         self._writing: asyncio.Task[None] | None = None
         self._growing = Growing()
+        self._teller = Teller(run["graph_id"]) if run["kwargs"].get("protocol") else None
         self._output: Any = None
 
     def stop(self, reason: str) -> None:
@@ -141,6 +146,8 @@ class Execution:
             _log.info("run %s failed: %s: %s", self.run_id, type(error).__name__, error, exc_info=error)
         if told is not None:
             self._tell("error", told)
+        if self._teller is not None:
+            self._note_end(self._teller, status, left, told)
         self._note_result(left.output if told is None else {"__error__": told})
         forget = "run" if self.stopped == "rollback" else None
         if kwargs.get("on_completion") == "delete":
@@ -157,6 +164,14 @@ class Execution:
                 return Left(interrupts_plain(output), bool(output.get("__interrupt__")))
             state = await graph.aget_state({"configurable": {"thread_id": self.thread_id}})
         return Left(output_of(state), bool(state.next))
+
+    def _note_end(self, teller: Teller, status: str, left: Left, error: dict[str, Any] | None) -> None:
+        """Say how the run ended, with its end, not before: who hears it finds the thread free."""
+        questions = left.output.get("__interrupt__", ()) if isinstance(left.output, dict) and error is None else ()
+        event = "interrupted" if status == "interrupted" or left.goes_on else "completed"
+        message = None if error is None else f"{error['error']}: {error['message']}"
+        for name, params in teller.end("failed" if error else event, questions, message):
+            self._keep(name, encode(params))
 
     def _note_result(self, result: Any) -> None:
         if self.channel.wants_result:
@@ -203,10 +218,15 @@ class Execution:
         if self.run["attempt"] > 1:
             self._seq = await self.core.database.read(events.last_of_run, self.run_id)
         self._tell("metadata", {"run_id": self.run_id, "attempt": self.run["attempt"]})
+        if self._teller is not None:
+            self._tell(*self._teller.begin())
+            config = with_tools(config, self._tell_tools)
         async with self.core.graphs.open(self.run["graph_id"], config, self.run["caller"]) as opened:
             value, config = await self._begin(opened, config)
             graph = told_who(opened, self.run)
             modes = list(dict.fromkeys(_MODES.get(mode, mode) for mode in kwargs["stream_mode"]))
+            if self._teller is not None:
+                modes = list(MODES)
             options = options_of(self.run, graph)
             if not modes:
                 self._output = await graph.ainvoke(value, config, output_keys=all_keys_of(graph), **options)
@@ -238,7 +258,10 @@ class Execution:
             place = "|".join(("", *ns))
             if mode == "values" and not ns:
                 self._output = payload
-            if mode != "messages":
+            if self._teller is not None:
+                for name, params in self._teller.of(ns, mode, payload):
+                    self._tell(name, params)
+            elif mode != "messages":
                 self._tell(f"{mode}{place}", interrupts_plain(payload))
             else:
                 if "messages-tuple" in wanted:
@@ -246,10 +269,14 @@ class Execution:
                 if "messages" in wanted:
                     for name, told in self._growing.events(payload):
                         self._tell(f"{name}{place}", told)
-            if len(self._unwritten) > _MOST_UNWRITTEN:
+            if len(self._unwritten) > _MOST_UNWRITTEN or self._bytes > _MOST_BYTES:
                 await self._drained()
 
     # -- telling
+
+    def _tell_tools(self, namespace: tuple[str, ...], event: dict[str, Any]) -> None:
+        assert self._teller is not None
+        self._tell(*self._teller.tool(namespace, event))
 
     def watch(self) -> None:
         """Record from now on: somebody elsewhere listens."""
@@ -268,6 +295,7 @@ class Execution:
 
     def _keep(self, name: str, data: bytes) -> None:
         self._seq += 1
+        self._bytes += len(data)
         self._unwritten.append(Frame(self._seq, name, data, now()))
 
     async def _write(self) -> None:
@@ -275,6 +303,7 @@ class Execution:
         try:
             while self._unwritten:
                 frames, self._unwritten = self._unwritten, []
+                self._bytes = 0
                 await self.core.database.note(events.add, self._rows(frames))
                 for frame in frames:
                     self.channel.publish(frame)

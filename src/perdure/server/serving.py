@@ -61,6 +61,15 @@ class _Uvicorn(uvicorn.Server):
             self._draining.add_done_callback(lambda _: setattr(self, "should_exit", True))
 
 
+class _WebSockets(asyncio.Protocol):
+    """uvicorn's WebSockets, imported when the first one is opened."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+        return WebSocketsSansIOProtocol(*args, **options)
+
+
 def bound(settings: Settings) -> socket.socket:
     """Return a socket that is bound to the server's address."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -95,7 +104,8 @@ def run(settings: Settings, listening: socket.socket | None) -> int:
         log_config=None,
         access_log=False,
         lifespan="on",
-        ws="none",
+        ws=_WebSockets,
+        ws_max_size=settings.largest_body,
         timeout_graceful_shutdown=int(settings.grace + _PATIENCE),
         timeout_keep_alive=75,
         server_header=False,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -34,6 +34,9 @@ HIDDEN: Final = frozenset({RESULT, DONE})
 
 _SLOWEST_POLL: Final = 0.25
 _WATCH: Final = 30.0
+_FEWEST_ROWS: Final = 8
+_MOST_ROWS: Final = 500
+_MANY_BYTES: Final = 1 << 20
 
 
 class SlowListenerError(PerdureError):
@@ -75,6 +78,27 @@ def number_of(last_event_id: str | None) -> int | None:
         return None
     number = last_event_id.rpartition("-")[2]
     return int(number) if number.isdigit() and last_event_id != "-1" else 0
+
+
+class Pace:
+    """How many events are read at once: fewer where they are large.
+
+    Attributes:
+        limit: How many.
+    """
+
+    __slots__ = ("limit",)
+
+    def __init__(self) -> None:
+        self.limit = _FEWEST_ROWS
+
+    def note(self, rows: list[dict[str, Any]]) -> None:
+        """Look at what was read."""
+        size = sum(len(row["data"]) for row in rows)
+        if size > _MANY_BYTES:
+            self.limit = max(1, self.limit * _MANY_BYTES // size)
+        elif size < _MANY_BYTES // 4 and len(rows) == self.limit:
+            self.limit = min(self.limit * 4, _MOST_ROWS)
 
 
 class Listener:
@@ -290,14 +314,18 @@ class Streams:
         return found is None or found["status"] in ENDED
 
     async def _read(self, run_id: str, after: int) -> AsyncIterator[Frame]:
-        while rows := await self._database.read(events.of_run, run_id, after):
+        pace = Pace()
+        while rows := await self._database.read(events.of_run, run_id, after, pace.limit):
+            pace.note(rows)
             for row in rows:
-                yield _frame(row)
+                yield frame_of(row)
             after = rows[-1]["seq"]
 
     # -- for who listens to a thread
 
-    async def follow_thread(self, thread_id: str, after: int | None, alive: Callable[[], bool]) -> AsyncIterator[Frame]:
+    async def follow_thread(
+        self, thread_id: str, after: int | None, alive: Callable[[], bool]
+    ) -> AsyncGenerator[Frame, None]:
         """Yield the events of a thread's runs, of all that come, for as long as the client is `alive`.
 
         Args:
@@ -309,15 +337,16 @@ class Streams:
         self._threads.setdefault(thread_id, []).append(listener)
         try:
             last = await self._database.read(events.last_of_thread, thread_id) if after is None else after
-            renewed = 0.0
+            renewed, pace = 0.0, Pace()
             while alive() and not self.is_closing:
                 if now() > renewed:
                     await self._database.note(threads.watch, thread_id, now() + _WATCH)
                     renewed = now() + _WATCH / 3
                 listener.take()
-                rows = await self._database.read(events.of_thread, thread_id, last)
+                rows = await self._database.read(events.of_thread, thread_id, last, pace.limit)
+                pace.note(rows)
                 for row in rows:
-                    yield _frame(row)
+                    yield frame_of(row)
                     last = row["event"]
                 if not rows:
                     await listener.wait(_SLOWEST_POLL)
@@ -327,5 +356,6 @@ class Streams:
                 del self._threads[thread_id]
 
 
-def _frame(row: dict[str, Any]) -> Frame:
+def frame_of(row: dict[str, Any]) -> Frame:
+    """Return an event that was written down."""
     return Frame(row["seq"], row["name"], row["data"].encode(), row["created_at"], row["event"], row["run_id"])

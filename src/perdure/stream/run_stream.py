@@ -7,11 +7,11 @@ concerns: the root's, and those of each graph that a node has called. Readers re
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 from perdure.errors import InvalidConfigError, UsageError
+from perdure.stream.events import Events
 from perdure.stream.stream_channel import StreamChannel
 from perdure.stream.transformers import (
     LifecyclePayload,
@@ -88,13 +88,13 @@ class _Run:
         self.stream_type = stream_type
         self.streams = SubgraphStreams(self)
         self.factories = factories
-        self.shows_tasks = any("tasks" in factory(()).required_stream_modes for factory in factories)
+        shows_tasks = any("tasks" in factory(()).required_stream_modes for factory in factories)
+        self._maker = Events(shows_tasks=shows_tasks)
         self.events: StreamChannel[ProtocolEvent] = StreamChannel("events")
         self.scopes: dict[Scope, _Projections] = {}
         self.order: list[tuple[StreamChannel[Any], int]] = []
         self.is_over = False
         self.error: BaseException | None = None
-        self._seq = 0
         self._connect(self.events)
 
     def _connect(self, channel: StreamChannel[Any]) -> None:
@@ -167,53 +167,20 @@ class _Run:
         return [self.projections(namespace[:depth]) for depth in range(len(namespace) + 1)]
 
     def _events(self, part: dict[str, Any]) -> Iterator[ProtocolEvent]:
-        """Make events of a part: its own, and those of the graphs that begin or end with it."""
-        namespace: Scope = tuple(part["ns"])
-        for depth in range(1, len(namespace) + 1):
-            if namespace[:depth] not in self.scopes:
-                yield self._begun(namespace[:depth])
-        mode, data = part["type"], part["data"]
-        if mode == "tasks" and "result" in data:
-            inner = (*namespace, f"{data['name']}:{data['id']}")
-            if inner in self.scopes and self.scopes[inner].status == "started":
-                yield self._ended(inner, data)
-        if mode != "tasks" or self.shows_tasks:
-            yield self._event(mode, namespace, data, part.get("interrupts"))
+        """Yield the events of a part; each graph that begins or ends is noted before that is told."""
+        for event in self._maker.of(part):
+            if event["method"] == "lifecycle":
+                self._note(event["params"]["data"])
+            yield event
 
-    def _event(self, method: str, namespace: Scope, data: Any, interrupts: Any = None) -> ProtocolEvent:
-        self._seq += 1
-        event: ProtocolEvent = {
-            "type": "event",
-            "method": method,
-            "params": {"namespace": list(namespace), "timestamp": time.time_ns() // 1_000_000, "data": data},
-            "seq": self._seq,
-        }
-        if method == "values":
-            event["params"]["interrupts"] = tuple(interrupts or ())
-        return event
-
-    def _begun(self, scope: Scope) -> ProtocolEvent:
-        node, task = name_of(scope)
-        self.projections(scope)
-        payload: LifecyclePayload = {
-            "event": "started",
-            "namespace": list(scope),
-            "graph_name": node,
-            "trigger_call_id": task,
-        }
-        return self._event("lifecycle", scope[:-1], payload)
-
-    def _ended(self, scope: Scope, result: dict[str, Any]) -> ProtocolEvent:
-        projections = self.scopes[scope]
-        error = result.get("error")
-        projections.status = "failed" if error else "interrupted" if result.get("interrupts") else "completed"
-        payload: LifecyclePayload = {"event": projections.status, "namespace": list(scope)}
-        if error is not None:
-            projections.error = payload["error"] = str(error)
-            self._settle(projections, UsageError(f"the graph {scope[-1]!r} failed: {error}"))
-        else:
-            self._settle(projections, None)
-        return self._event("lifecycle", scope[:-1], payload)
+    def _note(self, payload: LifecyclePayload) -> None:
+        scope = tuple(payload["namespace"])
+        projections = self.projections(scope)
+        if payload["event"] == "started":
+            return
+        projections.status, projections.error = payload["event"], payload.get("error")
+        error = projections.error
+        self._settle(projections, None if error is None else UsageError(f"the graph {scope[-1]!r} failed: {error}"))
 
     @staticmethod
     def _settle(projections: _Projections, error: BaseException | None) -> None:

@@ -39,6 +39,18 @@ def last_of_thread(sql: Statements, thread_id: str) -> Op[int]:
     return int(event)
 
 
+def begin_of_run(sql: Statements, run_id: str, name: str) -> Op[tuple[int, bool]]:
+    """Return a run's first event, 0 if it has none, and whether it has one of a name."""
+    [[(first, has)]] = yield [(sql["begin_of_run"], (run_id, name))]
+    return int(first), bool(has)
+
+
+def of_name(sql: Statements, run_id: str, beginning: str) -> Op[list[Record]]:
+    """Return a run's events whose names begin like this, without a wildcard in it."""
+    [rows] = yield [(sql["events_of_name"], (run_id, f"{beginning}%"))]
+    return [record(EVENT, row) for row in rows]
+
+
 def sweep(sql: Statements, age: float) -> Op[None]:
     """Delete events of runs that have ended, older than so many seconds."""
     yield [(sql["sweep_events"], (now() - age,))]

@@ -238,6 +238,13 @@ SELECT coalesce(max(seq), 0) FROM @schema.perdure_server_events WHERE run_id = $
 -- name: last_event
 SELECT coalesce(max(event), 0) FROM @schema.perdure_server_events WHERE thread_id = $1;
 
+-- name: begin_of_run
+SELECT coalesce(min(event), 0), coalesce(max(CASE WHEN name = $2 THEN 1 ELSE 0 END), 0)
+FROM @schema.perdure_server_events WHERE run_id = $1;
+
+-- name: events_of_name
+SELECT @event FROM @schema.perdure_server_events WHERE run_id = $1 AND name LIKE $2 ORDER BY seq;
+
 -- name: sweep_events
 DELETE FROM @schema.perdure_server_events WHERE created_at < $1 AND run_id NOT IN (
     SELECT run_id FROM @schema.perdure_server_runs WHERE status IN ('pending', 'running'));

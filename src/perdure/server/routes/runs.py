@@ -11,6 +11,7 @@ from perdure.server.database import runs, threads
 from perdure.server.encoding import encode
 from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError, TooManyError
 from perdure.server.execution import output_of
+from perdure.server.protocol.wire import MARK
 from perdure.server.responses import Json, Live
 from perdure.server.routes import Call, Endpoint, check_metadata, found_or_404, nothing
 from perdure.server.shapes import selected, shown_run
@@ -177,7 +178,7 @@ async def _frames(
     try:
         async for frame in call.core.streams.follow(run, listener, after=after):
             mode = frame.name.partition("|")[0].partition("/")[0]
-            if frame.name in HIDDEN or (modes is not None and mode not in modes):
+            if frame.name in HIDDEN or frame.name.startswith(MARK) or (modes is not None and mode not in modes):
                 continue
             yield frame.text(frame.seq if resumable else None)
     except SlowListenerError as e:
@@ -280,7 +281,7 @@ async def thread_stream(call: Call) -> Any:
     async def parts() -> AsyncGenerator[bytes, None]:
         async for frame in call.core.streams.follow_thread(thread_id, after, lambda: True):
             mode = frame.name.partition("|")[0]
-            if frame.name == RESULT:
+            if frame.name == RESULT or frame.name.startswith(MARK):
                 continue
             if frame.name == DONE:
                 frame = frame._replace(name="metadata")  # noqa: PLW2901 - the same event under its public name

@@ -1,0 +1,372 @@
+"""The event protocol, as the SDK's client of it speaks it."""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+from langchain_protocol import protocol
+from langgraph_sdk import get_client
+from pydantic import TypeAdapter
+
+ALL = ["values", "updates", "messages", "tools", "lifecycle", "input", "checkpoints", "tasks", "custom"]
+ENDS = {"completed", "failed", "interrupted"}
+
+
+def ends(event):
+    root = event["method"] == "lifecycle" and not event["params"]["namespace"]
+    return root and event["params"]["data"]["event"] in ENDS
+
+
+async def until_end(events):
+    found = []
+    async for event in events:
+        if "method" not in event:
+            continue  # on a WebSocket, the answer to the client's subscription
+        found.append(event)
+        if ends(event):
+            break
+    return found
+
+
+def ask(text):
+    return {"messages": [{"role": "human", "content": text}]}
+
+
+@pytest.fixture(params=["sse", "websocket"])
+def transport(request):
+    return request.param
+
+
+@pytest.fixture
+def stream(client, transport):
+    def opened(assistant_id, thread_id=None):
+        return client.threads.stream(thread_id, assistant_id=assistant_id, transport=transport)
+
+    return opened
+
+
+@pytest.fixture
+def command(http):
+    async def send(thread_id, method, **params):
+        answer = await http.post(f"/threads/{thread_id}/commands", json={"id": 7, "method": method, "params": params})
+        assert answer.status_code == 200
+        assert answer.json()["id"] == 7
+        return answer.json()
+
+    return send
+
+
+async def test_every_event_is_as_the_schema_says(stream):
+    schemas = {
+        "values": protocol.ValuesEvent,
+        "updates": protocol.UpdatesData,
+        "messages": protocol.MessagesData,
+        "tools": protocol.ToolsData,
+        "lifecycle": protocol.LifecycleData,
+        "input.requested": protocol.InputRequestedData,
+        "checkpoints": protocol.Checkpoint,
+        "custom": protocol.CustomData,
+    }
+    seen = set()
+    for assistant, value in (("agent", ask("rome")), ("telling", {"items": []}), ("nested", {"items": [], "ask": [1]})):
+        async with stream(assistant) as thread:
+            await thread.run.start(input=value)
+            found = await until_end(thread.events)
+        for event in found:
+            TypeAdapter(protocol.Event).validate_python(event)
+            method, data = event["method"], event["params"]["data"]
+            if method not in ("values", "tasks"):
+                TypeAdapter(schemas[method]).validate_python(data)
+            seen.add(method)
+        assert [event["seq"] for event in found] == sorted({event["seq"] for event in found})
+        assert len({event["event_id"] for event in found}) == len(found)
+    assert seen == {*schemas, "tasks"}
+
+
+async def test_a_run_has_an_output_and_an_error(stream):
+    async with stream("line") as thread:
+        await thread.run.start(input={"items": []})
+        assert (await thread.output.with_timeout(10))["items"] == ["first", "second"]
+    async with stream("line") as thread:
+        await thread.run.start(input={"items": [], "fail": "boom"})
+        with pytest.raises(RuntimeError, match="ValueError: boom"):
+            await thread.output.with_timeout(10)
+
+
+async def test_a_thread_that_exists_has_turns_whose_outputs_are_their_own(client, stream):
+    id_ = (await client.threads.create())["thread_id"]
+    for turn in range(1, 6):
+        async with stream("line", id_) as thread:
+            await thread.run.start(input={"items": [turn]})
+            items = (await thread.output.with_timeout(10))["items"]
+        assert len(items) == 3 * turn
+
+
+async def test_values_come_as_they_are_made(stream):
+    async with stream("loop") as thread:
+        await thread.run.start(input={"items": [], "steps": 4, "sleep": 0.05})
+        seen = [values async for values in thread.values]
+    assert seen[-1]["items"] == [0, 1, 2, 3]
+    assert [len(values.get("items", ())) for values in seen] == sorted(len(v.get("items", ())) for v in seen)
+
+
+async def test_messages_come_piece_by_piece(stream):
+    async with stream("agent") as thread:
+        await thread.run.start(input=ask("rome paris"))
+        messages = [message async for message in thread.messages]
+        first, last = [await message.output for message in messages]
+    assert [(call["name"], call["args"]) for call in first.tool_calls] == [
+        ("weather", {"place": "rome"}),
+        ("weather", {"place": "paris"}),
+    ]
+    assert await messages[1].text == "sunny-in-rome sunny-in-paris "
+    assert last.usage_metadata["output_tokens"] == 2
+    assert first.id != last.id
+
+
+async def test_tools_are_told_with_what_they_answer_or_why_they_fail(stream):
+    async with stream("agent") as thread:
+        await thread.run.start(input=ask("rome paris"))
+        calls = [call async for call in thread.tool_calls]
+        assert {(call.name, call.input["place"]) for call in calls} == {("weather", "rome"), ("weather", "paris")}
+        assert {(await call.output)["content"] for call in calls} == {"sunny-in-rome", "sunny-in-paris"}
+    async with stream("agent") as thread:
+        await thread.run.start(input=ask("nowhere"))
+        found = await until_end(thread.subscribe(["tools", "lifecycle"]))
+    events = [event["params"]["data"] for event in found if event["method"] == "tools"]
+    assert [event["event"] for event in events] == ["tool-started", "tool-error"]
+    assert events[1]["message"] == "there is no nowhere"
+
+
+async def test_graphs_within_are_told_with_their_namespaces(stream):
+    async with stream("nested") as thread:
+        await thread.run.start(input={"items": []})
+        handles = [handle async for handle in thread.subgraphs]
+    assert [(handle.graph_name, handle.status) for handle in handles] == [("inner", "completed")]
+    for depth, namespaces, nodes in (
+        (0, [["inner"], []], ["first", "second", "inner"]),
+        (0, [[]], ["inner"]),
+        (1, [[]], ["first", "second", "inner"]),
+        (None, [["inner"]], ["first", "second"]),
+        (None, [["outer"]], []),
+    ):
+        wanted = {"channels": ["updates", "lifecycle"], "namespaces": namespaces, "since": 0}
+        async with stream("nested", thread.thread_id) as again:
+            handle = again._transport.open_event_stream(wanted if depth is None else {**wanted, "depth": depth})
+            told = []
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.7):
+                    async for event in handle.events:
+                        told.append(event)  # noqa: PERF401 - what came until the time is up
+            await handle.close()
+        seen = [event["params"]["data"]["node"] for event in told if event.get("method") == "updates"]
+        assert seen == nodes
+
+
+async def test_what_nodes_write_is_custom_by_name_or_not(stream):
+    async with stream("telling") as thread:
+        await thread.run.start(input={"items": []})
+        found = await until_end(thread.subscribe(["custom", "lifecycle"]))
+        assert [e["params"]["data"] for e in found if e["method"] == "custom"] == [
+            {"name": "progress", "payload": {"done": 1}},
+            {"payload": "raw"},
+        ]
+    async with stream("telling") as thread:
+        await thread.run.start(input={"items": []})
+        assert [item async for item in thread.extensions["progress"]] == [{"name": "progress", "payload": {"done": 1}}]
+
+
+async def test_a_question_is_answered(stream, client):
+    async with stream("nested") as thread:
+        await thread.run.start(input={"items": [], "ask": ["how?"]})
+        [_ async for _ in thread.values]
+        [question] = thread.interrupts
+        assert question["value"] == "how?"
+        assert question["namespace"][0].startswith("inner:")
+        await thread.run.respond("so")
+        assert (await thread.output.with_timeout(10))["items"] == ["first", "so", "second"]
+
+
+async def test_a_client_that_comes_later_finds_the_question(stream, client):
+    async with stream("line") as thread:
+        await thread.run.start(input={"items": [], "ask": ["how?"]})
+        await until_end(thread.events)
+    async with stream("line", thread.thread_id) as later:
+        for _ in range(1000):
+            if later.interrupted:
+                break
+            await asyncio.sleep(0.01)
+        await later.run.respond("so")
+        assert (await later.output.with_timeout(10))["items"] == ["first", "so", "second"]
+
+
+async def test_input_for_a_thread_that_waits_is_the_answer(stream):
+    async with stream("line") as thread:
+        await thread.run.start(input={"items": [], "ask": ["how?"]})
+        await until_end(thread.events)
+        await thread.run.start(input="so")
+        assert (await thread.output.with_timeout(10))["items"] == ["first", "so", "second"]
+
+
+def test_the_synchronous_client_and_langgraphs_remote_graph(server):
+    clients = Path(__file__).with_name("threading_clients.py")
+    done = subprocess.run([sys.executable, str(clients), server.url], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+async def test_events_are_told_again_from_any_of_them(client, transport):
+    thread_id = str(uuid.uuid4())
+    async with client.threads.stream(thread_id, assistant_id="loop", transport=transport) as thread:
+        await thread.run.start(input={"items": [], "steps": 5})
+        first = await until_end(thread.events)
+        transport_ = thread._transport
+        for place in (0, 7, len(first) - 2):
+            handle = transport_.open_event_stream({"channels": ALL, "since": first[place]["seq"]})
+            again = await until_end(handle.events)
+            await handle.close()
+            assert again == first[place + 1 :]
+
+
+async def test_a_second_run_on_a_thread_goes_on_counting(client, command):
+    thread_id = str(uuid.uuid4())
+    started = await command(thread_id, "run.start", assistant_id="line", input={"items": []})
+    async with client.threads.stream(thread_id, assistant_id="line") as thread:
+        first = await until_end(thread.events)
+        again = await command(thread_id, "run.start", assistant_id="line", input={"items": []})
+        assert again["meta"]["applied_through_seq"] >= first[-1]["seq"] > started["meta"]["applied_through_seq"]
+        second = await until_end(thread.events)
+    assert second[0]["seq"] > first[-1]["seq"]
+    runs = {event["event_id"].removeprefix("synth:").partition(":")[0] for event in second}
+    assert runs == {again["result"]["run_id"]}
+
+
+async def test_states_and_checkpoints(client, command):
+    thread_id = str(uuid.uuid4())
+    await command(thread_id, "run.start", assistant_id="nested", input={"items": [], "ask": ["?"]})
+    async with client.threads.stream(thread_id, assistant_id="nested") as thread:
+        await until_end(thread.events)
+    state = (await command(thread_id, "state.get", namespace=[], keys=["ask", "nothing"]))["result"]
+    assert state["values"] == {"ask": ["?"]}
+    inner = (await command(thread_id, "state.get", namespace=["inner"]))["result"]
+    assert inner["values"]["items"] == ["first"]
+    assert inner["checkpoint"]["ns"].startswith("inner:")
+    wrong = await command(thread_id, "state.get", namespace=["outer"])
+    assert (wrong["type"], wrong["error"]) == ("error", "no_such_namespace")
+    whole = (await command(thread_id, "state.listCheckpoints"))["result"]["checkpoints"]
+    assert [one["step"] for one in whole] == [0, -1]
+    rest = (await command(thread_id, "state.listCheckpoints", before=whole[0]["id"], limit=5))["result"]["checkpoints"]
+    assert [one["id"] for one in rest] == [whole[1]["id"]]
+    for one in whole:
+        TypeAdapter(protocol.CheckpointSummary).validate_python(one)
+    within = await command(thread_id, "state.listCheckpoints", namespace=inner["checkpoint"]["ns"].split("|"))
+    assert inner["checkpoint"]["id"] in {one["id"] for one in within["result"]["checkpoints"]}
+
+
+async def test_a_fork_runs_again_from_a_checkpoint(client, command):
+    thread_id = str(uuid.uuid4())
+    await command(thread_id, "run.start", assistant_id="line", input={"items": ["a"]})
+    async with client.threads.stream(thread_id, assistant_id="line") as thread:
+        await until_end(thread.events)
+        checkpoints = (await command(thread_id, "state.listCheckpoints"))["result"]["checkpoints"]
+        after_first = next(one["id"] for one in checkpoints if one["step"] == 1)
+        made = await command(thread_id, "state.fork", checkpoint_id=after_first)
+        assert made["result"]["thread_id"] == thread_id
+        await client.runs.join(thread_id, made["result"]["run_id"])
+        assert (await client.threads.get_state(thread_id))["values"]["items"] == ["a", "first", "second"]
+        missing = await command(thread_id, "state.fork", checkpoint_id="1f1e850b-0aa5-61df-a55c-30844c1fd004")
+        assert missing["error"] == "no_such_checkpoint"
+
+
+async def test_the_tree_of_a_run(client, command):
+    thread_id = str(uuid.uuid4())
+    made = await command(thread_id, "run.start", assistant_id="nested", input={"items": []})
+    async with client.threads.stream(thread_id, assistant_id="nested") as thread:
+        await until_end(thread.events)
+    tree = (await command(thread_id, "agent.getTree", run_id=made["result"]["run_id"]))["result"]["tree"]
+    TypeAdapter(protocol.AgentTreeNode).validate_python(tree)
+    assert (tree["graph_name"], tree["status"]) == ("nested", "completed")
+    assert [(one["graph_name"], one["status"]) for one in tree["children"]] == [("inner", "completed")]
+    assert (await command(thread_id, "agent.getTree", run_id=str(uuid.uuid4())))["error"] == "no_such_run"
+
+
+async def test_a_message_is_injected_at_once_or_after_what_runs(client, command):
+    thread_id = str(uuid.uuid4())
+    made = await command(thread_id, "run.start", assistant_id="agent", input=ask("rome"))
+    await client.runs.join(thread_id, made["result"]["run_id"])
+    said = {"role": "system", "content": "be brief"}
+    assert (await command(thread_id, "input.inject", namespace=[], message=said))["result"] == {}
+    messages = (await client.threads.get_state(thread_id))["values"]["messages"]
+    assert (messages[-1]["type"], messages[-1]["content"]) == ("system", "be brief")
+    slow = str(uuid.uuid4())
+    await command(slow, "run.start", assistant_id="slow", input=ask("x"))
+    assert (await command(slow, "input.inject", namespace=[], message={"role": "user", "content": "y"}))["result"] == {}
+    for run in await client.runs.list(slow):
+        await client.runs.join(slow, run["run_id"])
+    contents = [m["content"] for m in (await client.threads.get_state(slow))["values"]["messages"]]
+    assert contents == ["x", "heard x", "y", "heard y"]
+
+
+async def test_what_is_wrong_has_the_protocols_codes(client, command, http):
+    thread_id = (await client.threads.create())["thread_id"]
+    cases = {
+        "no_such_interrupt": ("input.respond", {"namespace": [], "interrupt_id": "x", "response": 1}),
+        "unknown_command": ("run.dance", {}),
+        "not_supported": ("subscription.subscribe", {"channels": ["values"]}),
+        "invalid_argument": ("run.start", {"assistant_id": "nobody", "input": {}}),
+        "no_such_run": ("agent.getTree", {}),
+    }
+    for code, (method, params) in cases.items():
+        found = await command(thread_id, method, **params)
+        TypeAdapter(protocol.ErrorResponse).validate_python(found)
+        assert (found["type"], found["error"]) == ("error", code)
+    assert (await command(thread_id, "run.start"))["error"] == "invalid_argument"
+    for body in (b"{", b"[]", b'{"id": -1, "method": "x"}'):
+        answer = await http.post(f"/threads/{thread_id}/commands", content=body)
+        assert (answer.status_code, answer.json()["error"], answer.json()["id"]) == (200, "invalid_argument", None)
+    place = f"/threads/{thread_id}/stream/events"
+    assert (await http.post(place, json={"channels": ["valeus"]})).status_code == 422
+    assert (await http.post(f"/threads/{uuid.uuid4()}/stream/events", json={"channels": []})).status_code == 404
+
+
+async def test_the_classic_streams_know_nothing_of_it(client, command):
+    thread_id = str(uuid.uuid4())
+    made = await command(thread_id, "run.start", assistant_id="line", input={"items": []})
+    run_id = made["result"]["run_id"]
+    assert (await client.runs.join(thread_id, run_id))["items"] == ["first", "second"]
+    parts = [part.event async for part in client.runs.join_stream(thread_id, run_id, last_event_id="-1")]
+    assert parts == ["metadata"]
+
+
+async def test_a_run_survives_its_worker_and_its_listeners_miss_nothing(own_database, tmp_path):
+    from tests.server.serving import Served
+
+    arguments = ("--no-api",)
+    environment = {"PERDURE_LEASE_SECONDS": "1"}
+    with Served(tmp_path / "api", own_database, environment={"PERDURE_JOBS": "0"}) as api:
+        worker = Served(tmp_path / "one", own_database, environment=environment, arguments=arguments)
+        worker.start()
+        client = get_client(url=api.url)
+        async with client.threads.stream(assistant_id="loop") as thread:
+            await thread.run.start(input={"items": [], "steps": 12, "sleep": 0.1})
+            found, killed = [], False
+            async for event in thread.subscribe(ALL):
+                found.append(event)
+                if not killed and event["method"] == "updates" and event["params"]["data"]["values"]["items"] == [4]:
+                    worker.kill()
+                    killed = True
+                    other = Served(tmp_path / "two", own_database, environment=environment, arguments=arguments)
+                    other.start()
+                if ends(event):
+                    break
+            assert (await thread.output)["items"] == list(range(12))
+        await client.aclose()
+        other.stop()
+    assert killed
+    assert len({event["event_id"] for event in found}) == len(found)
+    seen = [event["params"]["data"]["values"]["items"][0] for event in found if event["method"] == "updates"]
+    assert sorted(set(seen)) == list(range(12))
+    assert found[-1]["params"]["data"]["event"] == "completed"
