@@ -10,6 +10,7 @@ Pieces are never changed: older checkpoints, and branches, go on using those tha
 from __future__ import annotations
 
 import threading
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from xxhash import xxh3_64_digest, xxh3_128
@@ -27,6 +28,12 @@ _LARGE = 4 * 1024 * 1024
 
 A value that grows is else mapped anew at every step, each page cleared by the system: 84 us for 150 KB instead of 12.
 """
+
+
+@cache
+def _keep_memory() -> None:
+    bytes(_LARGE)
+
 
 MOST_WASTE: Final = 1024
 LEAST_LONG: Final = 256
@@ -258,7 +265,7 @@ class Recent:
         self._held = 0
         self._lock = threading.Lock()
         self._values: dict[tuple[str, str, str], Value] = {}
-        bytes(_LARGE)
+        _keep_memory()
 
     def get(self, thread_id: str, checkpoint_ns: str, channel: str, version: Any) -> Value | None:
         """Return the value that a channel had at a version, if it is the last that was noted."""

@@ -70,26 +70,26 @@ def new_id(after: str | None = None) -> str:
     """
     global _last, _last_text, _high, _start
     floor = _tick_of(after) if after and after != _last_text else 0
-    suffix = _suffix
     with _lock:
         tick = time_ns() // 100 + _EPOCH
         if tick <= _last:
             tick = _last + 1
-        if floor > tick + _FAR:
-            # Somebody's mistake must not become everybody's clock.
-            tick, suffix = min(floor + 1, _LAST_TICK), _random_suffix()
-        else:
-            if tick <= floor:
-                tick = floor + 1
-            _last = tick
+        if tick <= floor:
+            if floor > tick + _FAR:
+                # Somebody's mistake must not become everybody's clock.
+                return _written(min(floor + 1, _LAST_TICK)) + _random_suffix()
+            tick = floor + 1
+        _last = tick
         if (high := tick >> 12) != _high:
             _high = high
-            text = f"{_high:012x}"
-            _start = f"{text[:8]}-{text[8:]}-6"
-        text = f"{_start}{tick & 0xFFF:03x}{suffix}"
-        if suffix is _suffix:
-            _last_text = text
+            _start = _written(tick)[:-3]
+        text = _last_text = f"{_start}{tick & 0xFFF:03x}{_suffix}"
     return text
+
+
+def _written(tick: int) -> str:
+    text = f"{tick:015x}"
+    return f"{text[:8]}-{text[8:12]}-6{text[12:]}"
 
 
 def first_id(moment: datetime) -> str:

@@ -240,16 +240,18 @@ class Machine:
                 elif name not in RESERVED_WRITES:
                     pending[name] = [value]
         updated: set[str] = set()
-        channels = self.channels
+        channels, lasting = self.channels, self.plan.lasting
         versions, changed = self.versions, self.changed
         for name, values in pending.items():
-            channel = channels.get(name)
-            if channel is None:
+            if name not in channels:
                 raise _unknown_channel(name, tasks)
+            channel = channels[name]
             if channel.update(values):
                 versions[name] = self._top = version
                 changed.add(name)
-                if channel.is_available():
+                if name in lasting:
+                    updated.add(name)
+                elif channel.is_available():
                     updated.add(name)
                     if channel.volatile:
                         self._live.add(name)

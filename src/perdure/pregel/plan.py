@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from perdure.channels.base import MISSING, BaseChannel
+from perdure.channels.binop import BinaryOperatorAggregate
+from perdure.channels.last_value import LastValue
 from perdure.constants import PULL, TASKS
 from perdure.errors import EmptyInputError, InvalidUpdateError
 from perdure.managed import ManagedValue
@@ -161,6 +163,10 @@ def _is_filled(cell: Any) -> bool:
         return False
 
 
+_LASTING = (LastValue, BinaryOperatorAggregate)
+"""Channels that have a value from their first update on: nobody needs to ask them."""
+
+
 class Plan:
     """Nodes and channels of a graph, with the indexes that the engine needs in every superstep.
 
@@ -179,6 +185,7 @@ class Plan:
         "finishing",
         "has_cached_nodes",
         "input_channels",
+        "lasting",
         "nodes",
         "output_channels",
         "stream_channels",
@@ -205,6 +212,7 @@ class Plan:
         self.checks: Mapping[str, Callable[[Any], None]] = {}
         self.has_cached_nodes = any(node.cache is not None for node in self.nodes.values())
         self.volatile = frozenset(name for name, channel in channels.items() if channel.volatile)
+        self.lasting = frozenset(name for name, channel in channels.items() if type(channel) in _LASTING)
         self.consuming = frozenset(
             name for name, channel in channels.items() if type(channel).consume is not BaseChannel.consume
         )
