@@ -37,6 +37,13 @@ async def test_a_run_is_made_waited_for_and_looked_at(client):
     assert (await client.threads.get_state(id_))["metadata"]["run_id"] == run_id
 
 
+async def test_an_empty_input_begins_a_run_where_none_goes_on_with_one(client):
+    id_ = await thread(client)
+    assert (await client.runs.wait(id_, "line", input={}))["items"] == ["first", "second"]
+    assert (await client.runs.wait(id_, "line", input=None))["items"] == ["first", "second"]
+    assert (await client.runs.wait(id_, "line", input={}))["items"] == ["first", "second"] * 2
+
+
 async def test_a_run_in_the_background_is_joined_while_it_runs_and_afterwards(client):
     id_ = await thread(client)
     made = await client.runs.create(id_, "line", input={"items": [], "sleep": 0.3}, metadata={"why": "test"})

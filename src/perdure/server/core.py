@@ -281,6 +281,8 @@ class Core:
             "durability": durability,
         }
         kept = {name: value for name, value in kwargs.items() if value not in (None, {}, [])}
+        if asked.input is not None:
+            kept["input"] = asked.input  # an empty one begins a run; none at all goes on with one
         return kept | {
             "config": config,
             "stream_mode": wanted,
