@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import operator
+import os
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
-from models import Message, Model, may_pass
+from models import Message, Model, may_pass, model_of
 from tools import NEEDS_CONSENT, TOOLS, describe
 
 from perdure.graph import END, START, StateGraph
@@ -23,14 +24,15 @@ class Chat(TypedDict):
 
 @dataclass
 class Context:
-    """What a run needs and no checkpoint stores."""
+    """What a run needs and no checkpoint stores. A run without it has the model that the environment names."""
 
     model: Model
 
 
 def think(state: Chat, runtime: Runtime[Context]) -> Chat:
     """Let the model say what is next."""
-    return {"messages": [runtime.context.model.reply(state["messages"], describe())]}
+    model = runtime.context.model if runtime.context else model_of(os.environ)
+    return {"messages": [model.reply(state["messages"], describe())]}
 
 
 def act_or_end(state: Chat) -> list[Send] | str:

@@ -1,8 +1,11 @@
-"""Chat models: any OpenAI-compatible endpoint, or a script."""
+"""Chat models: any OpenAI-compatible endpoint, a script, or one that has rehearsed a few answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from typing import Any, Protocol
 
 import httpx
@@ -61,6 +64,43 @@ class Scripted:
         del tools
         self.heard.append(messages)
         return next(self._replies)
+
+
+class Rehearsed:
+    """A model that knows a few moves: it calculates, tells the date, writes notes."""
+
+    def reply(self, messages: list[Message], tools: list[dict[str, Any]]) -> Message:
+        """Call the tools that the user's words ask for, or say what they have answered."""
+        del tools
+        results = [message["content"] for message in takewhile(lambda m: m["role"] == "tool", reversed(messages))]
+        if results:
+            return {"role": "assistant", "content": f"Here you are: {'; '.join(reversed(results))}."}
+        text = str(messages[-1].get("content") or "")
+        calls = [_call(f"{len(messages)}-{n}", *one) for n, one in enumerate(_wanted(text))]
+        if calls:
+            return {"role": "assistant", "content": None, "tool_calls": calls}
+        return {"role": "assistant", "content": "I can calculate (6 * 7), tell today's date, and write a note."}
+
+
+def _wanted(text: str) -> Iterable[tuple[str, dict[str, str]]]:
+    if sum_ := re.search(r"[\d(][\d\s().+*/%-]*[+*/%-][\d\s().+*/%-]*[\d)]", text):
+        yield "calculate", {"expression": sum_[0]}
+    if re.search(r"\b(today|date)\b", text, re.IGNORECASE):
+        yield "today", {}
+    if re.search(r"\bnote\b", text, re.IGNORECASE):
+        yield "write_note", {"title": "A note", "text": text}
+
+
+def _call(id_: str, name: str, arguments: dict[str, str]) -> dict[str, Any]:
+    return {"id": id_, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+
+
+def model_of(environment: Mapping[str, str]) -> Model:
+    """Return the model behind `OPENAI_BASE_URL`, or the rehearsed one if that isn't set."""
+    base_url = environment.get("OPENAI_BASE_URL")
+    if not base_url:
+        return Rehearsed()
+    return OpenAICompatible(base_url, environment.get("OPENAI_MODEL", "default"), environment.get("OPENAI_API_KEY"))
 
 
 def may_pass(error: Exception) -> bool:

@@ -20,7 +20,7 @@ class Review(TypedDict, total=False):
     path: list[str] | None
     """Folders to look for packages in; None for those of this Python."""
     out: str
-    """Folder that the reports are written to."""
+    """Folder that the reports are written to: `reports`, if it isn't said."""
     packages: dict[str, str]
     findings: Annotated[list[Finding], operator.add]
     decisions: Annotated[dict[str, str], operator.or_]
@@ -82,7 +82,7 @@ def still_open(state: Review) -> str:
 
 def write(state: Review) -> dict[str, Any]:
     """Write the reports; the same state gives the same files, so a second time does no harm."""
-    out = Path(state["out"])
+    out = Path(state.get("out") or "reports")
     out.mkdir(parents=True, exist_ok=True)
     findings = sorted(state["findings"], key=lambda finding: finding.name.lower())
     texts = {"licences.md": as_markdown, "licences.html": as_html}

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from perdure import studio
 from perdure.errors import (
     CorruptCheckpointError,
     InvalidConfigError,
@@ -66,6 +67,8 @@ def make_app(core: Core) -> Starlette:
     if not http.disable_meta:
         routes += _documentation(endpoints, http.mount_prefix or "")
     own = load_object(http.app, core.folder, "http.app") if http.app else None
+    if not http.disable_ui:
+        routes += studio.routes(at_root=own is None)
     if own is not None:
         routes.append(Mount("/", app=Guarded(own, core) if http.enable_custom_route_auth else own))
     if http.mount_prefix:
