@@ -70,6 +70,9 @@ class Served:
     def log(self) -> str:
         return (self.folder / "server.log").read_text()
 
+    def _logged(self, begin: int) -> str:
+        return (self.folder / "server.log").read_bytes()[begin:].decode()
+
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / self.config_name
@@ -93,7 +96,10 @@ class Served:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             found = [
-                word for line in self.log[begin:].splitlines() for word in line.split() if word.startswith("http://127")
+                word
+                for line in self._logged(begin).splitlines()
+                for word in line.split()
+                if word.startswith("http://127")
             ]
             if found and self._answers(found[-1] + self.prefix):
                 self.url = found[-1]

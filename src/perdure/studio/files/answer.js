@@ -3,7 +3,7 @@
 import { button, fresh, h } from "./dom.js";
 import { SchemaForm } from "./form.js";
 import { guarded } from "./notices.js";
-import { tree, text } from "./tree.js";
+import { openTree, text } from "./tree.js";
 
 /**
  * Show the questions.
@@ -26,7 +26,7 @@ export function answers(questions, onAnswer) {
 }
 
 function question({ id, value, response_schema: schema }) {
-  const asked = typeof value === "string" ? text(value, "prose") : tree(value, new Map([["$", true]]), "$");
+  const asked = typeof value === "string" ? text(value, "prose") : openTree(value);
   const reply = schema ? schemaReply(schema) : freeReply();
   return { id, read: reply.read, element: h("div", { class: "question", data: { interrupt: id } }, h("div", { class: "asked" }, asked), reply.element) };
 }

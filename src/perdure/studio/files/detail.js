@@ -5,7 +5,7 @@ import { api } from "./api.js";
 import { changes } from "./changes.js";
 import { clock, short } from "./format.js";
 import { guarded, tell } from "./notices.js";
-import { state as stateTree, tree } from "./tree.js";
+import { openTree, state as stateTree } from "./tree.js";
 import { badge } from "./timeline.js";
 
 const REMEMBERED = 8;
@@ -102,7 +102,7 @@ export class Detail {
     const status = task.error ? "error" : task.interrupts.length ? "interrupted" : task.result ? "success" : "pending";
     const parts = [h("div", { class: "task-head" }, h("span", { class: "task-name" }, task.name), badge(status), h("code", { class: "muted", title: task.id }, short(task.id)))];
     if (task.error) parts.push(h("pre", { class: "problem" }, task.error));
-    for (const one of task.interrupts) parts.push(h("div", { class: "asked" }, tree(one.value, this.opened, `$i.${one.id}`)));
+    for (const one of task.interrupts) parts.push(h("div", { class: "asked" }, openTree(one.value, this.opened, `$i.${one.id}`)));
     if (task.result) parts.push(h("details", { class: "json" }, h("summary", { class: "muted" }, "Result"), stateTree(task.result, new Map())));
     if (task.checkpoint) parts.push(this.inside(task));
     return h("li", { class: "task" }, parts);

@@ -29,7 +29,7 @@ function filled(element, props, children) {
 
 function set(element, name, value) {
   if (FORBIDDEN.test(name)) throw new Error(`${name} is not set from here`);
-  if (name === "href" && !SAFE_LINK.test(value)) throw new Error(`not a link of this page: ${value}`);
+  if (/href$/i.test(name) && !SAFE_LINK.test(value)) throw new Error(`not a link of this page: ${value}`);
   element.setAttribute(name, value === true ? "" : String(value));
 }
 

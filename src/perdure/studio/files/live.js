@@ -17,6 +17,14 @@ export class Live {
     this.element = h("div", { class: "live", tabindex: "0", role: "region", "aria-label": "Events of runs" }, this.empty, this.list);
     this.reset(null);
     this.isRunning = false;
+    this.isAtEnd = true;
+    this.element.addEventListener("scroll", () => (this.isAtEnd = this.element.scrollHeight - this.element.scrollTop - this.element.clientHeight < 40));
+    new ResizeObserver(() => this.toEnd()).observe(this.element);
+  }
+
+  /** Stay at the newest event, unless a person has gone back to older ones. */
+  toEnd() {
+    if (this.isAtEnd) this.element.scrollTop = this.element.scrollHeight;
   }
 
   reset(run) {
@@ -92,13 +100,22 @@ export class Live {
   }
 
   row(at, kind, title, words) {
+    const last = this.list.lastElementChild;
+    if (last && (kind === "begin" || kind === "end") && last.dataset.said === `${kind} ${title}`) return this.again(last, words);
     const said = h("span", { class: "event-words" }, words ?? "");
     const time = new Date(at).toLocaleTimeString([], { hour12: false });
-    const stays = this.element.scrollHeight - this.element.scrollTop - this.element.clientHeight > 40;
-    this.list.append(h("li", { class: `event ${kind}` }, h("time", {}, time), h("span", { class: "event-title" }, `${SIGNS[kind] ?? ""}${title}`), said));
+    this.list.append(h("li", { class: `event ${kind}`, data: { said: `${kind} ${title}`, times: "1" } }, h("time", {}, time), h("span", { class: "event-title" }, `${SIGNS[kind] ?? ""}${title}`), said));
     while (this.list.childElementCount > MOST_ROWS) this.list.firstElementChild.remove();
     this.empty.hidden = true;
-    if (!stays) this.element.scrollTop = this.element.scrollHeight;
+    this.toEnd();
+    return said;
+  }
+
+  /** Say that the same has happened again: a hundred tasks of a node are a line, not a hundred. */
+  again(row, words) {
+    row.dataset.times = String(Number(row.dataset.times) + 1);
+    const said = row.querySelector(".event-words");
+    said.textContent = `×${row.dataset.times} · ${words}`;
     return said;
   }
 

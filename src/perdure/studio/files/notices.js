@@ -27,17 +27,21 @@ function add(text, role, kind) {
   return notice;
 }
 
-/** Make a listener that tells of what its function throws, and lets the button rest meanwhile. */
-export function guarded(work) {
+/** Make a listener that tells of what its function throws; pressed again meanwhile, it does nothing. */
+export function guarded(work, { onError = tell } = {}) {
+  let isBusy = false;
   return async (event) => {
+    if (isBusy) return;
+    isBusy = true;
     const pressed = event?.currentTarget;
-    if (pressed instanceof HTMLButtonElement) pressed.disabled = true;
+    pressed?.setAttribute?.("aria-busy", "true"); // not `disabled`, which would take the focus away
     try {
       await work(event);
     } catch (error) {
-      tell(error);
+      onError(error);
     } finally {
-      if (pressed instanceof HTMLButtonElement) pressed.disabled = false;
+      isBusy = false;
+      pressed?.removeAttribute?.("aria-busy");
     }
   };
 }
@@ -48,19 +52,15 @@ export function dialog(title, body, actions = [], { wide = false, onClose = () =
   const made = h("dialog", { class: wide ? "wide" : "", "aria-labelledby": id });
   const close = () => made.close();
   const problem = h("div", { class: "problem", role: "alert", hidden: true });
-  const act = (work) => async (event) => {
-    const pressed = event.currentTarget;
-    pressed.disabled = true;
-    problem.hidden = true;
-    try {
-      if ((await work()) !== false) close();
-    } catch (error) {
-      fill(problem, error.message);
-      problem.hidden = false;
-    } finally {
-      pressed.disabled = false;
-    }
+  const onError = (error) => {
+    fill(problem, error.message);
+    problem.hidden = false;
   };
+  const act = (work) => guarded(async () => {
+    problem.hidden = true;
+    await work();
+    close();
+  }, { onError });
   const buttons = actions.map(([label, work, kind]) => button(label, act(work), { class: kind ?? "" }));
   made.append(
     h("header", {}, h("h2", { id }, title), button("×", close, { class: "quiet", "aria-label": "Close" })),

@@ -8,6 +8,7 @@ import { isConversation, conversation } from "./messages.js";
 const LONG = 1500;
 const AT_ONCE = 100;
 const SMALL = 6;
+const LARGE = 30;
 
 /**
  * Show a value.
@@ -18,6 +19,11 @@ export function tree(value, opened = new Map(), path = "") {
   if (!isBranch(value)) return leaf(value);
   if (!sizeOf(value)) return h("span", { class: "json-empty" }, Array.isArray(value) ? "[]" : "{}");
   return branch(value, opened, path);
+}
+
+/** Show a value, its first level open. */
+export function openTree(value, opened = new Map(), path = "$") {
+  return isBranch(value) && sizeOf(value) ? h("div", { class: "json-open" }, children(value, opened, path)) : tree(value, opened, path);
 }
 
 /** Show the values of a state: a section a channel, conversations as such. */
@@ -32,7 +38,8 @@ function channel(key, value, opened) {
   const path = `$.${key}`;
   const details = h("details", { class: "channel", data: { channel: key } });
   details.append(h("summary", {}, h("span", { class: "channel-name" }, key), " ", h("span", { class: "muted" }, kindOf(value))));
-  lazy(details, opened, path, true, () => {
+  const isOpen = isConversation(value) || !isBranch(value) || sizeOf(value) <= LARGE;
+  lazy(details, opened, path, isOpen, () => {
     if (isConversation(value)) return [conversation(value, opened, path)];
     return [isBranch(value) && sizeOf(value) ? children(value, opened, path) : tree(value, opened, path)];
   });
