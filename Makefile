@@ -11,12 +11,17 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 ARGS ?=
 
-.PHONY: help run test check crash bench docs format test-pythons clean
+.PHONY: help run example test check crash bench docs format test-pythons clean
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/.run ## run the licence review example on SQLite (a graph over this machine's packages)
+run: $(VENV)/.run ## serve the examples on SQLite, with a console to run them (ARGS="--port 0" for another port)
+	@mkdir -p out
+	cd out
+	exec ../$(BIN)/perdure dev --config ../examples/perdure.json $(ARGS)
+
+example: $(VENV)/.run ## the licence review in the terminal: kill it, start it again, answer its question
 	@$(BIN)/python examples/licence_review/main.py $(ARGS)
 
 test: $(VENV)/.dev ## all tests, then the fast ones on every other Python found
@@ -59,7 +64,7 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 $(VENV)/.run: pyproject.toml | $(BIN)/uv
-	@$(UV) pip install --quiet --editable '.[cli]' --group examples
+	@$(UV) pip install --quiet --editable '.[cli,server]' --group examples
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/uv

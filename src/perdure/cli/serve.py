@@ -10,6 +10,7 @@ import typer
 
 from perdure.cli import render
 from perdure.cli.exits import CommandError, Exit
+from perdure.errors import InvalidConfigError
 
 Config = Annotated[
     Path | None,
@@ -104,5 +105,20 @@ def listening_at(serving: Any, settings: Any) -> Any:
 
 
 def say_where(settings: Any, listening: Any) -> None:
-    """Print the address."""
-    render.note(f"http://{settings.host}:{listening.getsockname()[1]} · API: /docs · graphs of {settings.config}")
+    """Print the addresses: the console's, if there is one, and the server's."""
+    base = f"http://{settings.host}:{listening.getsockname()[1]}"
+    if (place := _console(settings)) is not None:
+        render.note(f"console: {base}{place}")
+    render.note(f"{base} · API: /docs · graphs of {settings.config}")
+
+
+def _console(settings: Any) -> str | None:
+    """Return where the configuration leaves the console, None if nowhere."""
+    from perdure.server.config import load_config
+
+    try:
+        http = load_config(settings.config).http
+    except InvalidConfigError:
+        return None  # the server itself tells of it
+    place = "/console" if http.app else "/"
+    return None if http.disable_ui else f"{http.mount_prefix or ''}{place}"
