@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
-from tests.server.serving import Served
+from tests.server.serving import GRAPHS, Served
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _ARGUMENTS = [
@@ -43,7 +44,10 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server for tests that don't hurt it."""
     folder = tmp_path_factory.mktemp("console")
-    with Served(folder, f"sqlite:///{folder / 'server.db'}") as served:
+    (folder / "odd.py").write_text(Path(__file__).with_name("odd.py").read_text())
+    odd = {name: f"./odd.py:{name}" for name in ("several", "form", "long")}
+    config = {"graphs": {**GRAPHS, **odd}}
+    with Served(folder, f"sqlite:///{folder / 'server.db'}", config=config) as served:
         yield served
 
 

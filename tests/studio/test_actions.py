@@ -245,3 +245,50 @@ def test_a_context_gets_a_form(page):
     page.get_by_role("textbox", name="name", exact=True).fill("Ada")
     page.get_by_role("button", name="Start run").click()
     expect(page.locator('[data-channel="items"]')).to_contain_text("Ada")
+
+
+def test_answers_several_questions_at_once(page, http):
+    thread = start_run(page, "several", "{}")
+    card = page.get_by_role("region", name="Questions")
+    expect(card.get_by_role("heading")).to_have_text("The run waits for 3 answers")
+    for n, area in enumerate(card.get_by_label("Answer").all()):
+        area.fill(f"{n * 10}")
+    card.get_by_role("button", name="Send the answers").click()
+    expect(status(page)).to_have_text("idle")
+    assert sorted(state_of(http, thread)["values"]["answers"]) == [0, 10, 20]
+
+
+def test_a_question_that_says_what_it_wants_gets_a_form(page, http):
+    thread = start_run(page, "form", "{}")
+    card = page.get_by_role("region", name="Questions")
+    card.get_by_label("choice").select_option("reject")
+    card.get_by_label("why").fill("too late")
+    card.get_by_role("button", name="Send the answer").click()
+    expect(status(page)).to_have_text("idle")
+    assert state_of(http, thread)["values"]["answers"] == [{"choice": "reject", "why": "too late"}]
+
+
+def test_a_long_history_comes_in_pieces(page, server, http):
+    thread = thread_of(http, "long", input={"count": 0, "most": 150}, config={"recursion_limit": 200})
+    page.goto(f"{server.url}/#/threads/{thread}")
+    expect(checkpoints(page)).to_have_count(100)
+    page.get_by_role("button", name="Show older").click()
+    expect(checkpoints(page)).to_have_count(152)
+    expect(page.get_by_role("button", name="Show older")).to_be_hidden()
+    expect(checkpoints(page).last).to_contain_text("input")
+
+
+def test_a_thread_without_a_graph(page, server, http):
+    thread = http.post("/threads", json={}).json()["thread_id"]
+    page.goto(f"{server.url}/#/threads/{thread}")
+    expect(page.get_by_text("No checkpoints yet.")).to_be_visible()
+    expect(page.get_by_text("no graph yet")).to_be_visible()
+    expect(page.get_by_role("button", name="Run…")).to_have_count(0)
+
+
+def test_copies_the_whole_id(page, server, http, open_page):
+    thread = thread_of(http, "line", input={"items": []})
+    page = open_page(f"{server.url}/#/threads/{thread}", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy the thread's id").click()
+    expect(page.get_by_role("status").filter(has_text="clipboard")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == thread

@@ -130,6 +130,19 @@ def test_asks_for_a_key_and_keeps_it_in_the_tab(locked, open_page):
     expect(other.get_by_role("dialog")).to_contain_text("API key")
 
 
+def test_who_has_no_key_is_asked_once_and_can_ask_back(locked, open_page):
+    page = open_page(locked.url)
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", name="An API key is needed")).to_be_visible()
+    page.wait_for_timeout(5000)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("banner").get_by_role("button", name="API key").click()
+    page.get_by_label("API key").last.fill("open-sesame")
+    page.get_by_role("button", name="Use it").click()
+    expect(page.get_by_role("button", name="Start run")).to_be_enabled()
+
+
 def test_the_console_itself_tells_nothing_without_a_key(locked):
     assert httpx.get(f"{locked.url}/").status_code == 200
     assert httpx.get(f"{locked.url}/console/app.js").status_code == 200

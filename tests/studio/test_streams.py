@@ -84,11 +84,42 @@ def test_what_other_clients_do_is_seen(page, server, http):
     expect(page.get_by_role("heading", name="No such thread")).to_be_visible(timeout=10_000)
 
 
-def test_a_chosen_checkpoint_stays_while_nothing_new_happens(page, server, http):
+def test_a_chosen_checkpoint_stays_whatever_others_do(page, server, http):
     thread = thread_of(http, "line", input={"items": ["begin"]})
     first = http.post(f"/threads/{thread}/history", json={"limit": 10}).json()[-1]["checkpoint_id"]
     page.goto(f"{server.url}/#/threads/{thread}/{first}")
     expect(page.locator(".detail-title")).to_have_text("Step -1")
-    http.patch(f"/threads/{thread}", json={"metadata": {"seen": True}})
-    page.wait_for_timeout(5000)
+    run = {"assistant_id": "line", "input": {"items": ["again"]}, "stream_resumable": True}
+    http.post(f"/threads/{thread}/runs/wait", json=run).raise_for_status()
+    expect(checkpoints(page)).to_have_count(8)
     expect(page.locator(".detail-title")).to_have_text("Step -1")
+    page.reload()
+    expect(page.locator(".event.mark").last).to_contain_text("run ended")
+    expect(page.locator(".detail-title")).to_have_text("Step -1")
+    checkpoints(page).first.click()
+    expect(page.locator(".detail-title")).to_have_text("Latest")
+
+
+HIDE = """hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+document.dispatchEvent(new Event('visibilitychange')); }"""
+
+
+def test_a_tab_that_nobody_sees_gives_its_connection_back_and_misses_nothing(server, http, open_page):
+    thread = thread_of(http, "line", input={"items": ["begin"]})
+    page = open_page(server.url)
+    page.clock.install()
+    page.goto(f"{server.url}/#/threads/{thread}")
+    expect(checkpoints(page)).to_have_count(4)
+    streams = []
+    page.on("requestfailed", lambda request: streams.append(request.url))
+    page.evaluate(HIDE, True)
+    page.clock.fast_forward(40_000)
+    page.wait_for_timeout(500)
+    assert [url for url in streams if url.endswith("/stream")] != []
+    run = {"assistant_id": "line", "input": {"items": ["unseen"]}, "stream_resumable": True, "stream_mode": ["tasks"]}
+    made = http.post(f"/threads/{thread}/runs", json=run).raise_for_status().json()
+    http.get(f"/threads/{thread}/runs/{made['run_id']}/join").raise_for_status()
+    assert page.locator(".event").count() == 0
+    page.evaluate(HIDE, False)
+    expect(page.locator(".event.mark").last).to_contain_text("run ended")
+    expect(page.locator(".event.end")).to_have_count(2)

@@ -3,7 +3,7 @@
 import { button, fresh, h } from "./dom.js";
 import { SchemaForm } from "./form.js";
 import { guarded } from "./notices.js";
-import { openTree, text } from "./tree.js";
+import { isBranch, openTree, text } from "./tree.js";
 
 /**
  * Show the questions.
@@ -27,7 +27,7 @@ export function answers(questions, onAnswer) {
 
 function question({ id, value, response_schema: schema }) {
   const asked = typeof value === "string" ? text(value, "prose") : openTree(value);
-  const reply = schema ? schemaReply(schema) : freeReply();
+  const reply = isBranch(schema) ? schemaReply(schema) : freeReply();
   return { id, read: reply.read, element: h("div", { class: "question", data: { interrupt: id } }, h("div", { class: "asked" }, asked), reply.element) };
 }
 

@@ -15,6 +15,7 @@ const server = document.getElementById("server");
 let view = null;
 let assistants = null;
 let asking = null;
+let isDeclined = false; // who closed the dialog isn't asked again until they give a key
 
 const threads = new ThreadList(document.getElementById("threads"), { onProblem: unwell, onFine: () => well() });
 
@@ -72,6 +73,7 @@ function askForKey({ given = false } = {}) {
   const input = h("input", { type: "password", id: fresh("field"), autocomplete: "off", spellcheck: "false", value: key() });
   const body = h("div", {}, h("p", { class: given ? "problem" : "muted" }, given ? "The server doesn't know this key." : "Kept in this tab until it is closed, and sent as the header X-Api-Key."), h("div", { class: "field" }, h("label", { for: input.id }, "API key"), input));
   const save = () => {
+    isDeclined = false;
     setKey(input.value.trim());
     assistants = null;
     view?.stop();
@@ -79,6 +81,7 @@ function askForKey({ given = false } = {}) {
     threads.refresh();
     route();
   };
+  isDeclined = true;
   asking = dialog("API key", body, [["Use it", save, "primary"]], { onClose: () => (asking = null) });
   input.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.ctrlKey && !event.metaKey) asking.querySelector(".primary").click();
@@ -105,7 +108,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   SHORTCUTS[event.key]();
 });
-document.addEventListener("key-needed", (event) => askForKey(event.detail));
+document.addEventListener("key-needed", (event) => isDeclined || askForKey(event.detail));
 document.getElementById("key").addEventListener("click", () => askForKey());
 document.getElementById("help").addEventListener("click", showKeys);
 document.querySelector(".skip").addEventListener("click", (event) => {

@@ -52,23 +52,25 @@ export function fresh(prefix) {
   return `${prefix}-${last}`;
 }
 
-/** Call a function at most every so many milliseconds, the last time included. */
-export function throttled(wait, call) {
-  let timer = null;
+/**
+ * Call an async function when asked to, never twice at once, with pauses of so many milliseconds at least; after a
+ * slow call they are longer, so that what is asked for often doesn't take all of a server's time.
+ */
+export function paced(pause, call) {
+  let isBusy = false;
   let again = false;
-  return function run() {
-    if (timer !== null) {
-      again = true;
-      return;
+  return async function run() {
+    again = true;
+    if (isBusy) return;
+    isBusy = true;
+    while (again) {
+      again = false;
+      const began = performance.now();
+      await call();
+      const took = performance.now() - began;
+      await new Promise((done) => setTimeout(done, Math.max(pause, 2 * took)));
     }
-    call();
-    timer = setTimeout(() => {
-      timer = null;
-      if (again) {
-        again = false;
-        run();
-      }
-    }, wait);
+    isBusy = false;
   };
 }
 

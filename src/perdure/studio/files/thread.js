@@ -1,6 +1,6 @@
 // A thread: its checkpoints, the one that was chosen, its graph with the live position, what its runs tell.
 
-import { button, fill, h, tabs, throttled } from "./dom.js";
+import { button, fill, h, paced, tabs } from "./dom.js";
 import { api } from "./api.js";
 import { answers } from "./answer.js";
 import { Detail } from "./detail.js";
@@ -8,7 +8,7 @@ import { editState } from "./edit.js";
 import { short } from "./format.js";
 import { Drawing } from "./graph.js";
 import { Live } from "./live.js";
-import { dialog, guarded, say, tell } from "./notices.js";
+import { dialog, guarded, Mistake, say, tell } from "./notices.js";
 import { RunForm, runBody } from "./run.js";
 import { Follower } from "./sse.js";
 import { badge, runTable, Timeline } from "./timeline.js";
@@ -27,7 +27,7 @@ export class ThreadView {
     this.timeline = new Timeline({ onSelect: (one) => this.go(one), onOlder: guarded(() => this.older()) });
     this.detail = new Detail({ threadId: id, onEdit: (shown, isHead) => this.edit(shown, isHead), onReplay: (shown, isHead) => this.replay(shown, isHead) });
     this.drawing = new Drawing();
-    this.live = new Live((mode, data) => this.heard(mode, data));
+    this.live = new Live((mode) => this.heard(mode));
     this.sideTabs = tabs("Thread", [["checkpoints", "Checkpoints"], ["runs", "Runs"]], () => this.drawSide());
     this.sideTabs.select("checkpoints", { quietly: true });
     this.side = "checkpoints";
@@ -36,7 +36,7 @@ export class ThreadView {
     const events = h("section", { class: "panel live-panel", "aria-label": "Events" }, h("div", { class: "panel-head" }, h("h2", {}, "Events"), this.connection, h("span", { class: "grow" }), button("Clear", () => this.live.clear(), { class: "quiet" })), this.live.element);
     const graph = h("section", { class: "panel graph-panel", "aria-label": "Graph" }, this.drawing.element);
     this.element = h("div", { class: "thread-view" }, this.title, this.notice, h("div", { class: "thread-grid" }, history, h("div", { class: "center" }, this.detail.element), h("div", { class: "aside" }, graph, events)));
-    this.soon = throttled(400, () => this.refresh().catch(tell));
+    this.soon = paced(400, () => this.refresh().catch(tell));
     this.follower = new Follower(`/threads/${id}/stream`, { onEvent: (...event) => this.live.event(...event), onState: (state, error) => this.connected(state, error) });
     this.visible = () => this.pauseWhenHidden();
   }
@@ -49,7 +49,7 @@ export class ThreadView {
   }
 
   stop() {
-    this.round = Infinity;
+    this.isOver = true;
     this.follower.stop();
     clearInterval(this.timer);
     clearTimeout(this.hiding);
@@ -72,9 +72,8 @@ export class ThreadView {
     if (state === "refused") tell(error);
   }
 
-  heard(mode, data) {
+  heard(mode) {
     this.mark();
-    if (mode === "metadata" && data?.status !== "run_done") this.go(null, { quietly: true });
     this.soon();
     if (mode === "metadata") this.onChange();
   }
@@ -104,7 +103,7 @@ export class ThreadView {
       if (error.status === 404) return this.gone();
       throw error;
     }
-    if (round !== this.round) return;
+    if (round !== this.round || this.isOver) return;
     [this.thread, this.states, this.runs] = found;
     await this.learn();
     this.draw();
@@ -151,6 +150,7 @@ export class ThreadView {
     fill(this.title,
       h("a", { class: "back", href: "#/threads" }, "‹ Threads"),
       h("h1", { title: this.id }, short(this.id)),
+      button("⧉", guarded(() => this.copyId()), { class: "quiet", "aria-label": "Copy the thread's id", title: "Copy the thread's id", data: { act: "id" } }),
       badge(thread.status),
       h("span", { class: "muted" }, String(thread.metadata?.graph_id ?? "no graph yet")),
       h("span", { class: "grow" }),
@@ -181,7 +181,7 @@ export class ThreadView {
   }
 
   mark() {
-    if (this.live.isRunning && (!this.chosen || this.isBusy)) return this.drawing.mark(this.live.marks());
+    if (this.live.isRunning && !this.chosen) return this.drawing.mark(this.live.marks());
     const current = this.current;
     const marks = new Map();
     if (!current) return this.drawing.mark(marks);
@@ -213,6 +213,12 @@ export class ThreadView {
     dialog(`Run ${this.assistant.graph_id} on this thread`, form.element, [["Run", () => this.begin(form.body()), "primary"]], { wide: true });
   }
 
+  /** The assistant of this thread's graph. */
+  served() {
+    if (!this.assistant) throw new Mistake("The server doesn't serve this thread's graph any more, so nothing can be run on it.");
+    return this.assistant;
+  }
+
   async begin(body) {
     await api.run(this.id, body);
     this.go(null, { quietly: true });
@@ -221,12 +227,12 @@ export class ThreadView {
   }
 
   answer(said) {
-    return this.begin(runBody(this.assistant.assistant_id, { command: { resume: said } }));
+    return this.begin(runBody(this.served().assistant_id, { command: { resume: said } }));
   }
 
   replay(shown, isHead) {
     const { thread_id: _, ...checkpoint } = shown.checkpoint;
-    return this.begin(runBody(this.assistant.assistant_id, { input: null, ...(isHead ? {} : { checkpoint }) }));
+    return this.begin(runBody(this.served().assistant_id, { input: null, ...(isHead ? {} : { checkpoint }) }));
   }
 
   edit(shown, isHead) {
@@ -248,6 +254,13 @@ export class ThreadView {
     await api.cancel(this.id, run, "interrupt");
     say("The run is told to stop.");
     this.soon();
+  }
+
+  /** Put the whole id on the clipboard; a page that isn't from this machine or encrypted has none. */
+  async copyId() {
+    if (!navigator.clipboard) return say(this.id);
+    await navigator.clipboard.writeText(this.id);
+    return say("The id is on the clipboard.");
   }
 
   async copy() {

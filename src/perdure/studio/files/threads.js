@@ -1,6 +1,6 @@
 // The threads of the server, the latest first, and a search among them.
 
-import { button, fill, h, throttled } from "./dom.js";
+import { button, fill, h, paced } from "./dom.js";
 import { api } from "./api.js";
 import { ago, short } from "./format.js";
 import { badge } from "./timeline.js";
@@ -43,7 +43,7 @@ export class ThreadList {
     this.onFine = onFine;
     this.limit = PAGE;
     this.current = null;
-    this.input = h("input", { type: "search", id: "search", placeholder: "Search threads", "aria-label": "Search threads: an id, words, status:busy, graph:name, or key:value of the metadata", title: "An id, words, status:busy, graph:name, or key:value of the metadata", autocomplete: "off", on: { input: throttled(250, () => this.refresh()) } });
+    this.input = h("input", { type: "search", id: "search", placeholder: "Search threads", "aria-label": "Search threads: an id, words, status:busy, graph:name, or key:value of the metadata", title: "An id, words, status:busy, graph:name, or key:value of the metadata", autocomplete: "off", on: { input: paced(250, () => this.refresh()) } });
     this.list = h("ul", { class: "thread-list", "aria-label": "Threads, the latest first" });
     this.more = button("Show more", () => this.showMore(), { class: "quiet more", hidden: true });
     fill(element, h("div", { class: "search-row" }, this.input, h("a", { class: "button primary", href: "#/", id: "new-run" }, "New run")), this.list, this.more);
