@@ -289,6 +289,6 @@ def test_a_thread_without_a_graph(page, server, http):
 def test_copies_the_whole_id(page, server, http, open_page):
     thread = thread_of(http, "line", input={"items": []})
     page = open_page(f"{server.url}/#/threads/{thread}", permissions=["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Copy the thread's id").click()
+    page.get_by_role("button", name="copy id").click()
     expect(page.get_by_role("status").filter(has_text="clipboard")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == thread
