@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
-from tests.server.serving import GRAPHS, Served
+from tests.server.serving import GRAPHS, PROJECT, Served
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _ARGUMENTS = [
@@ -45,8 +45,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server for tests that don't hurt it."""
     folder = tmp_path_factory.mktemp("console")
     (folder / "odd.py").write_text(Path(__file__).with_name("odd.py").read_text())
-    odd = {name: f"./odd.py:{name}" for name in ("several", "form", "long")}
-    config = {"graphs": {**GRAPHS, **odd}}
+    (folder / "theirs.py").write_text(PROJECT.with_name("theirs.py").read_text())
+    odd = {name: f"./odd.py:{name}" for name in ("several", "form", "long", "slow_words")}
+    config = {"graphs": {**GRAPHS, **odd, "theirs": "./theirs.py:graph"}}
     with Served(folder, f"sqlite:///{folder / 'server.db'}", config=config) as served:
         yield served
 

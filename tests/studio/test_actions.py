@@ -292,3 +292,28 @@ def test_copies_the_whole_id(page, server, http, open_page):
     page.get_by_role("button", name="copy id").click()
     expect(page.get_by_role("status").filter(has_text="clipboard")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == thread
+
+
+def test_words_of_a_model_come_as_they_are_said(page):
+    start_run(page, "slow_words", '{"messages": [{"role": "user", "content": "speak"}]}')
+    words = page.locator(".event.words .event-words")
+    expect(words).to_have_text(re.compile("^One"))
+    assert words.text_content() != "One word after the other."
+    expect(words).to_have_text("One word after the other.")
+    expect(page.locator(".message.assistant")).to_contain_text("One word after the other.")
+    expect(words).to_have_count(1)
+
+
+def test_a_graph_of_langgraph_is_looked_into_as_well(page, http):
+    thread = start_run(page, "theirs", '{"items": [], "messages": []}')
+    card = page.get_by_role("region", name="Questions")
+    expect(card).to_contain_text("sure?")
+    expect(page.locator('.node[data-node="ask"]')).to_have_class(re.compile(r"\bwaiting\b"))
+    expect(page.locator(".event.end").filter(has_text="work")).to_contain_text("\u00d73")
+    card.get_by_label("Answer").fill("quite")
+    card.get_by_role("button", name="Send the answer").click()
+    expect(page.locator(".message.assistant")).to_contain_text("done")
+    assert state_of(http, thread)["values"]["items"] == [0, 10, 20, "quite"]
+    checkpoints(page).nth(1).click()
+    page.get_by_role("button", name="Replay from here").click()
+    expect(page.get_by_role("region", name="Questions")).to_contain_text("sure?")
