@@ -33,6 +33,19 @@ def test_form_and_json_follow_each_other(page):
     expect(json).to_have_value(re.compile(r'"steps": 4'))
 
 
+def test_nothing_can_be_filled_in_before_the_form_is_that_of_the_chosen_graph(page):
+    start = page.get_by_role("button", name="Start run")
+    expect(start).to_be_enabled()
+    held = []
+    page.route("**/schemas", held.append)
+    page.get_by_role("combobox", name="Graph").select_option(label="line")
+    expect(start).to_be_disabled()
+    expect(page.get_by_label("Input as JSON")).to_have_count(0)
+    held[0].continue_()
+    expect(start).to_be_enabled()
+    expect(page.get_by_label("sleep")).to_be_visible()
+
+
 def test_json_that_is_none_is_said_and_nothing_is_started(page):
     page.get_by_label("Input as JSON").fill('{"items": [}')
     expect(page.get_by_text("Not JSON:")).to_be_visible()
