@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
-from tests.server.serving import GRAPHS, Served
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from tests.server.serving import GRAPHS, PROJECT, Served
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _ARGUMENTS = [
@@ -21,14 +21,24 @@ _REFUSED = "Failed to load resource: the server responded with a status of"
 _AWAY = ("Failed to load resource: net::ERR_", "net::ERR_INCOMPLETE_CHUNKED_ENCODING")
 """What a browser says in its log of a server that refuses, or is away; what the page says of it is tested."""
 
+# A busy machine is not a bug.
+expect.set_options(timeout=20_000)
+_SLOWEST = 180
 
-@pytest.fixture(scope="session")
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_SLOWEST))
+
+
+@pytest.fixture(scope="module")  # no longer: while it lives, a loop runs in this thread, and asyncio.run is refused
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, _NAMES)), None)
     if found is None:
@@ -45,8 +55,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server for tests that don't hurt it."""
     folder = tmp_path_factory.mktemp("console")
     (folder / "odd.py").write_text(Path(__file__).with_name("odd.py").read_text())
-    odd = {name: f"./odd.py:{name}" for name in ("several", "form", "long")}
-    config = {"graphs": {**GRAPHS, **odd}}
+    (folder / "theirs.py").write_text(PROJECT.with_name("theirs.py").read_text())
+    odd = {name: f"./odd.py:{name}" for name in ("several", "form", "long", "slow_words")}
+    config = {"graphs": {**GRAPHS, **odd, "theirs": "./theirs.py:graph"}}
     with Served(folder, f"sqlite:///{folder / 'server.db'}", config=config) as served:
         yield served
 
@@ -58,7 +69,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
     def opened(url: str, *, away: bool = False, **options) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         contexts.append(context)
         page = context.new_page()
         watch(page, url, problems, away=away)

@@ -3,9 +3,12 @@
 import operator
 from typing import Annotated, Literal
 
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.messages import AnyMessage
 from typing_extensions import TypedDict
 
 from perdure.graph import START, StateGraph
+from perdure.graph.message import add_messages
 from perdure.types import Send, interrupt
 
 
@@ -47,3 +50,15 @@ def more(state: State) -> str:
 
 
 long = StateGraph(State).add_node("step", step).add_edge(START, "step").add_conditional_edges("step", more).compile()
+
+
+class Chat(TypedDict):
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+async def speak(state: Chat) -> Chat:
+    model = FakeListChatModel(responses=["One word after the other."], sleep=0.05)
+    return {"messages": [await model.ainvoke(state["messages"])]}
+
+
+slow_words = StateGraph(Chat).add_node("speak", speak).add_edge(START, "speak").compile()

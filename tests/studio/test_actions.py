@@ -33,6 +33,19 @@ def test_form_and_json_follow_each_other(page):
     expect(json).to_have_value(re.compile(r'"steps": 4'))
 
 
+def test_nothing_can_be_filled_in_before_the_form_is_that_of_the_chosen_graph(page):
+    start = page.get_by_role("button", name="Start run")
+    expect(start).to_be_enabled()
+    held = []
+    page.route("**/schemas", held.append)
+    page.get_by_role("combobox", name="Graph").select_option(label="line")
+    expect(start).to_be_disabled()
+    expect(page.get_by_label("Input as JSON")).to_have_count(0)
+    held[0].continue_()
+    expect(start).to_be_enabled()
+    expect(page.get_by_label("sleep")).to_be_visible()
+
+
 def test_json_that_is_none_is_said_and_nothing_is_started(page):
     page.get_by_label("Input as JSON").fill('{"items": [}')
     expect(page.get_by_text("Not JSON:")).to_be_visible()
@@ -289,6 +302,31 @@ def test_a_thread_without_a_graph(page, server, http):
 def test_copies_the_whole_id(page, server, http, open_page):
     thread = thread_of(http, "line", input={"items": []})
     page = open_page(f"{server.url}/#/threads/{thread}", permissions=["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Copy the thread's id").click()
+    page.get_by_role("button", name="copy id").click()
     expect(page.get_by_role("status").filter(has_text="clipboard")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == thread
+
+
+def test_words_of_a_model_come_as_they_are_said(page):
+    start_run(page, "slow_words", '{"messages": [{"role": "user", "content": "speak"}]}')
+    words = page.locator(".event.words .event-words")
+    expect(words).to_have_text(re.compile("^One"))
+    assert words.text_content() != "One word after the other."
+    expect(words).to_have_text("One word after the other.")
+    expect(page.locator(".message.assistant")).to_contain_text("One word after the other.")
+    expect(words).to_have_count(1)
+
+
+def test_a_graph_of_langgraph_is_looked_into_as_well(page, http):
+    thread = start_run(page, "theirs", '{"items": [], "messages": []}')
+    card = page.get_by_role("region", name="Questions")
+    expect(card).to_contain_text("sure?")
+    expect(page.locator('.node[data-node="ask"]')).to_have_class(re.compile(r"\bwaiting\b"))
+    expect(page.locator(".event.end").filter(has_text="work")).to_contain_text("\u00d73")
+    card.get_by_label("Answer").fill("quite")
+    card.get_by_role("button", name="Send the answer").click()
+    expect(page.locator(".message.assistant")).to_contain_text("done")
+    assert state_of(http, thread)["values"]["items"] == [0, 10, 20, "quite"]
+    checkpoints(page).nth(1).click()
+    page.get_by_role("button", name="Replay from here").click()
+    expect(page.get_by_role("region", name="Questions")).to_contain_text("sure?")

@@ -77,6 +77,7 @@ def test_ten_thousand_messages_and_long_texts(page, server, http):
     page.goto(f"{server.url}/#/threads/{thread}")
     expect(page.locator(".message").last).to_contain_text("message 9999")
     assert time.monotonic() - began < 20
+    expect(page.locator(".message").last).to_be_in_viewport()
     assert page.locator(".message").count() == 50
     page.get_by_role("button", name="Show earlier messages").click()
     assert page.locator(".message").count() == 100

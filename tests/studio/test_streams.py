@@ -20,7 +20,6 @@ def own_server(tmp_path):
         yield served
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_server_that_is_started_again_amid_a_stream(own_server, open_page, how):
     page = open_page(own_server.url, away=True)
@@ -33,13 +32,15 @@ def test_a_server_that_is_started_again_amid_a_stream(own_server, open_page, how
     expect(page.get_by_text("reconnecting…")).to_be_visible()
     expect(page.get_by_text("server doesn't answer")).to_be_visible(timeout=15_000)
     own_server.start()
-    expect(page.get_by_text("server doesn't answer")).to_have_count(0, timeout=15_000)
+    expect(page.get_by_text("server doesn't answer")).to_have_count(0)
     expect(page.locator(".event.mark").last).to_contain_text("run ended", timeout=40_000)
-    expect(status(page)).to_have_text("idle", timeout=15_000)
+    expect(status(page)).to_have_text("idle")
     with httpx.Client(base_url=own_server.url) as http:
         assert state_of(http, thread)["values"]["items"] == list(range(25))
     expect(page.locator('[data-channel="items"]')).to_contain_text("24")
     expect(page.locator(".event.mark").filter(has_text="attempt")).to_have_count(1)
+    # Each step is told once; of a server that was killed, the last one may have been stored and not yet told.
+    assert page.locator(".event.end").count() in ({25} if how == "stop" else {24, 25})
 
 
 def test_two_tabs_see_the_same(server, open_page):
@@ -73,7 +74,7 @@ def test_what_other_clients_do_is_seen(page, server, http):
     page.goto(f"{server.url}/#/threads/{thread}")
     expect(checkpoints(page)).to_have_count(4)
     http.post(f"/threads/{thread}/state", json={"values": {"log": "from elsewhere"}, "as_node": "second"})
-    expect(checkpoints(page)).to_have_count(5, timeout=10_000)
+    expect(checkpoints(page)).to_have_count(5)
     http.post(f"/threads/{thread}/runs", json={"assistant_id": "line", "input": {"sleep": 1}})
     expect(page.locator('.node[data-node="second"]')).to_have_class(re.compile(r"\bdone\b"))
     expect(page.locator(".event.mark").last).to_contain_text("run ended")

@@ -73,11 +73,14 @@ export class Detail {
     }
   }
 
-  /** Put something else on the panel, and leave a person where they were reading. */
+  /** Put something else on the panel, and leave a person where they were reading: of a conversation, at its end. */
   replace(element) {
-    const top = this.tabs.panel.scrollTop;
-    fill(this.tabs.panel, element);
-    this.tabs.panel.scrollTop = top;
+    const { panel } = this.tabs;
+    const top = panel.scrollTop;
+    const wasAtEnd = panel.scrollHeight - top - panel.clientHeight < 30;
+    fill(panel, element);
+    const endsInConversation = this.tab === "state" && panel.querySelector(".channel:last-child .messages") !== null;
+    panel.scrollTop = wasAtEnd && endsInConversation ? panel.scrollHeight : top;
   }
 
   /** Return a checkpoint with its values; what is no head can't change, and is kept. */

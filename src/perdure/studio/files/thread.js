@@ -150,7 +150,7 @@ export class ThreadView {
     fill(this.title,
       h("a", { class: "back", href: "#/threads" }, "‹ Threads"),
       h("h1", { title: this.id }, short(this.id)),
-      button("⧉", guarded(() => this.copyId()), { class: "quiet", "aria-label": "Copy the thread's id", title: "Copy the thread's id", data: { act: "id" } }),
+      button("copy id", guarded(() => this.copyId()), { class: "quiet small-text", data: { act: "id" } }),
       badge(thread.status),
       h("span", { class: "muted" }, String(thread.metadata?.graph_id ?? "no graph yet")),
       h("span", { class: "grow" }),
