@@ -27,6 +27,11 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}
 NOTHING: Final = 204
 
 
+def is_uuid(text: str) -> bool:
+    """Tell whether a text is an id."""
+    return _UUID.fullmatch(text) is not None
+
+
 class Call:
     """A request, as handlers see it.
 
