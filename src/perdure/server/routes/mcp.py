@@ -21,7 +21,7 @@ from perdure.server.jsonrpc import INVALID_PARAMS, NO_METHOD, RpcError
 from perdure.server.responses import Json, Live
 from perdure.server.routes import Call, Endpoint, read_body
 from perdure.server.routes.assistants import schemas_of
-from perdure.server.routes.runs import make, on_leave, output_when_ended
+from perdure.server.routes.runs import make, on_leave, output_when_ended, own_or
 
 VERSIONS: Final = ("2025-11-25", "2025-06-18", "2025-03-26")
 
@@ -99,7 +99,7 @@ async def _tool(call: Call, name: str, assistant: dict[str, Any]) -> dict[str, A
 
 async def _assistants(call: Call) -> dict[str, dict[str, Any]]:
     """Return the assistants that the caller may see, by the names of their tools: the oldest of a name has it alone."""
-    filters = await call.filters("assistants", "search", {"metadata": {}})
+    filters = own_or(await call.filters("assistants", "search", {"metadata": {}}))
     asked = schema.AssistantSearch(limit=_MOST_TOOLS, sort_by="created_at", sort_order="asc")
     rows = await call.core.database.read(assistants.search, asked, None, filters)
     found: dict[str, dict[str, Any]] = {}
