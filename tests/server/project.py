@@ -113,6 +113,8 @@ class Scripted(BaseChatModel):
     def _stream(self, messages, stop=None, run_manager=None, **kwargs):
         last = messages[-1]
         pieces = []
+        if last.content == "fail":
+            raise RuntimeError("the model is down")
         if last.type == "human":
             for index, place in enumerate(last.content.split()):
                 for name, args in (("weather", ""), (None, '{"place":'), (None, f' "{place}"}}')):
@@ -143,6 +145,11 @@ async def hear(state: Chat):
     return {"messages": [{"role": "ai", "content": f"heard {state['messages'][-1].content}"}]}
 
 
+def sure(state: Chat):
+    return {"messages": [{"role": "ai", "content": f"you said {interrupt('sure?')}"}]}
+
+
+asking = StateGraph(Chat).add_node("sure", sure).add_edge(START, "sure").compile()
 slow = StateGraph(Chat).add_node("hear", hear).add_edge(START, "hear").compile()
 
 

@@ -218,3 +218,49 @@ async def test_a_page_of_another_origin_cant_make_runs(client, server):
             assert answer.status_code == 403
         same = {"origin": server.url, "content-type": "text/plain"}
         assert (await http.post("/runs/wait", content=body, headers=same)).status_code == 200
+
+
+async def test_the_protocols_know_who_asks(guarded, users):
+    alice, bob, reader = users
+    id_ = (await alice.threads.create())["thread_id"]
+    await alice.runs.wait(id_, "line", input={"items": [], "ask": ["?"]})
+
+    def send(client, method, **params):
+        return client.http.post(f"/threads/{id_}/commands", json={"id": 1, "method": method, "params": params})
+
+    [question] = (await alice.threads.get_state(id_))["interrupts"]
+    answers = {"namespace": [], "interrupt_id": question["id"], "response": "so"}
+    for method, params in (
+        ("run.start", {"assistant_id": "line", "input": "so"}),
+        ("input.respond", answers),
+        ("input.inject", {"namespace": [], "message": {"role": "user", "content": "x"}}),
+        ("state.get", {"namespace": []}),
+        ("state.listCheckpoints", {}),
+        ("agent.getTree", {}),
+    ):
+        told = await send(bob, method, **params)
+        assert (told["type"], told["error"]) == ("error", "invalid_argument")
+        assert "no thread" in told["message"]
+    assert (await send(reader, "run.start", assistant_id="line", input={}))["error"] == "permission_denied"
+    with pytest.raises(NotFoundError):
+        await bob.http.post(f"/threads/{id_}/stream/events", json={"channels": ["values"]})
+    assert len(await alice.runs.list(id_)) == 1
+    assert (await send(alice, "input.respond", **answers))["type"] == "success"
+
+    mine = await alice.assistants.create("chat", name=f"secret{uuid.uuid4().hex}")
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    tools = [{tool["name"] for tool in (await c.http.post("/mcp/", json=request))["result"]["tools"]} for c in users]
+    assert [mine["name"] in names for names in tools] == [True, False, False]
+    assert all("line" in names for names in tools)
+    called = {**request, "method": "tools/call", "params": {"name": mine["name"], "arguments": {"messages": []}}}
+    assert (await bob.http.post("/mcp/", json=called))["error"]["code"] == -32602
+
+    message = {"messageId": "m", "role": "user", "parts": [{"kind": "text", "text": "hi"}]}
+    sent = {**request, "method": "message/send", "params": {"message": message}}
+    task = (await alice.http.post("/a2a/chat", json=sent))["result"]
+    asked = {**request, "method": "tasks/get", "params": {"id": task["id"]}}
+    assert (await alice.http.post("/a2a/chat", json=asked))["result"]["id"] == task["id"]
+    assert (await bob.http.post("/a2a/chat", json=asked))["error"]["code"] == -32001
+    stolen = {**request, "method": "message/send", "params": {"message": {**message, "contextId": task["contextId"]}}}
+    assert "no thread" in (await bob.http.post("/a2a/chat", json=stolen))["error"]["message"]
+    assert "error" in await bob.http.post(f"/a2a/{mine['assistant_id']}", json=sent)

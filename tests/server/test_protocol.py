@@ -370,3 +370,24 @@ async def test_a_run_survives_its_worker_and_its_listeners_miss_nothing(own_data
     seen = [event["params"]["data"]["values"]["items"][0] for event in found if event["method"] == "updates"]
     assert sorted(set(seen)) == list(range(12))
     assert found[-1]["params"]["data"]["event"] == "completed"
+
+
+async def test_a_question_is_told_when_its_events_are_gone(own_database, tmp_path):
+    from tests.server.serving import Served
+
+    with Served(tmp_path, own_database, environment={"RESUMABLE_STREAM_TTL_SECONDS": "0.1"}) as served:
+        client = get_client(url=served.url)
+        async with client.threads.stream(assistant_id="line") as thread:
+            await thread.run.start(input={"items": [], "ask": ["how?"]})
+            await until_end(thread.events)
+            told = await client.threads.get(thread.thread_id)
+        await asyncio.sleep(1.2)
+        for transport in ("sse", "websocket"):
+            async with client.threads.stream(thread.thread_id, assistant_id="line", transport=transport) as later:
+                for _ in range(500):
+                    if later.interrupted:
+                        break
+                    await asyncio.sleep(0.01)
+                assert [one["value"] for one in later.interrupts] == ["how?"]
+        assert told["status"] == "interrupted"
+        await client.aclose()

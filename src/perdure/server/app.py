@@ -31,7 +31,20 @@ from perdure.server.core import Core
 from perdure.server.errors import RequestError
 from perdure.server.graphs import load_object
 from perdure.server.responses import Json
-from perdure.server.routes import Endpoint, answerer, assistants, crons, protocol, runs, state, store, system, threads
+from perdure.server.routes import (
+    Endpoint,
+    a2a,
+    answerer,
+    assistants,
+    crons,
+    mcp,
+    protocol,
+    runs,
+    state,
+    store,
+    system,
+    threads,
+)
 
 if TYPE_CHECKING:
     from perdure.server.config import HttpSpec
@@ -56,6 +69,10 @@ def endpoints_of(http: HttpSpec) -> list[Endpoint]:
         found += runs.ENDPOINTS
     if not http.disable_store:
         found += store.ENDPOINTS
+    if not http.disable_mcp:
+        found += mcp.ENDPOINTS
+    if not http.disable_a2a:
+        found += a2a.ENDPOINTS
     if not http.disable_meta:
         found += system.ENDPOINTS
     return found

@@ -174,6 +174,12 @@ class ThreadPatch(Body):
     ttl: Ttl | None = None
 
 
+class MetadataPatch(Body):
+    """What changes of a thread's metadata."""
+
+    metadata: Metadata
+
+
 class ThreadCount(Body):
     """Which threads."""
 
@@ -271,9 +277,33 @@ class RunCreate(RunFields):
 
 
 class BatchedRun(RunCreate):
-    """A new run of a batch."""
+    """A new run of a batch.
+
+    The SDK for JavaScript sends these as its callers spell them, with `assistant_id` beside `assistantId`.
+    """
 
     thread_id: Uuid | None = None
+    assistantId: str | None = None  # noqa: N815 - names on the wire, these and the next
+    streamMode: StreamMode | list[StreamMode] | UnsetType = UNSET  # noqa: N815
+    streamSubgraphs: bool | UnsetType = UNSET  # noqa: N815
+    streamResumable: bool | UnsetType = UNSET  # noqa: N815
+    feedbackKeys: list[str] | None | UnsetType = UNSET  # noqa: N815
+    interruptBefore: Nodes | None | UnsetType = UNSET  # noqa: N815
+    interruptAfter: Nodes | None | UnsetType = UNSET  # noqa: N815
+    checkpointId: str | None | UnsetType = UNSET  # noqa: N815
+    multitaskStrategy: Literal["reject", "interrupt", "rollback", "enqueue"] | None | UnsetType = UNSET  # noqa: N815
+    onCompletion: Literal["delete", "keep"] | None | UnsetType = UNSET  # noqa: N815
+    onDisconnect: Literal["cancel", "continue"] | None | UnsetType = UNSET  # noqa: N815
+    afterSeconds: Annotated[float, Meta(ge=0)] | None | UnsetType = UNSET  # noqa: N815
+    ifNotExists: Literal["create", "reject"] | UnsetType = UNSET  # noqa: N815
+    checkpointDuring: bool | None | UnsetType = UNSET  # noqa: N815
+
+    def __post_init__(self) -> None:
+        """Read what was spelled in camel case under its own name."""
+        for name in self.__struct_fields__:
+            own = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+            if own not in {name, "assistant_id"} and (value := getattr(self, name)) is not UNSET:
+                setattr(self, own, value)
 
 
 class RunsCancel(Body):

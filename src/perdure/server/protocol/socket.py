@@ -1,6 +1,7 @@
 """The event protocol on a WebSocket: commands come in; their answers, and the events that are subscribed to, go out.
 
-An event that several subscriptions want is sent once. A subscription that begins is first sent what it has missed; what
+An event that several subscriptions want is sent once. Subscriptions that begin are first sent what they have missed,
+those of one moment together and in order: clients take the end of a run for the end of all that they listen to. What
 comes after that, the connection's one reader sends. A client that doesn't read is not read from the database for.
 """
 
@@ -27,6 +28,9 @@ from perdure.server.streams import Frame, Pace, frame_of
 _CLOSED: Final = 4000
 """Added to the HTTP status that says why a connection is closed."""
 
+_MOMENT: Final = 0.02
+"""Seconds for which more subscriptions are waited for, when one begins."""
+
 
 class Subscription:
     """What a client listens to on its connection.
@@ -41,6 +45,7 @@ class Subscription:
         self.wanted = wanted
         self.after = after
         self.is_new = is_new
+        self.is_ready = False
 
     def wants(self, frame: Frame) -> bool:
         """Tell whether an event is to be sent."""
@@ -66,6 +71,7 @@ class Connection:
         self._sending = asyncio.Lock()
         self._position: int | None = None
         self._may_read = asyncio.Event()
+        self._has_new = asyncio.Event()
         self._methods = {
             "subscription.subscribe": (schema.EventStream, self._subscribe),
             "subscription.unsubscribe": (schema.Unsubscribe, self._unsubscribe),
@@ -74,7 +80,7 @@ class Connection:
 
     async def serve(self) -> None:
         """Answer commands, and send events, until either side goes."""
-        tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._tell())]
+        tasks = [asyncio.create_task(part()) for part in (self._hear, self._catch_up, self._tell)]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -107,37 +113,50 @@ class Connection:
     # -- subscriptions
 
     async def _subscribe(self, call: Call, thread_id: str, given: schema.EventStream) -> dict[str, Any]:
-        """Listen; what has been missed is sent after the answer, before anything that comes."""
+        """Listen; what has been missed is sent soon, before anything that comes."""
         await commands.thread_of(call, thread_id)
         wanted = commands.filter_of(given)
         after = await beginning(self._core, thread_id, wanted, given.since)
         subscription = Subscription(wanted, after, is_new=given.since is None)
         name = f"{next(self._numbers)}"
 
-        async def then(answer: dict[str, Any]) -> None:
+        self._subscriptions[name] = subscription
+        self._has_new.set()
+        return {"subscription_id": name}
+
+    async def _catch_up(self) -> None:
+        """Send new subscriptions what they have missed."""
+        while True:
+            await self._has_new.wait()
+            await asyncio.sleep(_MOMENT)
+            self._has_new.clear()
             async with self._sending:
-                self._subscriptions[name] = subscription
-                await self._send(encode(answer))
-                await self._catch_up(subscription)
+                new = [one for one in self._subscriptions.values() if not one.is_ready]
+                if not new:
+                    continue
+                after = min(one.after for one in new)
+                if self._position is None:
+                    self._position = after  # the reader begins here
+                for one in new:
+                    one.is_ready = True
+                    await self._ask_again(one)
+                await self._replay(new, after, self._position)
+                self._may_read.set()
 
-        return {"subscription_id": name, "then": then}
-
-    async def _catch_up(self, subscription: Subscription) -> None:
-        after = subscription.after
-        if self._position is None:
-            self._position = after  # the reader begins here, for the first
-            self._may_read.set()
+    async def _ask_again(self, subscription: Subscription) -> None:
         if subscription.is_new:
-            for frame in await open_questions(self._core, self._thread_id, after):
+            for frame in await open_questions(self._core, self._thread_id, subscription.after):
                 if subscription.wanted.wants(frame):
                     await self._send(event_json(frame))
+
+    async def _replay(self, subscriptions: list[Subscription], after: int, until: int) -> None:
         pace = Pace()
-        while after < self._position:
+        while after < until:
             rows = await self._core.database.read(events.of_thread, self._thread_id, after, pace.limit)
             pace.note(rows)
             for frame in map(frame_of, rows):
-                if frame.event <= self._position:
-                    await self._offer(frame, [subscription])
+                if frame.event <= until:
+                    await self._offer(frame, subscriptions)
             if not rows:
                 return
             after = rows[-1]["event"]
@@ -182,7 +201,7 @@ class Connection:
             async for frame in frames:
                 async with self._sending:
                     self._position = frame.event
-                    await self._offer(frame, list(self._subscriptions.values()))
+                    await self._offer(frame, [one for one in self._subscriptions.values() if one.is_ready])
 
     async def _offer(self, frame: Frame, subscriptions: list[Subscription]) -> None:
         listeners = [one for one in subscriptions if one.wants(frame)]

@@ -27,6 +27,11 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}
 NOTHING: Final = 204
 
 
+def is_uuid(text: str) -> bool:
+    """Tell whether a text is an id."""
+    return _UUID.fullmatch(text) is not None
+
+
 class Call:
     """A request, as handlers see it.
 
@@ -84,10 +89,22 @@ class Call:
         return int(text)
 
     def words(self, *names: str) -> list[str]:
-        """Return the values of a query parameter that may be repeated, or hold several with commas."""
+        """Return the values of a query parameter that may be repeated, or hold several: with commas, or as JSON."""
         given = [text for name in names for text in self.request.query_params.getlist(name)]
-        return [word for text in given for word in text.split(",") if word]
+        return [word for text in given for word in _several(text) if word]
 
+
+def _several(text: str) -> list[str]:
+    """Read several words; the SDK for JavaScript sends a list as JSON."""
+    if not text.startswith("["):
+        return text.split(",")
+    try:
+        return _words.decode(text)
+    except msgspec.DecodeError as e:
+        raise InvalidRequestError(f"{text!r} is no list of words: {e}") from e
+
+
+_words = msgspec.json.Decoder(list[str])
 
 Handler = Callable[..., Awaitable[Any]]
 

@@ -49,7 +49,7 @@ async def make(call: Call, body: schema.RunCreate, thread_id: str | None, listen
         thread_id,
         caller=call.caller,
         filters=filters,
-        assistant_filters=reading,
+        assistant_filters=own_or(reading),
         listens=listens,
         modes=[] if listens == "result" else None,
         extra_configurable=_headers(call),
@@ -57,18 +57,8 @@ async def make(call: Call, body: schema.RunCreate, thread_id: str | None, listen
     )
 
 
-async def readable_assistant(call: Call, name: str) -> dict[str, Any]:
-    """Return an assistant that the caller may run.
-
-    Raises:
-        NotFoundError: There is none.
-    """
-    return await call.core.assistant(name, await _assistant_filters(call, name))
-
-
-async def _assistant_filters(call: Call, name: str) -> str | None:
-    """Return what of assistants the caller may run: what they may read, and the graphs' own."""
-    filters = await call.filters("assistants", "read", {"assistant_id": name})
+def own_or(filters: str | None) -> str | None:
+    """Let the graphs' own assistants be run by everybody who may run."""
     if filters is None:
         return None
     return f'[{{"created_by":"system"}},{filters[1:]}'
@@ -104,7 +94,7 @@ async def _stream(call: Call, body: schema.RunCreate, thread_id: str | None) -> 
     run, listener = await make(call, body, thread_id, "stream")
     again = f"{_place(run)}/stream" if thread_id is not None else f"/runs/{run['run_id']}/stream"
     headers = {"Content-Location": _prefix(call) + _place(run), "Location": _prefix(call) + again}
-    leave = _on_leave(call, run, body.on_disconnect or "cancel")
+    leave = on_leave(call, run, body.on_disconnect or "cancel")
     return _sse(_frames(call, run, listener, None, None), headers, leave)
 
 
@@ -112,8 +102,8 @@ async def _wait(call: Call, body: schema.RunCreate, thread_id: str | None) -> An
     run, listener = await make(call, body, thread_id, "result")
     place = _prefix(call) + _place(run)
     headers = {"Content-Location": place, "Location": f"{place}/join"}
-    leave = _on_leave(call, run, body.on_disconnect or "cancel")
-    return _waiting(_result(call, run, listener), headers, leave)
+    leave = on_leave(call, run, body.on_disconnect or "cancel")
+    return _waiting(output_when_ended(call, run, listener), headers, leave)
 
 
 async def create(call: Call, body: schema.RunCreate) -> Any:
@@ -160,12 +150,13 @@ async def batch(call: Call, body: list[schema.BatchedRun]) -> Any:
 # -- listening
 
 
-def _on_leave(call: Call, run: dict[str, Any], policy: str) -> Callable[[], Awaitable[None]] | None:
+def on_leave(call: Call, run: dict[str, Any], policy: str) -> Callable[[], Awaitable[None]] | None:
+    """Return what is done when a run's client goes: `cancel` it, or let it `continue`."""
     if policy == "continue":
         return None
 
     async def leave() -> None:
-        await _cancel(call, run["run_id"], "interrupt")
+        await stop(call, run["run_id"], "interrupt")
 
     return leave
 
@@ -187,7 +178,7 @@ async def _frames(
         call.core.streams.leave(run["run_id"], listener)
 
 
-async def _result(call: Call, run: dict[str, Any], listener: Listener) -> bytes:
+async def output_when_ended(call: Call, run: dict[str, Any], listener: Listener) -> bytes:
     """Wait for a run's end; return its output as JSON."""
     streams = call.core.streams
     channel = streams.channel(run["run_id"])
@@ -198,12 +189,12 @@ async def _result(call: Call, run: dict[str, Any], listener: Listener) -> bytes:
                 found = frame.data
         if found is None:
             found = channel.result
-        return found if found is not None else encode(await _stored_output(call, run["run_id"]))
+        return found if found is not None else encode(await stored_output(call, run["run_id"]))
     finally:
         streams.leave(run["run_id"], listener)
 
 
-async def _stored_output(call: Call, run_id: str) -> Any:
+async def stored_output(call: Call, run_id: str) -> Any:
     """Return what a run left behind that ended before anybody asked: its error, or its thread's state."""
     run = await call.core.database.read(runs.get, run_id)
     if run is None:
@@ -238,11 +229,11 @@ async def _read(call: Call) -> dict[str, Any]:
 async def join(call: Call) -> Any:
     """Wait for a run's end, and answer with its output."""
     run = await _read(call)
-    leave = _on_leave(call, run, "cancel") if call.flag("cancel_on_disconnect") else None
+    leave = on_leave(call, run, "cancel") if call.flag("cancel_on_disconnect") else None
     if run["status"] in ENDED:
-        return Json(await _stored_output(call, run["run_id"]))
+        return Json(await stored_output(call, run["run_id"]))
     listener = call.core.streams.listen(run["run_id"], for_result=True)
-    return _waiting(_result(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, leave)
+    return _waiting(output_when_ended(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, leave)
 
 
 async def join_stream(call: Call) -> Any:
@@ -254,7 +245,7 @@ async def join_stream(call: Call) -> Any:
     modes = frozenset(call.words("stream_mode")) or None
     if modes is not None:
         modes |= {"metadata", "error"} | ({"messages"} if "messages-tuple" in modes else set())
-    leave = _on_leave(call, run, "cancel") if call.flag("cancel_on_disconnect") else None
+    leave = on_leave(call, run, "cancel") if call.flag("cancel_on_disconnect") else None
     headers = {"Location": f"{_prefix(call)}{_place(run)}/stream"}
     listener = call.core.streams.listen(run["run_id"])
     if run["status"] in ENDED and after is None:
@@ -313,7 +304,8 @@ async def listed(call: Call) -> Any:
     return [selected(shown_run(row), call.words("select")) for row in rows]
 
 
-async def _cancel(call: Call, run_id: str, action: str) -> str | None:
+async def stop(call: Call, run_id: str, action: str) -> str | None:
+    """Ask a run to stop, wherever it runs; return its status before."""
     before = await call.core.database.write(runs.cancel, run_id, action)
     if before == "running":
         call.core.hints.cancel(run_id, action)
@@ -337,10 +329,10 @@ async def cancel(call: Call) -> Any:
     if run["status"] in ENDED:
         raise TakenError(f"run {run['run_id']} has ended: {run['status']}")
     listener = call.core.streams.listen(run["run_id"], for_result=True) if call.flag("wait") else None
-    await _cancel(call, run["run_id"], action)
+    await stop(call, run["run_id"], action)
     if listener is None:
         return Json({}, 202)
-    return _waiting(_result(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, None)
+    return _waiting(output_when_ended(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, None)
 
 
 async def cancel_many(call: Call, body: schema.RunsCancel) -> Any:
@@ -356,7 +348,7 @@ async def cancel_many(call: Call, body: schema.RunsCancel) -> Any:
         raise NotFoundError("No runs found to cancel.")
     action = _action(call)
     for run_id, _ in found:
-        await _cancel(call, run_id, action)
+        await stop(call, run_id, action)
     return nothing()
 
 
@@ -366,8 +358,8 @@ async def delete(call: Call) -> Any:
     await call.filters("threads", "update", {"thread_id": run["thread_id"], "run_id": run["run_id"]})
     if run["status"] not in ENDED:
         listener = call.core.streams.listen(run["run_id"], for_result=True)
-        await _cancel(call, run["run_id"], "interrupt")
-        await _result(call, run, listener)
+        await stop(call, run["run_id"], "interrupt")
+        await output_when_ended(call, run, listener)
     await call.core.database.once(runs.delete, run["run_id"])
     return nothing()
 

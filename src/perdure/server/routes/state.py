@@ -10,6 +10,7 @@ from perdure.server import schema
 from perdure.server.database import threads
 from perdure.server.errors import InvalidRequestError, TakenError
 from perdure.server.routes import Call, Endpoint
+from perdure.server.routes.threads import patch as patch_thread
 from perdure.server.routes.threads import read
 from perdure.server.shapes import selected, shown_state
 
@@ -76,6 +77,11 @@ async def update(call: Call, body: schema.StateUpdate) -> Any:
     return {"checkpoint": checkpoint, "configurable": configurable, "checkpoint_id": checkpoint.get("checkpoint_id")}
 
 
+async def patch(call: Call, body: schema.MetadataPatch) -> Any:
+    """Merge metadata into the thread's: what older clients call the metadata of its state."""
+    return await patch_thread(call, schema.ThreadPatch(metadata=body.metadata))
+
+
 async def history(call: Call, body: schema.HistorySearch) -> Any:
     """Return a thread's states, newest first."""
     thread = await read(call)
@@ -106,6 +112,7 @@ async def get_history(call: Call) -> Any:
 ENDPOINTS = [
     Endpoint("GET", "/threads/{thread_id}/state", get, tag="Threads"),
     Endpoint("POST", "/threads/{thread_id}/state", update, schema.StateUpdate, "Threads"),
+    Endpoint("PATCH", "/threads/{thread_id}/state", patch, schema.MetadataPatch, "Threads"),
     Endpoint("POST", "/threads/{thread_id}/state/checkpoint", post_at, schema.StateAt, "Threads"),
     Endpoint("GET", "/threads/{thread_id}/state/{checkpoint_id}", get_at, tag="Threads"),
     Endpoint("POST", "/threads/{thread_id}/history", history, schema.HistorySearch, "Threads"),

@@ -1,0 +1,1 @@
+"""A2A: `forms` (the two versions of the protocol, and what requests say), `tasks` (runs as tasks)."""
