@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from perdure.errors import InvalidConfigError
 
 __all__ = ["NAMES", "ConfigFile", "find_config", "load_config", "read_env"]
+
+Minutes = Annotated[float, Meta(gt=0)]
 
 NAMES: Final = ("perdure.json", "langgraph.json")
 """Names that are looked for, in this order."""
@@ -45,7 +48,7 @@ class StoreTtl(Section, frozen=True):
 
     refresh_on_read: bool = True
     default_ttl: float | None = None
-    sweep_interval_minutes: float | None = None
+    sweep_interval_minutes: Minutes | None = None
 
 
 class StoreSpec(Section, frozen=True):
@@ -61,8 +64,8 @@ class ThreadTtl(Section, frozen=True):
 
     strategy: Literal["delete", "keep_latest"] = "delete"
     default_ttl: float | None = None
-    sweep_interval_minutes: float | None = None
-    sweep_limit: int | None = None
+    sweep_interval_minutes: Minutes | None = None
+    sweep_limit: Annotated[int, Meta(ge=1)] | None = None
 
 
 class SerdeSpec(Section, frozen=True):
@@ -82,11 +85,11 @@ class CheckpointerSpec(Section, frozen=True):
 
 
 class AuthCache(Section, frozen=True):
-    """How long what `authenticate` found is remembered."""
+    """How long what `authenticate` found is remembered, by the values of headers."""
 
-    cache_keys: list[str]
-    ttl_seconds: float = 60.0
-    max_size: int = 1000
+    cache_keys: Annotated[list[str], Meta(min_length=1)]
+    ttl_seconds: Annotated[float, Meta(gt=0)] = 60.0
+    max_size: Annotated[int, Meta(ge=1)] = 1000
 
 
 class AuthSpec(Section, frozen=True):
@@ -257,7 +260,22 @@ def load_config(path: Path) -> ConfigFile:
     except msgspec.ValidationError as e:
         raise _explained(path, e) from e
     _check_graphs(path, config)
+    for key, hint in _without_effect(config):
+        raise InvalidConfigError(f"{path}: {key}: would have no effect here", hint=hint)
     return config
+
+
+def _without_effect(config: ConfigFile) -> Iterator[tuple[str, str]]:
+    """Yield what a configuration says that this server wouldn't do, and what to do instead."""
+    auth, saver, store = config.auth, config.checkpointer, config.store
+    if auth is not None and not auth.disable_studio_auth:
+        yield "auth.disable_studio_auth", "leave it out: a studio is asked who it is, as every client"
+    if auth is not None and auth.cache is not None and auth.path is None:
+        yield "auth.cache", "it remembers what `authenticate` found: name the Auth object in auth.path"
+    if saver is not None and saver.serde is not None and saver.serde.pickle_fallback:
+        yield "checkpointer.serde.pickle_fallback", "nothing is pickled: register the types, see docs/serialization.md"
+    if store is not None and store.path is not None and (store.index is not None or store.ttl is not None):
+        yield f"store.{'ttl' if store.index is None else 'index'}", "the store of store.path has it by itself"
 
 
 def _place(text: str, message: str) -> str:

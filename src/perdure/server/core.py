@@ -17,6 +17,7 @@ from perdure.checkpoint.ids import new_id
 from perdure.checkpoint.registry import open_saver
 from perdure.errors import InvalidConfigError, PerdureError
 from perdure.server.auth import Guard
+from perdure.server.auth_cache import Remembered
 from perdure.server.config import load_config, read_env
 from perdure.server.database import assistants, open_database, runs, threads
 from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError
@@ -71,7 +72,7 @@ class Core:
         self.worker = Worker(self)
         self.hints = Hints(self)
         self.scheduler = Scheduler(self)
-        self.webhooks = Sender(self, Policy(self.config.webhooks))
+        self.webhooks = Sender(self, Policy(self.config.webhooks, disabled=self.config.http.disable_webhooks))
         self.guard = Guard(settings.api_keys)
         self.saver: Any = None
         self.store: Any = None
@@ -99,7 +100,8 @@ class Core:
         await self.graphs.load()
         self._open.push_async_callback(self.graphs.close)
         if (spec := self.config.auth) is not None and spec.path is not None:
-            self.guard = Guard(self.settings.api_keys, load_object(spec.path, self.folder, "auth.path"))
+            remembered = None if spec.cache is None else Remembered(spec.cache)
+            self.guard = Guard(self.settings.api_keys, load_object(spec.path, self.folder, "auth.path"), remembered)
         for name in self.graphs.names:
             await self._add_own_assistant(name)
         for part in (self.hints, self.worker, self.scheduler, self.webhooks):

@@ -20,8 +20,13 @@ _ERROR = {
 }
 
 
-def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """Return the description of the routes, OpenAPI 3.1."""
+def describe(endpoints: Sequence[Endpoint], auth: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the description of the routes, OpenAPI 3.1.
+
+    Args:
+        endpoints: The routes.
+        auth: How clients say who they are: `securitySchemes` and `security`.
+    """
     bodies = [endpoint.body for endpoint in endpoints if endpoint.body is not None]
     made, components = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
     schemas = iter(made)
@@ -29,12 +34,16 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     for endpoint in endpoints:
         body = None if endpoint.body is None else next(schemas)
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, body)
-    return {
+    described: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "perdure", "version": __version__},
         "paths": paths,
         "components": {"schemas": {**components, "Error": _ERROR}},
     }
+    if auth:
+        described["components"] |= {"securitySchemes": auth.get("securitySchemes", {})}
+        described["security"] = auth.get("security", [])
+    return described
 
 
 def _operation(endpoint: Endpoint, body: Any) -> dict[str, Any]:

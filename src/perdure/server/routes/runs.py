@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ from perdure.server.encoding import encode
 from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError, TooManyError
 from perdure.server.execution import output_of
 from perdure.server.responses import Json, Live
-from perdure.server.routes import Call, Endpoint, check_metadata, found_or_404, nothing
+from perdure.server.routes import Call, Endpoint, check_metadata, chosen_headers, found_or_404, nothing
 from perdure.server.shapes import selected, shown_run
 from perdure.server.streams import DONE, ENDED, HIDDEN, RESULT, Listener, SlowListenerError, number_of
 
@@ -76,14 +75,7 @@ async def _assistant_filters(call: Call, name: str) -> str | None:
 def _headers(call: Call) -> dict[str, Any]:
     """Return the headers that the configuration makes parameters of runs."""
     spec = call.core.config.http.configurable_headers
-    if spec is None:
-        return {}
-    return {
-        name: value
-        for name, value in call.request.headers.items()
-        if any(fnmatch.fnmatch(name, pattern) for pattern in spec.includes)
-        and not any(fnmatch.fnmatch(name, pattern) for pattern in spec.excludes)
-    }
+    return {} if spec is None else chosen_headers(spec, (), call.request.headers)
 
 
 def _place(run: dict[str, Any]) -> str:
