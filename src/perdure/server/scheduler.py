@@ -15,7 +15,7 @@ import msgspec
 from cronsim import CronSim, CronSimError
 
 from perdure.errors import PerdureError, UsageError
-from perdure.server.database import crons, events, now, threads
+from perdure.server.database import crons, events, now, queues, threads
 from perdure.server.schema import RunCreate
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Scheduler:
                 if now() - swept > self._core.settings.sweep:
                     swept = now()
                     await self._core.database.once(events.sweep, self._core.settings.keep_events)
+                    await self._core.database.once(queues.sweep)
                 if now() - rested > self._pause:
                     rested = now()
                     await self.sweep()
