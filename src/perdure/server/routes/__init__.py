@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from perdure.server.config import Headers as HeaderNames
     from perdure.server.core import Core
 
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 NOTHING: Final = 204
@@ -88,7 +89,7 @@ class Call:
         text = self.request.query_params.get(name)
         if text is None:
             return default
-        if not text.isdigit() or (most is not None and not 1 <= int(text) <= most):
+        if not _NUMBER.fullmatch(text) or (most is not None and not 1 <= int(text) <= most):
             raise InvalidRequestError(f"{name} must be a number{f' from 1 to {most}' if most else ''}, not {text!r}")
         return int(text)
 
