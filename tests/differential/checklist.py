@@ -313,7 +313,11 @@ CHECKLIST: dict[str, dict[str, tuple[str, ...]]] = {
         "ValidationNode": ("differential/test_prebuilt.py::test_validation_node",),
         "stores": ("contract/test_stores.py::test_filters", "contract/test_vector_search.py::test_all_find_the_same"),
         "error classes and codes": (f"{_ODDS}codes_of_errors", "unit/test_errors.py::test_errors_survive_pickling"),
-        "RemoteGraph": ("absent pregel.remote",),
+        "RemoteGraph": (
+            "server/test_remote.py::test_it_runs_asks_and_goes_on",
+            "server/test_remote.py::test_it_streams",
+            "server/test_remote.py::test_it_is_a_node_of_a_graph",
+        ),
     },
 }
 

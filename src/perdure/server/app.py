@@ -17,19 +17,13 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from perdure import studio
-from perdure.errors import (
-    CorruptCheckpointError,
-    InvalidConfigError,
-    InvalidUpdateError,
-    PerdureError,
-    StorageError,
-    UsageError,
-)
+from perdure.errors import PerdureError, StorageError
 from perdure.server import openapi
 from perdure.server.config import CorsSpec
 from perdure.server.core import Core
-from perdure.server.errors import RequestError
+from perdure.server.errors import RequestError, status_of
 from perdure.server.graphs import load_object
+from perdure.server.own_app import middleware_of, read_again, without_middleware
 from perdure.server.responses import Json
 from perdure.server.routes import (
     Endpoint,
@@ -44,6 +38,7 @@ from perdure.server.routes import (
     store,
     system,
     threads,
+    user_of,
 )
 
 if TYPE_CHECKING:
@@ -86,12 +81,13 @@ def make_app(core: Core) -> Starlette:
     if not (http.disable_threads or http.disable_runs):
         routes.append(WebSocketRoute(protocol.STREAM, protocol.connector(core)))
     if not http.disable_meta:
-        routes += _documentation(endpoints, http.mount_prefix or "")
+        routes += _documentation(core, endpoints)
     own = load_object(http.app, core.folder, "http.app") if http.app else None
     if not http.disable_ui:
         routes += studio.routes(at_root=own is None)
     if own is not None:
-        routes.append(Mount("/", app=Guarded(own, core) if http.enable_custom_route_auth else own))
+        bare = without_middleware(own)
+        routes.append(Mount("/", app=Guarded(bare, core) if http.enable_custom_route_auth else bare))
     if http.mount_prefix:
         routes = [Mount(http.mount_prefix, routes=routes)]
     cors = http.cors or (_LOCAL if core.settings.local_pages else None)
@@ -109,14 +105,17 @@ def make_app(core: Core) -> Starlette:
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=_middleware(cors),
+        middleware=[*_middleware(cors), *middleware_of(own, core, endpoints)],
         exception_handlers={PerdureError: _answer_error, Exception: _answer_bug},
     )
 
 
-def _documentation(endpoints: list[Endpoint], prefix: str) -> list[BaseRoute]:
+def _documentation(core: Core, endpoints: list[Endpoint]) -> list[BaseRoute]:
+    prefix = core.config.http.mount_prefix or ""
+    auth = None if core.config.auth is None else core.config.auth.openapi
+
     async def description(request: Request) -> Response:
-        return Json(openapi.describe(endpoints))
+        return Json(openapi.describe(endpoints, auth))
 
     async def docs(request: Request) -> Response:
         return HTMLResponse(openapi.page(endpoints, prefix))
@@ -138,11 +137,13 @@ class Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            request = Request(scope, receive)
             try:
-                scope["user"] = await self._core.guard.user_of(Request(scope, receive))
+                scope["user"] = await user_of(self._core, request)
             except RequestError as e:
                 await Json({"detail": e.detail}, e.status)(scope, receive, send)
                 return
+            receive = read_again(request, receive)
         elif scope["type"] == "websocket" and not self._core.guard.is_open:
             await send({"type": "websocket.close", "code": 1008})  # there is no request whose user could be asked for
             return
@@ -222,19 +223,6 @@ async def _answer_error(request: Request, error: Exception) -> Response:
         return Json({"detail": what}, status)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return Json({"detail": str(error)}, status, headers)
-
-
-def status_of(error: Exception) -> int:
-    """Return the HTTP status of an error."""
-    if isinstance(error, RequestError):
-        return error.status
-    if isinstance(error, (InvalidUpdateError, InvalidConfigError)):
-        return 422
-    if isinstance(error, CorruptCheckpointError):
-        return 500
-    if isinstance(error, StorageError):
-        return 503
-    return 422 if isinstance(error, UsageError) else 500
 
 
 async def _answer_bug(request: Request, error: Exception) -> Response:

@@ -19,6 +19,8 @@ from perdure.server.errors import ForbiddenError, NotAuthenticatedError, Request
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from perdure.server.auth_cache import Remembered
+
 ANYBODY: Final[Mapping[str, Any]] = {}
 
 
@@ -64,9 +66,11 @@ class Guard:
     Args:
         api_keys: Keys of which a request must bring one, each with a name.
         auth: An object of the shape of the SDK's `Auth`.
+        remembered: Who asked lately; None: `authenticate` is asked each time.
     """
 
-    def __init__(self, api_keys: Mapping[str, str], auth: Any = None) -> None:
+    def __init__(self, api_keys: Mapping[str, str], auth: Any = None, remembered: Remembered | None = None) -> None:
+        self._remembered = remembered
         self._keys = dict(api_keys)
         self._auth = auth
         self._authenticate = getattr(auth, "_authenticate_handler", None)
@@ -85,7 +89,7 @@ class Guard:
             RequestError: They didn't say, or not truly.
         """
         if self._authenticate is not None:
-            return await self._asked(request)
+            return await self._known_or_asked(request)
         if not self._keys:
             return None
         given = request.headers.get("x-api-key") or _bearer(request.headers.get("authorization"))
@@ -96,6 +100,17 @@ class Guard:
         if name is None:
             raise NotAuthenticatedError("an API key is needed", hint="send it in the header x-api-key")
         return User({"identity": name})
+
+    async def _known_or_asked(self, request: Request) -> User:
+        memory = self._remembered
+        key = None if memory is None else memory.key(request)
+        if memory is None or key is None:
+            return await self._asked(request)
+        user = memory.get(key)
+        if user is None:
+            user = await self._asked(request)
+            memory.put(key, user)
+        return user
 
     async def _asked(self, request: Request) -> User:
         handler = self._authenticate

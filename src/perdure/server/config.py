@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from perdure.errors import InvalidConfigError
 
 __all__ = ["NAMES", "ConfigFile", "find_config", "load_config", "read_env"]
+
+Minutes = Annotated[float, Meta(gt=0)]
 
 NAMES: Final = ("perdure.json", "langgraph.json")
 """Names that are looked for, in this order."""
@@ -45,7 +48,7 @@ class StoreTtl(Section, frozen=True):
 
     refresh_on_read: bool = True
     default_ttl: float | None = None
-    sweep_interval_minutes: float | None = None
+    sweep_interval_minutes: Minutes | None = None
 
 
 class StoreSpec(Section, frozen=True):
@@ -61,8 +64,8 @@ class ThreadTtl(Section, frozen=True):
 
     strategy: Literal["delete", "keep_latest"] = "delete"
     default_ttl: float | None = None
-    sweep_interval_minutes: float | None = None
-    sweep_limit: int | None = None
+    sweep_interval_minutes: Minutes | None = None
+    sweep_limit: Annotated[int, Meta(ge=1)] | None = None
 
 
 class SerdeSpec(Section, frozen=True):
@@ -82,11 +85,11 @@ class CheckpointerSpec(Section, frozen=True):
 
 
 class AuthCache(Section, frozen=True):
-    """How long what `authenticate` found is remembered."""
+    """How long what `authenticate` found is remembered, by the values of headers."""
 
-    cache_keys: list[str]
-    ttl_seconds: float = 60.0
-    max_size: int = 1000
+    cache_keys: Annotated[list[str], Meta(min_length=1)]
+    ttl_seconds: Annotated[float, Meta(gt=0)] = 60.0
+    max_size: Annotated[int, Meta(ge=1)] = 1000
 
 
 class AuthSpec(Section, frozen=True):
@@ -163,6 +166,37 @@ class WebhooksSpec(Section, frozen=True):
     secret: str | None = None
 
 
+class KeyLimits(Section, frozen=True):
+    """Limits of the runs of a queue that have the same key.
+
+    Attributes:
+        key: `user`, or a place in the run's `metadata`, `configurable` or `context`: `metadata.customer`.
+    """
+
+    key: Annotated[str, Meta(pattern=r"^(user|(metadata|configurable|context)(\.[^.]+)+)$")]
+    max_running: Annotated[int, Meta(ge=1)] | None = None
+    rate: Annotated[float, Meta(gt=0)] | None = None
+    burst: Annotated[int, Meta(ge=1)] = 1
+
+
+class QueueSpec(Section, frozen=True):
+    """A queue of runs.
+
+    Attributes:
+        graphs: Whose runs belong to it, unless they say otherwise.
+        max_running: How many run at once, in all processes.
+        rate: How many are begun a second.
+        burst: How many may be begun at once, if none was for a while.
+        per_key: Limits of the runs that have something in common.
+    """
+
+    graphs: list[str] = []
+    max_running: Annotated[int, Meta(ge=1)] | None = None
+    rate: Annotated[float, Meta(gt=0)] | None = None
+    burst: Annotated[int, Meta(ge=1)] = 1
+    per_key: KeyLimits | None = None
+
+
 class UvSource(Section, frozen=True):
     """How the image is built, by `perdure build`."""
 
@@ -188,6 +222,7 @@ class ConfigFile(Section, frozen=True):
     auth: AuthSpec | None = None
     http: HttpSpec = HttpSpec()
     webhooks: WebhooksSpec = WebhooksSpec()
+    queues: dict[str, QueueSpec] = {}
     # What follows is for building an image.
     python_version: str | None = None
     node_version: str | None = None
@@ -257,7 +292,26 @@ def load_config(path: Path) -> ConfigFile:
     except msgspec.ValidationError as e:
         raise _explained(path, e) from e
     _check_graphs(path, config)
+    _check_queues(path, config)
+    for key, hint in _without_effect(config):
+        raise InvalidConfigError(f"{path}: {key}: would have no effect here", hint=hint)
     return config
+
+
+def _without_effect(config: ConfigFile) -> Iterator[tuple[str, str]]:
+    """Yield what a configuration says that this server wouldn't do, and what to do instead."""
+    auth, saver, store = config.auth, config.checkpointer, config.store
+    if auth is not None and not auth.disable_studio_auth:
+        yield "auth.disable_studio_auth", "leave it out: a studio is asked who it is, as every client"
+    if auth is not None and auth.cache is not None and auth.path is None:
+        yield "auth.cache", "it remembers what `authenticate` found: name the Auth object in auth.path"
+    if saver is not None and saver.serde is not None and saver.serde.pickle_fallback:
+        yield "checkpointer.serde.pickle_fallback", "nothing is pickled: register the types, see docs/serialization.md"
+    for name, queue in config.queues.items():
+        if queue.per_key is not None and queue.per_key.max_running is None and queue.per_key.rate is None:
+            yield f"queues.{name}.per_key", "say max_running or rate"
+    if store is not None and store.path is not None and (store.index is not None or store.ttl is not None):
+        yield f"store.{'ttl' if store.index is None else 'index'}", "the store of store.path has it by itself"
 
 
 def _place(text: str, message: str) -> str:
@@ -297,8 +351,8 @@ def _explained(path: Path, error: msgspec.ValidationError) -> InvalidConfigError
 def _known_keys(where: str) -> list[str]:
     """Return the keys of a part of the file."""
     kind: Any = ConfigFile
-    for part in where.split(".") if where else ():
-        hint = kind.__annotations__.get(part.partition("[")[0], "") if hasattr(kind, "__annotations__") else ""
+    for part in where.replace("[...]", "").split(".") if where else ():
+        hint = kind.__annotations__.get(part, "") if hasattr(kind, "__annotations__") else ""
         name = re.search(r"\b([A-Z]\w+)", str(hint))
         kind = globals().get(name[1], Section) if name else Section
     return [field.encode_name for field in msgspec.structs.fields(kind)]
@@ -321,6 +375,20 @@ def _check_graphs(path: Path, config: ConfigFile) -> None:
             near = difflib.get_close_matches(Path(place).name, [p.name for p in folder.glob("*.py")], n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"paths are relative to {path.parent}"
             raise InvalidConfigError(f"{path}: graphs.{name}: there is no file {place}", hint=hint)
+
+
+def _check_queues(path: Path, config: ConfigFile) -> None:
+    owners: dict[str, str] = {}
+    for name, spec in config.queues.items():
+        for graph in spec.graphs:
+            if graph not in config.graphs:
+                near = difflib.get_close_matches(graph, config.graphs, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"graphs: {', '.join(config.graphs)}"
+                raise InvalidConfigError(f"{path}: queues.{name}.graphs: there is no graph {graph!r}", hint=hint)
+            if graph in owners:
+                where = f"queues.{name}.graphs: {graph!r} is in {owners[graph]!r} already"
+                raise InvalidConfigError(f"{path}: {where}", hint="a graph has one queue; a run may name another")
+            owners[graph] = name
 
 
 def read_env(config: ConfigFile, folder: Path) -> dict[str, str]:

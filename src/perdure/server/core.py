@@ -17,12 +17,14 @@ from perdure.checkpoint.ids import new_id
 from perdure.checkpoint.registry import open_saver
 from perdure.errors import InvalidConfigError, PerdureError
 from perdure.server.auth import Guard
+from perdure.server.auth_cache import Remembered
 from perdure.server.config import load_config, read_env
 from perdure.server.database import assistants, open_database, runs, threads
 from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError
 from perdure.server.graphs import Graphs, assistant_of, load_object
 from perdure.server.hints import Hints
 from perdure.server.metrics import Metrics
+from perdure.server.queues import Queues
 from perdure.server.scheduler import Scheduler
 from perdure.server.storing import open_store
 from perdure.server.streams import Streams
@@ -67,11 +69,12 @@ class Core:
         self.folder: Path = settings.config.resolve().parent
         self.database = open_database(settings.database)
         self.metrics = Metrics()
+        self.queues = Queues(self.config.queues)
         self.streams = Streams(self.database, settings.longest_backlog)
         self.worker = Worker(self)
         self.hints = Hints(self)
         self.scheduler = Scheduler(self)
-        self.webhooks = Sender(self, Policy(self.config.webhooks))
+        self.webhooks = Sender(self, Policy(self.config.webhooks, disabled=self.config.http.disable_webhooks))
         self.guard = Guard(settings.api_keys)
         self.saver: Any = None
         self.store: Any = None
@@ -99,7 +102,8 @@ class Core:
         await self.graphs.load()
         self._open.push_async_callback(self.graphs.close)
         if (spec := self.config.auth) is not None and spec.path is not None:
-            self.guard = Guard(self.settings.api_keys, load_object(spec.path, self.folder, "auth.path"))
+            remembered = None if spec.cache is None else Remembered(spec.cache)
+            self.guard = Guard(self.settings.api_keys, load_object(spec.path, self.folder, "auth.path"), remembered)
         for name in self.graphs.names:
             await self._add_own_assistant(name)
         for part in (self.hints, self.worker, self.scheduler, self.webhooks):
@@ -195,13 +199,16 @@ class Core:
         kwargs["on_completion"] = (asked.on_completion or "delete") if is_stateless else "keep"
         run_id, thread_id = _ids(key, caller, thread_id)
         about = {"graph_id": assistant["graph_id"], "assistant_id": assistant["assistant_id"]}
-        can_claim = not asked.after_seconds and self.worker.reserve()
+        queue = self.queues.choose(asked.queue, assistant["graph_id"])
+        metadata = {**assistant["metadata"], **(asked.metadata or {})}
+        # What has limits is claimed from its queue, in turn.
+        can_claim = not asked.after_seconds and not self.queues.is_limited(queue) and self.worker.reserve()
         new = runs.NewRun(
             run_id=run_id,
             thread_id=thread_id,
             assistant_id=assistant["assistant_id"],
             graph_id=assistant["graph_id"],
-            metadata={**assistant["metadata"], **(asked.metadata or {})},
+            metadata=metadata,
             kwargs=kwargs,
             strategy=asked.multitask_strategy or "enqueue",
             priority=asked.priority,
@@ -214,6 +221,8 @@ class Core:
             caller=caller,
             thread_metadata=about | (_owned(filters) if filters else {}),
             keyed=key is not None,
+            queue=queue,
+            queue_key=self.queues.key_of(queue, metadata, kwargs, caller),
         )
         listener = self.streams.listen(run_id, for_result=listens == "result") if listens else None
         run: dict[str, Any] | None = None

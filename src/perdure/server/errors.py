@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perdure.errors import UsageError
+from perdure.errors import CorruptCheckpointError, InvalidConfigError, InvalidUpdateError, StorageError, UsageError
 
 
 class RequestError(UsageError):
@@ -60,3 +60,16 @@ class TooManyError(RequestError):
     """The server has too many of these at once."""
 
     status = 429
+
+
+def status_of(error: Exception) -> int:
+    """Return the HTTP status of an error."""
+    if isinstance(error, RequestError):
+        return error.status
+    if isinstance(error, (InvalidUpdateError, InvalidConfigError)):
+        return 422
+    if isinstance(error, CorruptCheckpointError):
+        return 500
+    if isinstance(error, StorageError):
+        return 503
+    return 422 if isinstance(error, UsageError) else 500

@@ -27,9 +27,18 @@ class JsonLines(logging.Formatter):
             "message": message,
         }
         line |= {f"{kind}_id": found for kind, found in _IDS.findall(message)}
+        line |= getattr(record, "fields", {})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return encode_text(line)
+
+
+class Lines(logging.Formatter):
+    """A record as a line for people, its fields behind it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        fields = getattr(record, "fields", None)
+        return super().formatMessage(record) + (f" {encode_text(fields)}" if fields else "")
 
 
 def configure(settings: Settings) -> None:
@@ -38,7 +47,7 @@ def configure(settings: Settings) -> None:
     if settings.log_json:
         handler.setFormatter(JsonLines())
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
+        handler.setFormatter(Lines("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
     for name in ("perdure", "uvicorn"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from perdure.server.database import now, runs
+from perdure.server.database import now, queues
 
 if TYPE_CHECKING:
     from perdure.server.core import Core
@@ -31,6 +32,11 @@ class Metrics:
         self.recovered = Counter("perdure_runs_recovered", "Runs taken over from the dead", registry=self.registry)
         self.dead = Counter("perdure_runs_given_up", "Runs whose workers died too often", registry=self.registry)
         self.pending = Gauge("perdure_queue_depth", "Runs by status", ["status"], registry=self.registry)
+        self.queued = Gauge("perdure_queue_runs", "Runs of a queue", ["queue", "status"], registry=self.registry)
+        self.ages = Gauge("perdure_queue_oldest_seconds", "How long a queue's oldest run waits", ["queue"],
+            registry=self.registry)  # fmt: skip
+        self.limits = Gauge("perdure_queue_limit", "How many of a queue's runs may run", ["queue"],
+            registry=self.registry)  # fmt: skip
         self.age = Gauge("perdure_queue_age_seconds", "How long the oldest run waits", registry=self.registry)
         self.streams = Gauge("perdure_streams", "Clients that listen", registry=self.registry)
         self.active = Gauge("perdure_jobs_active", "Runs that this process does now", registry=self.registry)
@@ -48,9 +54,14 @@ class Metrics:
 
     async def measure(self, core: Core) -> dict[str, Any]:
         """Measure what isn't counted as it happens; return it."""
-        depth = await core.database.read(runs.depth)
-        waiting, oldest = depth.get("pending", (0, now()))
-        running = depth.get("running", (0, 0.0))[0]
+        by_queue = await core.database.read(queues.depth)
+        shown = {name: self._measured(name, by_queue.get(name, {})) for name in {*core.queues.names, *by_queue}}
+        for limit in core.queues.limits:
+            if limit.max_running is not None:
+                self.limits.labels(limit.queue).set(limit.max_running)
+        waiting = sum(one["num_pending"] for one in shown.values())
+        running = sum(one["num_running"] for one in shown.values())
+        oldest = min((one["pending"][1] for one in by_queue.values() if "pending" in one), default=now())
         self.pending.labels("pending").set(waiting)
         self.pending.labels("running").set(running)
         age = max(0.0, now() - oldest)
@@ -60,6 +71,15 @@ class Metrics:
         self.room.set(core.worker.room)
         return {
             "queue": {"num_pending": waiting, "num_running": running, "oldest_pending_seconds": age},
+            "queues": shown,
             "workers": {"active": len(core.worker.active), "available": core.worker.room},
             "api": {"streams": core.streams.count},
         }
+
+    def _measured(self, queue: str, found: Mapping[str, tuple[int, float]]) -> dict[str, Any]:
+        counts = {status: found.get(status, (0, 0.0))[0] for status in ("pending", "running")}
+        for status, count in counts.items():
+            self.queued.labels(queue, status).set(count)
+        age = max(0.0, now() - found["pending"][1]) if "pending" in found else 0.0
+        self.ages.labels(queue).set(age)
+        return {**{f"num_{status}": count for status, count in counts.items()}, "oldest_pending_seconds": age}

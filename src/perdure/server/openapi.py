@@ -11,8 +11,23 @@ from typing import Any
 import msgspec
 
 from perdure import __version__
+from perdure.server.openapi_queries import QUERIES
 from perdure.server.routes import Endpoint
 
+_ERRORS = {
+    "400": "It can't be done as it is",
+    "401": "Nobody knows who asks",
+    "403": "Who asks may not do this",
+    "404": "There is no such thing, or it isn't for who asks",
+    "409": "It is there already, or in use",
+    "413": "The request has too many bytes",
+    "422": "The request doesn't say what it must, or not in the right form",
+    "429": "The server has too many of these at once",
+    "503": "The database can't be asked now",
+}
+_WORD = {"type": "string", "minLength": 1}
+_UUID = {"type": "string", "format": "uuid"}
+_IDS = frozenset({"thread_id", "run_id", "cron_id"})
 _ERROR = {
     "type": "object",
     "properties": {"detail": {"type": "string"}},
@@ -20,8 +35,13 @@ _ERROR = {
 }
 
 
-def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """Return the description of the routes, OpenAPI 3.1."""
+def describe(endpoints: Sequence[Endpoint], auth: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the description of the routes, OpenAPI 3.1.
+
+    Args:
+        endpoints: The routes.
+        auth: How clients say who they are: `securitySchemes` and `security`.
+    """
     bodies = [endpoint.body for endpoint in endpoints if endpoint.body is not None]
     made, components = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
     schemas = iter(made)
@@ -29,12 +49,16 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     for endpoint in endpoints:
         body = None if endpoint.body is None else next(schemas)
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, body)
-    return {
+    described: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "perdure", "version": __version__},
         "paths": paths,
         "components": {"schemas": {**components, "Error": _ERROR}},
     }
+    if auth:
+        described["components"] |= {"securitySchemes": auth.get("securitySchemes", {})}
+        described["security"] = auth.get("security", [])
+    return described
 
 
 def _operation(endpoint: Endpoint, body: Any) -> dict[str, Any]:
@@ -42,19 +66,20 @@ def _operation(endpoint: Endpoint, body: Any) -> dict[str, Any]:
     name = f"{endpoint.handler.__module__.rpartition('.')[2]}_{endpoint.handler.__name__}"
     suffix = "_of" if "{namespace}" in endpoint.path else "_stateless" if endpoint.tag == "Stateless runs" else ""
     operation: dict[str, Any] = {"summary": summary, "operationId": name + suffix, "tags": [endpoint.tag]}
-    parameters = [
-        {"name": found, "in": "path", "required": True, "schema": {"type": "string"}}
+    parameters: list[dict[str, Any]] = [
+        {"name": found, "in": "path", "required": True, "schema": _UUID if found in _IDS else _WORD}
         for found in re.findall(r"\{(\w+)\}", endpoint.path)
     ]
+    query = QUERIES.get((endpoint.method, endpoint.path), {})
+    parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in query.items()]
     if parameters:
         operation["parameters"] = parameters
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     error = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
-    operation["responses"] = {
-        "default": {"description": "An error, with what to do about it", **error},
-        "2XX": {"description": "Done"},
-    }
+    errors = _ERRORS if not endpoint.is_open else {"503": _ERRORS["503"]}
+    operation["responses"] = {"2XX": {"description": "Done"}}
+    operation["responses"] |= {status: {"description": why, **error} for status, why in errors.items()}
     return operation
 
 

@@ -15,7 +15,7 @@ import msgspec
 from cronsim import CronSim, CronSimError
 
 from perdure.errors import PerdureError, UsageError
-from perdure.server.database import crons, events, now, threads
+from perdure.server.database import crons, events, now, queues, threads
 from perdure.server.schema import RunCreate
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ class Scheduler:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._task: asyncio.Task[None] | None = None
+        spec = core.config.checkpointer and core.config.checkpointer.ttl
+        minutes = spec and spec.sweep_interval_minutes
+        self._pause = minutes * 60 if minutes else core.settings.sweep
+        self._limit = (spec and spec.sweep_limit) or _ABANDONED
 
     def start(self) -> None:
         """Begin."""
@@ -73,17 +77,21 @@ class Scheduler:
             await asyncio.wait([self._task])
 
     async def _keep(self) -> None:
-        swept = 0.0
+        swept = rested = 0.0
         while True:
             try:
                 for cron in await self._core.database.read(crons.due, now()):
                     await self._run(cron)
                 if now() - swept > self._core.settings.sweep:
                     swept = now()
+                    await self._core.database.once(events.sweep, self._core.settings.keep_events)
+                    await self._core.database.once(queues.sweep)
+                if now() - rested > self._pause:
+                    rested = now()
                     await self.sweep()
             except PerdureError as e:
                 _log.warning("what is due can't be done: %s", e)
-            await asyncio.sleep(_TICK)
+            await asyncio.sleep(min(_TICK, self._pause))
 
     async def _run(self, cron: dict[str, Any]) -> None:
         """Claim a cron's moment, and make its run. Moments that were missed while nothing ran are one."""
@@ -105,10 +113,9 @@ class Scheduler:
             _log.warning("cron %s made no run: %s", cron["cron_id"], e)
 
     async def sweep(self) -> None:
-        """Delete threads whose time is over, and events that nobody will ask for."""
+        """Delete threads whose time is over."""
         core = self._core
-        await core.database.once(events.sweep, core.settings.keep_events)
-        for thread_id, strategy in await core.database.read(threads.expired, _ABANDONED):
+        for thread_id, strategy in await core.database.read(threads.expired, self._limit):
             if strategy == "keep_latest":
                 await core.saver.aprune([thread_id], strategy="keep_latest")
                 await core.database.once(threads.put_off, thread_id, None)

@@ -9,7 +9,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 Uuid = Annotated[str, Meta(pattern="^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$")]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
-Offset = Annotated[int, Meta(ge=0)]
+LARGEST = 2**63 - 1
+"""Of the numbers that databases hold."""
+
+Offset = Annotated[int, Meta(ge=0, le=LARGEST)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+Minutes = Annotated[float, Meta(gt=0, le=1e8)]
 Metadata = dict[str, Any]
 SortOrder = Literal["asc", "desc"]
 Conflict = Literal["raise", "do_nothing"]
@@ -30,10 +35,10 @@ class Config(Body):
     """A run's config. `callbacks` and the like belong to a process, and can't be sent."""
 
     tags: list[str] | None = None
-    recursion_limit: Annotated[int, Meta(ge=1)] | None = None
+    recursion_limit: Annotated[int, Meta(ge=1, le=LARGEST)] | None = None
     configurable: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
-    max_concurrency: Annotated[int, Meta(ge=1)] | None = None
+    max_concurrency: Annotated[int, Meta(ge=1, le=LARGEST)] | None = None
     run_name: str | None = None
 
 
@@ -45,7 +50,7 @@ class Ttl(Body):
         strategy: What is deleted then: the thread, or all but its newest state.
     """
 
-    ttl: Annotated[float, Meta(gt=0)]
+    ttl: Minutes
     strategy: Literal["delete", "keep_latest"] = "delete"
 
 
@@ -137,7 +142,7 @@ class VersionSearch(Body):
 class LatestVersion(Body):
     """Which version is to be the latest."""
 
-    version: Annotated[int, Meta(ge=1)]
+    version: Annotated[int, Meta(ge=1, le=LARGEST)]
 
 
 # -- threads
@@ -261,6 +266,7 @@ class RunCreate(RunFields):
 
     Attributes:
         priority: The higher, the sooner it is taken of those that wait.
+        queue: One of the configuration's queues; the graph's own by default.
     """
 
     command: Command | None = None
@@ -270,10 +276,11 @@ class RunCreate(RunFields):
     if_not_exists: Literal["create", "reject"] = "reject"
     on_completion: Literal["delete", "keep"] | None = None
     on_disconnect: Literal["cancel", "continue"] | None = None
-    after_seconds: Annotated[float, Meta(ge=0)] | None = None
+    after_seconds: Seconds | None = None
     strict_resume: bool | None = None
     langsmith_tracer: LangsmithTracer | None = None
-    priority: int = 0
+    priority: Annotated[int, Meta(ge=-LARGEST, le=LARGEST)] = 0
+    queue: str | None = None
 
 
 class BatchedRun(RunCreate):
@@ -388,7 +395,7 @@ class ItemPut(Body):
     key: str
     value: dict[str, Any]
     index: bool | list[str] | None = None
-    ttl: float | None = None
+    ttl: Minutes | None = None
 
 
 class ItemDelete(Body, kw_only=True):
@@ -414,6 +421,6 @@ class NamespaceSearch(Body):
 
     prefix: list[str] | None = None
     suffix: list[str] | None = None
-    max_depth: Annotated[int, Meta(ge=1)] | None = None
+    max_depth: Annotated[int, Meta(ge=1, le=LARGEST)] | None = None
     limit: Limit = 100
     offset: Offset = 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from perdure.server.encoding import asked
 
+_INDEX = re.compile(r"-?[0-9]{1,9}")
 _PLACE = ("thread_id", "checkpoint_ns", "checkpoint_id")
 
 
@@ -26,7 +28,8 @@ def shown_run(row: dict[str, Any]) -> dict[str, Any]:
     names = ("run_id", "thread_id", "assistant_id", "status", "metadata", "kwargs", "multitask_strategy")
     shown = {name: row[name] for name in names}
     shown["created_at"], shown["updated_at"] = shown_time(row["created_at"]), shown_time(row["updated_at"])
-    return {**shown, "cancel_reason": row["cancel"], "attempt": row["attempt"], "priority": row["priority"]}
+    about = {name: row[name] for name in ("attempt", "priority", "queue")}
+    return {**shown, "cancel_reason": row["cancel"], **about}
 
 
 def shown_thread(row: dict[str, Any], state: Any = None, *, with_ttl: bool = False) -> dict[str, Any]:
@@ -127,7 +130,7 @@ def _at(value: Any, path: str) -> Any:
     for part in path.replace("[", ".[").split("."):
         if part.startswith("["):
             index = part.strip("[]")
-            is_place = isinstance(value, (list, tuple)) and index.lstrip("-").isdigit()
+            is_place = isinstance(value, (list, tuple)) and _INDEX.fullmatch(index)
             value = value[int(index)] if is_place and -len(value) <= int(index) < len(value) else None
         elif part:
             value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)

@@ -38,7 +38,8 @@ async def open_store(settings: Settings, config: ConfigFile, folder: Path) -> As
             embed = load_object(embed, folder, "store.index.embed")
         options["index"] = {"dims": spec.index.dims, "embed": embed, "fields": spec.index.fields or ["$"]}
     if spec is not None and spec.ttl is not None:
-        options["ttl"] = {"refresh_on_read": spec.ttl.refresh_on_read, "default_ttl": spec.ttl.default_ttl}
+        ttl = {"sweep_interval_minutes": spec.ttl.sweep_interval_minutes, "default_ttl": spec.ttl.default_ttl}
+        options["ttl"] = {"refresh_on_read": spec.ttl.refresh_on_read, **ttl}
     store = _opened(settings.database, options)
     await store.asetup()
     if "ttl" in options:

@@ -42,14 +42,18 @@ class Policy:
 
     Args:
         spec: What the configuration says.
+        disabled: Whether none are taken or sent.
     """
 
-    def __init__(self, spec: WebhooksSpec) -> None:
+    def __init__(self, spec: WebhooksSpec, *, disabled: bool = False) -> None:
         self.spec = spec
+        self.disabled = disabled
 
     def refusal(self, url: str) -> str | None:
         """Return why a message may not go to an address, None if it may; without looking its name up."""
         rules = self.spec.url
+        if self.disabled:
+            return "webhooks are turned off here"
         if len(url) > rules.max_url_length:
             return "it is too long"
         try:
@@ -145,7 +149,8 @@ class Sender:
 
     def start(self) -> None:
         """Begin to send."""
-        self._task = self._core.keep(self._keep(), "sender of webhooks")
+        if not self.policy.disabled:
+            self._task = self._core.keep(self._keep(), "sender of webhooks")
 
     async def stop(self) -> None:
         """Stop; what is unsent is sent later, or by another process."""

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from perdure.checkpoint.liveness import holder, is_dead
 from perdure.errors import PerdureError
-from perdure.server.database import now, runs
+from perdure.server.database import now, queues, runs
 from perdure.server.execution import Execution
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("perdure.server.worker")
 
 _LONGEST_SILENCE: Final = 1.0
+_SHORTEST_PAUSE: Final = 0.001
 
 
 class Worker:
@@ -128,20 +129,24 @@ class Worker:
         while True:
             self._wake.clear()
             try:
-                await self._claim()
+                pause = await self._claim()
             except PerdureError as e:
                 _log.warning("the queue can't be read: %s", e)
+                pause = self.core.settings.poll
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self.core.settings.poll)
+                await asyncio.wait_for(self._wake.wait(), pause)
 
-    async def _claim(self) -> None:
-        settings = self.core.settings
+    async def _claim(self) -> float:
+        """Claim what there is room for; return how long to wait then: no longer than until a rate lets more begin."""
+        settings, limits = self.core.settings, self.core.queues.limits
         while (room := self.room) > 0:
-            taken = await self.core.database.write(runs.claim, self.holder, settings.lease, room)
-            for run in taken:
+            claimed = await self.core.database.write(queues.claim, self.holder, settings.lease, room, limits)
+            for run in claimed.runs:
                 self.begin(run)
-            if len(taken) < room:
-                return
+            if len(claimed.runs) < room:
+                again = settings.poll if claimed.again_at is None else claimed.again_at - now()
+                return min(settings.poll, max(_SHORTEST_PAUSE, again))
+        return settings.poll
 
     # -- renewing
 

@@ -49,6 +49,16 @@ def test_the_long_and_the_short_form(write):
         ({**GOOD, "http": {"cors": {"origins": []}}}, "http.cors.origins: there is no such key", "allow_origins"),
         ({**GOOD, "store": {"ttl": {"default_ttl": "1"}}}, "store.ttl.default_ttl: Expected", None),
         ({**GOOD, "encryption": {"path": "x"}}, "encryption: not supported", "serializer"),
+        ({**GOOD, "queues": {"q": {"graphs": ["agnt"]}}}, "queues.q.graphs: there is no graph .agnt.", "agent"),
+        ({**GOOD, "queues": {"q": {"per_key": {"key": "user"}}}}, "queues.q.per_key: would have no", "max_running"),
+        ({**GOOD, "queues": {"q": {"per_key": {"key": "input.x"}}}}, "per_key.key: Expected", None),
+        ({**GOOD, "queues": {"q": {"max": 1}}}, "max: there is no such key", "max_running"),
+        ({**GOOD, "auth": {"disable_studio_auth": False}}, "auth.disable_studio_auth: would have no effect", "leave"),
+        ({**GOOD, "auth": {"cache": {"cache_keys": ["authorization"]}}}, "auth.cache: would have no", "auth.path"),
+        ({**GOOD, "auth": {"path": "a.py:a", "cache": {"cache_keys": []}}}, "auth.cache.cache_keys: Expected", None),
+        ({**GOOD, "checkpointer": {"serde": {"pickle_fallback": True}}}, "serde.pickle_fallback: would", "register"),
+        ({**GOOD, "store": {"path": "a.py:s", "ttl": {}}}, "store.ttl: would have no effect", "store.path"),
+        ({**GOOD, "store": {"ttl": {"sweep_interval_minutes": 0}}}, "sweep_interval_minutes: Expected", None),
     ],
 )
 def test_mistakes(write, config, message, hint):

@@ -18,6 +18,7 @@ THREAD: Final = (
 RUN: Final = (
     "run_id", "thread_id", "assistant_id", "graph_id", "status", "metadata", "kwargs", "multitask_strategy", "priority",
     "due_at", "created_at", "updated_at", "attempt", "generation", "cancel", "error", "watched", "caller",
+    "queue", "queue_key", "position",
 )  # fmt: skip
 EVENT: Final = ("event", "run_id", "seq", "name", "data", "created_at")
 CRON: Final = (

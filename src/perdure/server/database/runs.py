@@ -1,4 +1,4 @@
-"""Operations on runs: creating, claiming, renewing, finishing, cancelling.
+"""Operations on runs: creating, renewing, finishing, cancelling.
 
 Rules:
 1. A thread's row is its lock. A run has its thread while the thread's `run_id` is the run's; only then is it `running`.
@@ -28,6 +28,8 @@ class NewRun(NamedTuple):
         lease: Seconds that the claim lasts.
         keyed: Whether its id is made of the client's idempotency key: if it is there already, it isn't made again.
         watched: Whether its events are to be written down, unless its maker's process runs it.
+        queue: Its queue; one with limits is claimed from the queue only.
+        queue_key: What its limits a key go by.
     """
 
     run_id: str
@@ -47,6 +49,8 @@ class NewRun(NamedTuple):
     caller: Record | None
     thread_metadata: Record
     keyed: bool = False
+    queue: str = "default"
+    queue_key: str | None = None
 
 
 class Created(NamedTuple):
@@ -119,6 +123,7 @@ def _row(new: NewRun, moment: float, *, claimed: bool) -> Record:
         "multitask_strategy": new.strategy, "priority": new.priority, "due_at": moment + new.delay,
         "created_at": moment, "updated_at": moment, "attempt": count, "generation": count, "cancel": None,
         "error": None, "watched": int(new.watched and not claimed), "caller": new.caller,
+        "queue": new.queue, "queue_key": new.queue_key,
     }  # fmt: skip
 
 
@@ -129,25 +134,8 @@ def _values(run: Record, new: NewRun) -> tuple[Any, ...]:
         encode_text(run["metadata"]), encode_text(run["kwargs"]), run["multitask_strategy"], run["priority"],
         run["due_at"], run["created_at"], run["generation"], new.holder if claimed else None,
         run["created_at"] + new.lease if claimed else 0.0, run["watched"],
-        None if run["caller"] is None else encode_text(run["caller"]),
+        None if run["caller"] is None else encode_text(run["caller"]), new.queue, new.queue_key,
     )  # fmt: skip
-
-
-def claim(sql: Statements, holder: str, lease: float, limit: int) -> Op[list[Record]]:
-    """Take runs that are due and whose threads are free."""
-    moment = now()
-    [rows] = yield [(sql["due_runs"], (moment, limit))]
-    taken: list[Record] = []
-    for row in rows:
-        run = record(RUN, row)
-        [free] = yield [(sql["claim_thread"], (run["thread_id"], run["run_id"]))]
-        if not free:
-            continue
-        yield [(sql["claim_run"], (run["run_id"], holder, moment + lease, moment))]
-        watched = 2 if free[0][0] > moment else run["watched"]
-        changes = {"attempt": run["attempt"] + 1, "generation": run["generation"] + 1, "watched": watched}
-        taken.append({**run, "status": "running", **changes})
-    return taken
 
 
 class Renewed(NamedTuple):
@@ -288,9 +276,3 @@ def to_cancel(
 def watch(sql: Statements, run_id: str) -> Op[None]:
     """Ask whoever runs it to write its events down for others than its maker to read."""
     yield [(sql["watch_run"], (run_id,))]
-
-
-def depth(sql: Statements) -> Op[dict[str, tuple[int, float]]]:
-    """Return how many runs wait and run, and since when the oldest of each."""
-    [rows] = yield [(sql["queue_depth"], ())]
-    return {status: (count, since) for status, count, since in rows}

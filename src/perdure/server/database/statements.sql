@@ -111,8 +111,9 @@ UPDATE @schema.perdure_server_threads SET expires_at = $2 WHERE thread_id = $1;
 
 -- name: add_run
 INSERT INTO @schema.perdure_server_runs (run_id, thread_id, assistant_id, graph_id, status, metadata, kwargs,
-    multitask_strategy, priority, due_at, created_at, updated_at, attempt, generation, holder, lease_until, watched, caller)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $12, $13, $14, $15, $16);
+    multitask_strategy, priority, due_at, created_at, updated_at, attempt, generation, holder, lease_until, watched, caller,
+    queue, queue_key)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $12, $13, $14, $15, $16, $17, $18);
 
 -- name: set_thread_busy
 UPDATE @schema.perdure_server_threads SET status = 'busy', metadata = $2, config = $3, run_id = $4, error = NULL,
@@ -170,15 +171,83 @@ WHERE thread_id = $1 AND run_id IS NULL AND status = 'busy' AND NOT EXISTS (
     SELECT 1 FROM @schema.perdure_server_runs AS r WHERE r.thread_id = $1 AND r.status IN ('pending', 'running'));
 
 -- name: due_runs
--- The first of each thread that has no run, the most urgent first.
+-- The first of each thread that has no run, the most urgent first; but of queues with limits.
 SELECT @run FROM @schema.perdure_server_runs AS r WHERE r.run_id IN (
     SELECT r.run_id FROM @schema.perdure_server_runs AS r
     JOIN @schema.perdure_server_threads AS t ON t.thread_id = r.thread_id
-    WHERE r.status = 'pending' AND r.due_at <= $1 AND t.run_id IS NULL AND NOT EXISTS (
+    WHERE r.status = 'pending' AND r.due_at <= $1 AND t.run_id IS NULL AND NOT @among(r.queue, $3) AND NOT EXISTS (
         SELECT 1 FROM @schema.perdure_server_runs AS e WHERE e.thread_id = r.thread_id AND e.status = 'pending'
             AND e.due_at <= $1 AND e.position < r.position)
     ORDER BY r.priority DESC, r.position LIMIT $2 @skip)
 ORDER BY r.priority DESC, r.position;
+
+-- name: waiting_queues
+SELECT DISTINCT queue FROM @schema.perdure_server_runs
+WHERE status = 'pending' AND due_at <= $1 AND @among(queue, $2);
+
+-- name: add_limit
+INSERT INTO @schema.perdure_server_limits (queue, key, free_at) VALUES ($1, '', 0)
+ON CONFLICT (queue, key) DO NOTHING;
+
+-- name: lock_limit
+SELECT free_at FROM @schema.perdure_server_limits WHERE queue = $1 AND key = '' @lock;
+
+-- name: running_of_queue
+SELECT count(*) FROM @schema.perdure_server_runs WHERE status = 'running' AND queue = $1;
+
+-- name: due_runs_of_queue
+SELECT @run FROM @schema.perdure_server_runs AS r WHERE r.run_id IN (
+    SELECT r.run_id FROM @schema.perdure_server_runs AS r
+    JOIN @schema.perdure_server_threads AS t ON t.thread_id = r.thread_id
+    WHERE r.status = 'pending' AND r.due_at <= $1 AND t.run_id IS NULL AND r.queue = $3 AND NOT EXISTS (
+        SELECT 1 FROM @schema.perdure_server_runs AS e WHERE e.thread_id = r.thread_id AND e.status = 'pending'
+            AND e.due_at <= $1 AND e.position < r.position)
+    ORDER BY r.priority DESC, r.position LIMIT $2 @skip)
+ORDER BY r.priority DESC, r.position;
+
+-- name: due_runs_by_key
+-- As due_runs_of_queue, and of each key as many as may run ($4) and may be begun by its rate ($5, $6).
+SELECT @run FROM @schema.perdure_server_runs AS r WHERE r.run_id IN (
+    SELECT r.run_id FROM @schema.perdure_server_runs AS r
+    JOIN @schema.perdure_server_threads AS t ON t.thread_id = r.thread_id
+    WHERE r.status = 'pending' AND t.run_id IS NULL AND r.run_id IN (
+        SELECT d.run_id FROM (
+            SELECT r.run_id, r.priority, r.position, r.queue_key,
+                row_number() OVER (PARTITION BY r.queue_key ORDER BY r.priority DESC, r.position) AS place
+            FROM @schema.perdure_server_runs AS r
+            JOIN @schema.perdure_server_threads AS t ON t.thread_id = r.thread_id
+            WHERE r.status = 'pending' AND r.due_at <= $1 AND t.run_id IS NULL AND r.queue = $3 AND NOT EXISTS (
+                SELECT 1 FROM @schema.perdure_server_runs AS e WHERE e.thread_id = r.thread_id
+                    AND e.status = 'pending' AND e.due_at <= $1 AND e.position < r.position)) AS d
+        LEFT JOIN (
+            SELECT queue_key, count(*) AS running FROM @schema.perdure_server_runs
+            WHERE status = 'running' AND queue = $3 GROUP BY queue_key) AS o ON o.queue_key = d.queue_key
+        LEFT JOIN @schema.perdure_server_limits AS l ON l.queue = $3 AND l.key = '=' || d.queue_key
+        WHERE d.queue_key IS NULL OR (
+            (CAST($4 AS bigint) IS NULL OR d.place + coalesce(o.running, 0) <= CAST($4 AS bigint))
+            AND (CAST($5 AS double precision) IS NULL OR d.place <= 1e-9 + $6 - CASE WHEN l.free_at > $1
+                THEN (l.free_at - $1) * CAST($5 AS double precision) ELSE 0 END))
+        ORDER BY d.priority DESC, d.position LIMIT $2) @skip)
+ORDER BY r.priority DESC, r.position;
+
+-- name: next_free_key
+-- When the first of the keys that runs wait for lends again: $3 seconds before all is paid back.
+SELECT min(l.free_at - $3) FROM @schema.perdure_server_limits AS l
+WHERE l.queue = $2 AND l.key <> '' AND l.free_at - $3 > $1 AND EXISTS (
+    SELECT 1 FROM @schema.perdure_server_runs AS r
+    WHERE r.status = 'pending' AND r.queue = $2 AND '=' || r.queue_key = l.key);
+
+-- name: no_key
+SELECT NULL;
+
+-- name: lend
+INSERT INTO @schema.perdure_server_limits AS l (queue, key, free_at)
+VALUES ($1, $2, CAST($3 AS double precision) + CAST($4 AS double precision))
+ON CONFLICT (queue, key) DO UPDATE SET
+    free_at = $4 + CASE WHEN l.free_at > $3 THEN l.free_at ELSE $3 END;
+
+-- name: sweep_limits
+DELETE FROM @schema.perdure_server_limits WHERE key <> '' AND free_at < $1;
 
 -- name: claim_thread
 UPDATE @schema.perdure_server_threads SET run_id = $2, status = 'busy' WHERE thread_id = $1 AND run_id IS NULL
@@ -250,8 +319,8 @@ DELETE FROM @schema.perdure_server_events WHERE created_at < $1 AND run_id NOT I
     SELECT run_id FROM @schema.perdure_server_runs WHERE status IN ('pending', 'running'));
 
 -- name: queue_depth
-SELECT status, count(*), min(due_at) FROM @schema.perdure_server_runs
-WHERE status IN ('pending', 'running') GROUP BY status;
+SELECT queue, status, count(*), min(due_at) FROM @schema.perdure_server_runs
+WHERE status IN ('pending', 'running') GROUP BY queue, status;
 
 -- name: add_cron
 INSERT INTO @schema.perdure_server_crons (cron_id, assistant_id, thread_id, schedule, timezone, end_time, enabled,

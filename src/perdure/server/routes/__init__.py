@@ -6,25 +6,35 @@ JSON. Its first line of documentation is the route's in /openapi.json.
 
 from __future__ import annotations
 
+import fnmatch
+import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from perdure.server.errors import InvalidRequestError, NotFoundError, TooLargeError
+from perdure.server.errors import InvalidRequestError, NotFoundError, TooLargeError, status_of
 from perdure.server.responses import Json
 
 if TYPE_CHECKING:
     from perdure.server.auth import User
+    from perdure.server.config import Headers as HeaderNames
     from perdure.server.core import Core
 
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 NOTHING: Final = 204
+SECRET_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
+USER: Final = "perdure.user"
+"""Where a request's scope has who asks, if that was asked before."""
+
+_log = logging.getLogger("perdure.server.http")
 
 
 def is_uuid(text: str) -> bool:
@@ -84,7 +94,7 @@ class Call:
         text = self.request.query_params.get(name)
         if text is None:
             return default
-        if not text.isdigit() or (most is not None and not 1 <= int(text) <= most):
+        if not _NUMBER.fullmatch(text) or (most is not None and not 1 <= int(text) <= most):
             raise InvalidRequestError(f"{name} must be a number{f' from 1 to {most}' if most else ''}, not {text!r}")
         return int(text)
 
@@ -133,19 +143,52 @@ def answerer(core: Core, endpoint: Endpoint) -> Callable[[Request], Awaitable[Re
     """Make what Starlette calls for a route."""
     decoder = None if endpoint.body is None else msgspec.json.Decoder(endpoint.body)
     labels = (endpoint.method, endpoint.path)
+    wanted = core.config.http.logging_headers
+    logged = None if wanted is None else partial(chosen_headers, wanted, SECRET_HEADERS)
 
     async def answer(request: Request) -> Response:
-        began = time.perf_counter()
-        user = None if endpoint.is_open else await core.guard.user_of(request)
+        user = None if endpoint.is_open else await user_of(core, request)
         call = Call(core, request, user)
         arguments = () if decoder is None else (decoded(decoder, await read_body(request, core.settings.largest_body)),)
         found = await endpoint.handler(call, *arguments)
-        response = found if isinstance(found, Response) else Json(found)
-        seconds = time.perf_counter() - began
-        core.metrics.requests.labels(*labels, str(response.status_code)).observe(seconds)
+        return found if isinstance(found, Response) else Json(found)
+
+    async def told(request: Request) -> Response:
+        began, status = time.perf_counter(), 500
+        try:
+            response = await answer(request)
+            status = response.status_code
+        except Exception as e:
+            status = status_of(e)
+            raise
+        finally:
+            seconds = time.perf_counter() - began
+            core.metrics.requests.labels(*labels, str(status)).observe(seconds)
+            if logged is not None:
+                about = {"status": status, "seconds": round(seconds, 4), "headers": logged(request.headers)}
+                _log.info("%s %s", request.method, request.url.path, extra={"fields": about})
         return response
 
-    return answer
+    return told
+
+
+async def user_of(core: Core, request: Request) -> User | None:
+    """Return who asks; see `Guard.user_of`."""
+    if USER in request.scope:
+        return request.scope[USER]  # type: ignore[no-any-return]
+    return await core.guard.user_of(request)
+
+
+def chosen_headers(wanted: HeaderNames, secret: Container[str], headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that a pattern chooses; what is secret isn't chosen by a pattern, only by its name."""
+
+    def is_chosen(name: str) -> bool:
+        patterns = [pattern.lower() for pattern in wanted.includes]
+        if any(fnmatch.fnmatch(name, pattern.lower()) for pattern in wanted.excludes):
+            return False
+        return name in patterns or (name not in secret and any(fnmatch.fnmatch(name, p) for p in patterns))
+
+    return {name: value for name, value in headers.items() if is_chosen(name)}
 
 
 async def read_body(request: Request, most: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +20,7 @@ from perdure.server.routes import Call, Endpoint, check_metadata, found_or_404, 
 from perdure.server.shapes import selected, shown_assistant
 
 _MAKER = "created_by"
+_DEPTH = re.compile(r"[0-9]{1,9}")
 
 
 def _config(given: schema.Config | None) -> dict[str, Any]:
@@ -151,7 +153,8 @@ async def graph(call: Call) -> Any:
     """Return the drawing of an assistant's graph."""
     found = await _read(call)
     text = call.request.query_params.get("xray", "false").lower()
-    xray: int | bool = int(text) if text.isdigit() and text not in ("0", "1") else text in ("1", "true")
+    is_depth = _DEPTH.fullmatch(text) and text not in {"0", "1"}
+    xray: int | bool = int(text) if is_depth else text in {"1", "true"}
     async with call.core.graphs.open(found["graph_id"], found["config"]) as opened:
         drawing = opened.get_graph(xray=xray)
     return drawn(drawing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError
 from perdure.server.execution import output_of
 from perdure.server.protocol.wire import MARK
 from perdure.server.responses import Json, Live
-from perdure.server.routes import Call, Endpoint, check_metadata, found_or_404, nothing
+from perdure.server.routes import Call, Endpoint, check_metadata, chosen_headers, found_or_404, nothing
 from perdure.server.shapes import selected, shown_run
 from perdure.server.streams import DONE, ENDED, HIDDEN, RESULT, Listener, SlowListenerError, number_of
 
@@ -49,12 +48,25 @@ async def make(call: Call, body: schema.RunCreate, thread_id: str | None, listen
         thread_id,
         caller=call.caller,
         filters=filters,
-        assistant_filters=own_or(reading),
+        assistant_filters=reading,
         listens=listens,
         modes=[] if listens == "result" else None,
         extra_configurable=_headers(call),
         key=call.request.headers.get("idempotency-key"),
     )
+
+
+async def readable_assistant(call: Call, name: str) -> dict[str, Any]:
+    """Return an assistant that the caller may run.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    return await call.core.assistant(name, await _assistant_filters(call, name))
+
+
+async def _assistant_filters(call: Call, name: str) -> str | None:
+    return own_or(await call.filters("assistants", "read", {"assistant_id": name}))
 
 
 def own_or(filters: str | None) -> str | None:
@@ -67,14 +79,7 @@ def own_or(filters: str | None) -> str | None:
 def _headers(call: Call) -> dict[str, Any]:
     """Return the headers that the configuration makes parameters of runs."""
     spec = call.core.config.http.configurable_headers
-    if spec is None:
-        return {}
-    return {
-        name: value
-        for name, value in call.request.headers.items()
-        if any(fnmatch.fnmatch(name, pattern) for pattern in spec.includes)
-        and not any(fnmatch.fnmatch(name, pattern) for pattern in spec.excludes)
-    }
+    return {} if spec is None else chosen_headers(spec, (), call.request.headers)
 
 
 def _place(run: dict[str, Any]) -> str:

@@ -9,14 +9,14 @@ from typing import Any
 from starlette.responses import Response
 
 from perdure import __version__
-from perdure.server.database import runs
+from perdure.server.database import queues
 from perdure.server.routes import Call, Endpoint
 
 
 async def ok(call: Call) -> Any:
     """Tell that the server lives; with `check_db=1`, that its database answers."""
     if call.flag("check_db"):
-        await call.core.database.read(runs.depth)
+        await call.core.database.read(queues.depth)
     return {"ok": True}
 
 

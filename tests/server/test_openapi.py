@@ -1,0 +1,126 @@
+"""Requests made from the description of the API by schemathesis: it keeps what it promises, and nothing breaks."""
+
+import json
+import time
+import uuid
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis import checks as every
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi import checks as described
+
+SECONDS = 45.0
+ENDLESS = {"/threads/{thread_id}/stream"}  # it ends when the client goes
+CHECKS = [
+    every.not_a_server_error,
+    described.status_code_conformance,
+    described.content_type_conformance,
+    described.response_schema_conformance,
+]
+pytestmark = pytest.mark.timeout(180)
+SETTINGS = settings(
+    max_examples=40,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def description(server):
+    found = httpx.get(f"{server.url}/openapi.json").json()
+    return schemathesis.openapi.from_dict(found), found
+
+
+@pytest.fixture(scope="module")
+def known(server):
+    """Ids of things that are there, which random ones never are."""
+    with httpx.Client(base_url=server.url, timeout=30) as http:
+        thread = http.post("/threads", json={"metadata": {"graph_id": "line"}}).json()["thread_id"]
+        run = http.post(f"/threads/{thread}/runs", json={"assistant_id": "line", "input": {"items": []}}).json()
+        http.get(f"/threads/{thread}/runs/{run['run_id']}/join")
+        cron = http.post("/runs/crons", json={"assistant_id": "line", "schedule": "0 0 1 1 *"}).json()
+        head = http.get(f"/threads/{thread}/state").json()["checkpoint_id"]
+        made = http.post("/assistants", json={"graph_id": "line"}).json()
+    return {
+        "thread_id": thread,
+        "run_id": run["run_id"],
+        "cron_id": cron["cron_id"],
+        "checkpoint_id": head,
+        "assistant_id": made["assistant_id"],
+        "namespace": "x",
+    }
+
+
+def bounded(body):
+    """Let a run that is waited for begin now, and a graph be one that is there."""
+    for one in body if isinstance(body, list) else [body]:
+        if isinstance(one, dict):
+            one.pop("after_seconds", None)
+            one.pop("webhook", None)
+            if isinstance(one.get("assistant_id"), str):
+                one["assistant_id"] = "line"
+            if isinstance(one.get("graph_id"), str):
+                one["graph_id"] = "line"
+
+
+def test_every_operation_keeps_its_promises(server, description, known):
+    schema, _ = description
+    operations = [found.ok() for found in schema.get_all_operations()]
+    operations = [one for one in operations if one.path not in ENDLESS]
+    share = SECONDS / (2 * len(operations))
+    failures, sent = {}, {}
+    client = httpx.Client(base_url=server.url, timeout=20)
+    for operation in operations:
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            try:
+                strategy = operation.as_strategy(mode)
+                ends = time.monotonic() + share
+                exercise(client, strategy, known, ends, sent)
+            except (Exception, FailureGroup) as e:
+                if type(e).__name__ in {"Unsatisfiable", "InvalidArgument"}:
+                    continue  # nothing of this kind can be made for this operation
+                failures[operation.label, mode.name] = str(e)
+    client.close()
+    assert not failures, "\n\n".join(f"{label}: {text}" for label, text in failures.items())
+    answered = {label for label, statuses in sent.items() if any(status < 300 for status in statuses)}
+    assert len(answered) > len(operations) * 0.8, sorted({one.label for one in operations} - answered)
+
+
+def exercise(client, strategy, known, ends, sent):
+    count = 0
+
+    @SETTINGS
+    @given(case=strategy)
+    def check(case):
+        nonlocal count
+        if time.monotonic() > ends:
+            return
+        count += 1
+        if count % 4 and isinstance(case.path_parameters, dict):
+            case.path_parameters.update({k: v for k, v in known.items() if k in case.path_parameters})
+        if case.operation.method.upper() == "DELETE" and case.path_parameters:
+            case.path_parameters.update({k: str(uuid.uuid4()) for k in case.path_parameters})
+        bounded(case.body)
+        response = case.call(base_url=str(client.base_url), timeout=20)
+        sent.setdefault(case.operation.label, []).append(response.status_code)
+        case.validate_response(response, checks=CHECKS)
+
+    check()
+
+
+async def test_the_description_names_its_statuses_and_parameters(description):
+    _, found = description
+    runs = found["paths"]["/threads/{thread_id}/runs"]["get"]
+    assert {p["name"] for p in runs["parameters"]} == {"thread_id", "limit", "offset", "status", "select"}
+    assert {"401", "404", "422", "2XX"} <= runs["responses"].keys()
+    assert "default" not in runs["responses"]
+    assert all(urlsplit(path).path == path for path in found["paths"])
+    assert json.dumps(found).count('"$ref": "#/components/schemas/Error"') > 100
