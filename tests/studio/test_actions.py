@@ -37,7 +37,11 @@ def test_nothing_can_be_filled_in_before_the_form_is_that_of_the_chosen_graph(pa
     start = page.get_by_role("button", name="Start run")
     expect(start).to_be_enabled()
     held = []
-    page.route("**/schemas", held.append)
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/schemas", hold)
     page.get_by_role("combobox", name="Graph").select_option(label="line")
     expect(start).to_be_disabled()
     expect(page.get_by_label("Input as JSON")).to_have_count(0)
