@@ -65,6 +65,8 @@ def _operation(endpoint: Endpoint, body: Any) -> dict[str, Any]:
     summary = (inspect.getdoc(endpoint.handler) or "").partition("\n")[0]
     name = f"{endpoint.handler.__module__.rpartition('.')[2]}_{endpoint.handler.__name__}"
     suffix = "_of" if "{namespace}" in endpoint.path else "_stateless" if endpoint.tag == "Stateless runs" else ""
+    if endpoint.path.endswith("/"):
+        suffix += "_slash"  # /mcp and /mcp/ are one
     operation: dict[str, Any] = {"summary": summary, "operationId": name + suffix, "tags": [endpoint.tag]}
     parameters: list[dict[str, Any]] = [
         {"name": found, "in": "path", "required": True, "schema": _UUID if found in _IDS else _WORD}

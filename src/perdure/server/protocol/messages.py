@@ -16,6 +16,7 @@ _ROLES: Final = {"ai": "ai", "assistant": "ai", "human": "human", "user": "human
                  "developer": "system"}  # fmt: skip
 _GROWING: Final = {"text": "text", "reasoning": "reasoning", "tool_call_chunk": "args",
                    "server_tool_call_chunk": "args"}  # fmt: skip
+_CALLS: Final = frozenset({"tool_call", "invalid_tool_call", "tool_call_chunk"})
 _DATA: Final = frozenset({"image", "audio", "video", "file"})
 _TOLD: Final = ("langgraph_node", "langgraph_step", "run_id", "thread_id")
 _MODEL: Final = {"ls_provider": "provider", "ls_model_name": "model", "ls_model_type": "model_type"}
@@ -160,6 +161,9 @@ def blocks_of(message: Any) -> list[dict[str, Any]]:
     """Return a message's content in blocks of the protocol's types."""
     known = None if isinstance(message, Mapping) else getattr(message, "content_blocks", None)
     found = _plain_blocks(message) if known is None else known
+    if pieces := get(message, "tool_call_chunks"):  # LangChain reads those of the last piece as whole calls
+        found = [block for block in found if block["type"] not in _CALLS]
+        found += [{**piece, "type": "tool_call_chunk"} for piece in pieces]
     return [dict(block) for block in found if not (block["type"] == "text" and not block.get("text"))]
 
 
@@ -167,9 +171,6 @@ def _plain_blocks(message: Any) -> list[dict[str, Any]]:
     content = get(message, "content") or []
     items = [content] if isinstance(content, str) else content
     found = [{"type": "text", "text": item} if isinstance(item, str) else _standard(item) for item in items]
-    pieces = get(message, "tool_call_chunks")
-    if pieces:
-        return found + [{"type": "tool_call_chunk", **piece} for piece in pieces]
     return found + [{**call, "type": "tool_call"} for call in get(message, "tool_calls") or ()]
 
 
