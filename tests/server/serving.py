@@ -93,7 +93,10 @@ class Served:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             found = [
-                word for line in self.log[begin:].splitlines() for word in line.split() if word.startswith("http://127")
+                word
+                for line in (self.folder / "server.log").read_bytes()[begin:].decode().splitlines()
+                for word in line.split()
+                if word.startswith("http://127")
             ]
             if found and self._answers(found[-1] + self.prefix):
                 self.url = found[-1]
