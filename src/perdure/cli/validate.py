@@ -39,6 +39,7 @@ def validate(
 async def _load(config: Any, folder: Path) -> None:
     from perdure.checkpoint.memory import InMemorySaver
     from perdure.server.graphs import Graphs, load_object
+    from perdure.server.telemetry import telemetry_of
 
     graphs = Graphs(config, folder, InMemorySaver(), None)
     await graphs.load()
@@ -46,3 +47,5 @@ async def _load(config: Any, folder: Path) -> None:
     for key, place in (("auth.path", config.auth and config.auth.path), ("http.app", config.http.app)):
         if place:
             load_object(place, folder, key)
+    if (telemetry := telemetry_of(config.telemetry, folder)) is not None:
+        telemetry.close()

@@ -62,8 +62,15 @@ def instrument(
         payloads: Whether a task's span tells its input and output, as JSON in `perdure.input` and `perdure.output`;
             `add_node(trace_policy=...)` says what of them. They may hold what nobody else should see.
     """
-    told = _Telemetry(tracer_provider, meter_provider, payloads=payloads)
+    told = observer_of(tracer_provider, meter_provider, payloads=payloads)
     return graph.copy({"observer": told})  # type: ignore[attr-defined,no-any-return]
+
+
+def observer_of(
+    tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None = None, *, payloads: bool
+) -> Any:
+    """Return what is told of runs, for any number of graphs; see `instrument`."""
+    return _Telemetry(tracer_provider, meter_provider, payloads=payloads)
 
 
 class _Telemetry:

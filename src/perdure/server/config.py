@@ -197,6 +197,18 @@ class QueueSpec(Section, frozen=True):
     per_key: KeyLimits | None = None
 
 
+class TelemetrySpec(Section, frozen=True):
+    """That requests and runs are told to OpenTelemetry.
+
+    Attributes:
+        provider: Where a TracerProvider is, or a function that makes one; the program's by default.
+        payloads: Whether what nodes are given and return is told.
+    """
+
+    provider: str | None = None
+    payloads: bool = False
+
+
 class UvSource(Section, frozen=True):
     """How the image is built, by `perdure build`."""
 
@@ -223,6 +235,7 @@ class ConfigFile(Section, frozen=True):
     http: HttpSpec = HttpSpec()
     webhooks: WebhooksSpec = WebhooksSpec()
     queues: dict[str, QueueSpec] = {}
+    telemetry: TelemetrySpec | None = None
     # What follows is for building an image.
     python_version: str | None = None
     node_version: str | None = None

@@ -28,10 +28,12 @@ from perdure.server.queues import Queues
 from perdure.server.scheduler import Scheduler
 from perdure.server.storing import open_store
 from perdure.server.streams import Streams
+from perdure.server.telemetry import telemetry_of
 from perdure.server.webhooks import Policy, Sender
 from perdure.server.worker import Worker
 
 if TYPE_CHECKING:
+    from perdure.interop.otel_server import Telemetry
     from perdure.server.schema import RunCreate
     from perdure.server.settings import Settings
     from perdure.server.streams import Listener
@@ -76,6 +78,7 @@ class Core:
         self.scheduler = Scheduler(self)
         self.webhooks = Sender(self, Policy(self.config.webhooks, disabled=self.config.http.disable_webhooks))
         self.guard = Guard(settings.api_keys)
+        self.telemetry: Telemetry | None = None
         self.saver: Any = None
         self.store: Any = None
         self.graphs: Graphs
@@ -94,6 +97,9 @@ class Core:
 
         for name, value in read_env(self.config, self.folder).items():
             os.environ.setdefault(name, value)
+        if (telemetry := telemetry_of(self.config.telemetry, self.folder)) is not None:
+            self.telemetry = telemetry
+            self._open.callback(telemetry.close)
         await self.database.setup()
         self._open.push_async_callback(self.database.aclose)
         self.saver = await self._opened_saver()
@@ -223,6 +229,7 @@ class Core:
             keyed=key is not None,
             queue=queue,
             queue_key=self.queues.key_of(queue, metadata, kwargs, caller),
+            trace=None if self.telemetry is None else self.telemetry.carried(),
         )
         listener = self.streams.listen(run_id, for_result=listens == "result") if listens else None
         run: dict[str, Any] | None = None

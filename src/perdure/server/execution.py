@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from perdure.errors import TransientStorageError
@@ -213,6 +213,11 @@ class Execution:
         return config_of(self.run, self.core.settings.recursion_limit)
 
     async def _stream(self) -> None:
+        telemetry = self.core.telemetry
+        with nullcontext() if telemetry is None else telemetry.run(self.run):
+            await self._streamed()
+
+    async def _streamed(self) -> None:
         kwargs = self.run["kwargs"]
         config = self._config()
         if self.run["attempt"] > 1:
@@ -224,6 +229,7 @@ class Execution:
         async with self.core.graphs.open(self.run["graph_id"], config, self.run["caller"]) as opened:
             value, config = await self._begin(opened, config)
             graph = told_who(opened, self.run)
+            graph = graph if self.core.telemetry is None else self.core.telemetry.watched(graph)
             modes = list(dict.fromkeys(_MODES.get(mode, mode) for mode in kwargs["stream_mode"]))
             if self._teller is not None:
                 modes = list(MODES)

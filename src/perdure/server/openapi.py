@@ -28,10 +28,30 @@ _ERRORS = {
 _WORD = {"type": "string", "minLength": 1}
 _UUID = {"type": "string", "format": "uuid"}
 _IDS = frozenset({"thread_id", "run_id", "cron_id"})
+_RPC = frozenset({"MCP", "A2A"})
+"""Routes whose requests are JSON-RPC: what is wrong with one is said in that form, what is wrong with HTTP as elsewhere."""
 _ERROR = {
     "type": "object",
     "properties": {"detail": {"type": "string"}},
     "required": ["detail"],
+}
+
+_RPC_ERROR = {
+    "anyOf": [
+        {"$ref": "#/components/schemas/Error"},
+        {
+            "type": "object",
+            "properties": {
+                "jsonrpc": {"const": "2.0"},
+                "error": {
+                    "type": "object",
+                    "properties": {"code": {"type": "integer"}, "message": {"type": "string"}},
+                    "required": ["code", "message"],
+                },
+            },
+            "required": ["jsonrpc", "error"],
+        },
+    ]
 }
 
 
@@ -53,7 +73,7 @@ def describe(endpoints: Sequence[Endpoint], auth: dict[str, Any] | None = None) 
         "openapi": "3.1.0",
         "info": {"title": "perdure", "version": __version__},
         "paths": paths,
-        "components": {"schemas": {**components, "Error": _ERROR}},
+        "components": {"schemas": {**components, "Error": _ERROR, "RpcError": _RPC_ERROR}},
     }
     if auth:
         described["components"] |= {"securitySchemes": auth.get("securitySchemes", {})}
@@ -78,8 +98,11 @@ def _operation(endpoint: Endpoint, body: Any) -> dict[str, Any]:
         operation["parameters"] = parameters
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
-    error = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    form = "RpcError" if endpoint.tag in _RPC else "Error"
+    error = {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{form}"}}}}
     errors = _ERRORS if not endpoint.is_open else {"503": _ERRORS["503"]}
+    if endpoint.tag in _RPC:
+        errors = {**errors, "405": "There are no sessions"}
     operation["responses"] = {"2XX": {"description": "Done"}}
     operation["responses"] |= {status: {"description": why, **error} for status, why in errors.items()}
     return operation

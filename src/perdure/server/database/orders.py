@@ -18,7 +18,7 @@ THREAD: Final = (
 RUN: Final = (
     "run_id", "thread_id", "assistant_id", "graph_id", "status", "metadata", "kwargs", "multitask_strategy", "priority",
     "due_at", "created_at", "updated_at", "attempt", "generation", "cancel", "error", "watched", "caller",
-    "queue", "queue_key", "position",
+    "queue", "queue_key", "trace", "position",
 )  # fmt: skip
 EVENT: Final = ("event", "run_id", "seq", "name", "data", "created_at")
 CRON: Final = (
@@ -30,7 +30,7 @@ COLUMNS: Final = {"@assistant": ASSISTANT, "@version": VERSION, "@thread": THREA
                   "@cron": CRON}  # fmt: skip
 """What the macros of statements.sql stand for."""
 
-_JSON: Final = frozenset({"config", "context", "metadata", "error", "kwargs", "payload", "caller"})
+_JSON: Final = frozenset({"config", "context", "metadata", "error", "kwargs", "payload", "caller", "trace"})
 
 ORDERS: Final = {
     "search_assistants": ("assistant_id", "graph_id", "name", "created_at", "updated_at"),

@@ -30,6 +30,7 @@ class NewRun(NamedTuple):
         watched: Whether its events are to be written down, unless its maker's process runs it.
         queue: Its queue; one with limits is claimed from the queue only.
         queue_key: What its limits a key go by.
+        trace: The trace context of who made it.
     """
 
     run_id: str
@@ -51,6 +52,7 @@ class NewRun(NamedTuple):
     keyed: bool = False
     queue: str = "default"
     queue_key: str | None = None
+    trace: Record | None = None
 
 
 class Created(NamedTuple):
@@ -123,7 +125,7 @@ def _row(new: NewRun, moment: float, *, claimed: bool) -> Record:
         "multitask_strategy": new.strategy, "priority": new.priority, "due_at": moment + new.delay,
         "created_at": moment, "updated_at": moment, "attempt": count, "generation": count, "cancel": None,
         "error": None, "watched": int(new.watched and not claimed), "caller": new.caller,
-        "queue": new.queue, "queue_key": new.queue_key,
+        "queue": new.queue, "queue_key": new.queue_key, "trace": new.trace,
     }  # fmt: skip
 
 
@@ -135,6 +137,7 @@ def _values(run: Record, new: NewRun) -> tuple[Any, ...]:
         run["due_at"], run["created_at"], run["generation"], new.holder if claimed else None,
         run["created_at"] + new.lease if claimed else 0.0, run["watched"],
         None if run["caller"] is None else encode_text(run["caller"]), new.queue, new.queue_key,
+        None if new.trace is None else encode_text(new.trace),
     )  # fmt: skip
 
 

@@ -112,8 +112,8 @@ UPDATE @schema.perdure_server_threads SET expires_at = $2 WHERE thread_id = $1;
 -- name: add_run
 INSERT INTO @schema.perdure_server_runs (run_id, thread_id, assistant_id, graph_id, status, metadata, kwargs,
     multitask_strategy, priority, due_at, created_at, updated_at, attempt, generation, holder, lease_until, watched, caller,
-    queue, queue_key)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $12, $13, $14, $15, $16, $17, $18);
+    queue, queue_key, trace)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, $12, $13, $14, $15, $16, $17, $18, $19);
 
 -- name: set_thread_busy
 UPDATE @schema.perdure_server_threads SET status = 'busy', metadata = $2, config = $3, run_id = $4, error = NULL,

@@ -153,6 +153,21 @@ def answerer(core: Core, endpoint: Endpoint) -> Callable[[Request], Awaitable[Re
         found = await endpoint.handler(call, *arguments)
         return found if isinstance(found, Response) else Json(found)
 
+    async def traced(request: Request) -> Response:
+        if (telemetry := core.telemetry) is None:
+            return await told(request)
+        with telemetry.request(*labels, request.headers) as span:
+            status = 500
+            try:
+                response = await told(request)
+                status = response.status_code
+            except Exception as e:
+                status = status_of(e)
+                raise
+            finally:
+                telemetry.answered(span, status)
+            return response
+
     async def told(request: Request) -> Response:
         began, status = time.perf_counter(), 500
         try:
@@ -169,7 +184,7 @@ def answerer(core: Core, endpoint: Endpoint) -> Callable[[Request], Awaitable[Re
                 _log.info("%s %s", request.method, request.url.path, extra={"fields": about})
         return response
 
-    return told
+    return traced
 
 
 async def user_of(core: Core, request: Request) -> User | None:
