@@ -77,7 +77,7 @@ def _operation(endpoint: Endpoint, body: Any) -> dict[str, Any]:
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     error = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
-    errors = _ERRORS if not endpoint.is_open else {"503": _ERRORS["503"]}
+    errors = _ERRORS if not endpoint.is_open else {status: _ERRORS[status] for status in ("422", "503")}
     operation["responses"] = {"2XX": {"description": "Done"}}
     operation["responses"] |= {status: {"description": why, **error} for status, why in errors.items()}
     return operation
