@@ -28,6 +28,7 @@ SETTINGS = settings(
     deadline=None,
     database=None,
     derandomize=True,
+    report_multiple_bugs=False,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
@@ -59,6 +60,10 @@ def known(server):
     }
 
 
+class EnoughError(Exception):
+    """The time is up: hypothesis has no other way to be told."""
+
+
 def bounded(body):
     """Let a run that is waited for begin now, and a graph be one that is there."""
     for one in body if isinstance(body, list) else [body]:
@@ -84,14 +89,17 @@ def test_every_operation_keeps_its_promises(server, description, known):
                 strategy = operation.as_strategy(mode)
                 ends = time.monotonic() + share
                 exercise(client, strategy, known, ends, sent)
+            except EnoughError:
+                continue
             except (Exception, FailureGroup) as e:
                 if type(e).__name__ in {"Unsatisfiable", "InvalidArgument"}:
                     continue  # nothing of this kind can be made for this operation
                 failures[operation.label, mode.name] = str(e)
     client.close()
     assert not failures, "\n\n".join(f"{label}: {text}" for label, text in failures.items())
+    assert sent.keys() == {one.label for one in operations}
     answered = {label for label, statuses in sent.items() if any(status < 300 for status in statuses)}
-    assert len(answered) > len(operations) * 0.8, sorted({one.label for one in operations} - answered)
+    assert len(answered) > len(operations) / 2, sorted(sent.keys() - answered)
 
 
 def exercise(client, strategy, known, ends, sent):
@@ -102,7 +110,7 @@ def exercise(client, strategy, known, ends, sent):
     def check(case):
         nonlocal count
         if time.monotonic() > ends:
-            return
+            raise EnoughError
         count += 1
         if count % 4 and isinstance(case.path_parameters, dict):
             case.path_parameters.update({k: v for k, v in known.items() if k in case.path_parameters})
@@ -124,3 +132,28 @@ async def test_the_description_names_its_statuses_and_parameters(description):
     assert "default" not in runs["responses"]
     assert all(urlsplit(path).path == path for path in found["paths"])
     assert json.dumps(found).count('"$ref": "#/components/schemas/Error"') > 100
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/threads/count", {"metadata": {"a": "\0"}}),
+        ("POST", "/threads/search", {"metadata": {"\0": 1}}),
+        ("POST", "/assistants", {"graph_id": "line", "name": "a\0b"}),
+        ("POST", "/assistants/search", {"name": "\0"}),
+        ("POST", "/runs/batch", [{"assistant_id": "line", "metadata": {"a": ["\0"]}}]),
+        ("PUT", "/store/items", {"namespace": ["a"], "key": "\0", "value": {}}),
+        ("GET", "/store/items?namespace=a&key=%00", None),
+        ("POST", "/assistants/53778ae5-00c5-4355-922c-4dca06d7293f/latest", {"version": 2**80}),
+        ("GET", "/threads/53778ae5-00c5-4355-922c-4dca06d7293f/history?limit=%C2%B2", None),
+        ("POST", "/threads", {"ttl": {"ttl": 1e300}}),
+    ],
+)
+async def test_what_databases_cant_hold_is_refused(http, method, path, body):
+    answer = await http.request(method, path, json=body)
+    assert answer.status_code == 422, answer.text
+
+
+async def test_what_is_a_graphs_own_may_have_any_character(http):
+    body = {"assistant_id": "line", "input": {"items": ["a\0b"]}}
+    assert (await http.post("/runs/wait", json=body)).json()["items"] == ["a\0b", "first", "second"]

@@ -29,7 +29,7 @@ _WORD = {"type": "string", "minLength": 1}
 _UUID = {"type": "string", "format": "uuid"}
 _IDS = frozenset({"thread_id", "run_id", "cron_id"})
 _RPC = frozenset({"MCP", "A2A"})
-"""Routes whose requests are JSON-RPC: what is wrong with one is said in that form, what is wrong with HTTP as elsewhere."""
+"""Routes of JSON-RPC: what is wrong with a request is said in its form, what is wrong with HTTP as elsewhere."""
 _ERROR = {
     "type": "object",
     "properties": {"detail": {"type": "string"}},
@@ -100,7 +100,7 @@ def _operation(endpoint: Endpoint, body: Any) -> dict[str, Any]:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     form = "RpcError" if endpoint.tag in _RPC else "Error"
     error = {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{form}"}}}}
-    errors = _ERRORS if not endpoint.is_open else {"503": _ERRORS["503"]}
+    errors = _ERRORS if not endpoint.is_open else {status: _ERRORS[status] for status in ("422", "503")}
     if endpoint.tag in _RPC:
         errors = {**errors, "405": "There are no sessions"}
     operation["responses"] = {"2XX": {"description": "Done"}}

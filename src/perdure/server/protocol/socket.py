@@ -28,8 +28,11 @@ from perdure.server.streams import Frame, Pace, frame_of
 _CLOSED: Final = 4000
 """Added to the HTTP status that says why a connection is closed."""
 
-_MOMENT: Final = 0.02
-"""Seconds for which more subscriptions are waited for, when one begins."""
+_MOMENT: Final = 0.05
+"""Seconds for which more subscriptions are waited for, since the last one began."""
+
+_LONGEST_MOMENT: Final = 1.0
+"""Seconds for which they are waited for at most, since the first one began."""
 
 
 class Subscription:
@@ -72,6 +75,7 @@ class Connection:
         self._position: int | None = None
         self._may_read = asyncio.Event()
         self._has_new = asyncio.Event()
+        self._is_answering = False
         self._methods = {
             "subscription.subscribe": (schema.EventStream, self._subscribe),
             "subscription.unsubscribe": (schema.Unsubscribe, self._unsubscribe),
@@ -101,7 +105,9 @@ class Connection:
             if len(text) > most:
                 await self._send(encode(commands.failure(None, TooManyError(f"at most {most} bytes are taken"))))
                 continue
+            self._is_answering = True
             answer = await commands.answer(self._call, self._thread_id, text, self._methods)
+            self._is_answering = False
             if answer["type"] == "success" and (then := answer["result"].pop("then", None)) is not None:
                 await then(answer)
             else:
@@ -128,8 +134,7 @@ class Connection:
         """Send new subscriptions what they have missed."""
         while True:
             await self._has_new.wait()
-            await asyncio.sleep(_MOMENT)
-            self._has_new.clear()
+            await self._last_of_the_moment()
             async with self._sending:
                 new = [one for one in self._subscriptions.values() if not one.is_ready]
                 if not new:
@@ -142,6 +147,15 @@ class Connection:
                     await self._ask_again(one)
                 await self._replay(new, after, self._position)
                 self._may_read.set()
+
+    async def _last_of_the_moment(self) -> None:
+        """Wait until no more subscriptions come."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + _LONGEST_MOMENT
+        while (self._has_new.is_set() or self._is_answering) and loop.time() < latest:
+            self._has_new.clear()
+            await asyncio.sleep(_MOMENT)
+        self._has_new.clear()
 
     async def _ask_again(self, subscription: Subscription) -> None:
         if subscription.is_new:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from perdure.server.config import Headers as HeaderNames
     from perdure.server.core import Core
 
+_NUL: Final = b"\\u0000"
+_FREE: Final = frozenset({"command", "config", "context", "input", "supersteps", "update", "value", "values"})
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
@@ -147,6 +149,8 @@ def answerer(core: Core, endpoint: Endpoint) -> Callable[[Request], Awaitable[Re
     logged = None if wanted is None else partial(chosen_headers, wanted, SECRET_HEADERS)
 
     async def answer(request: Request) -> Response:
+        if b"%00" in request.scope["query_string"] or "\0" in request.url.path:
+            raise InvalidRequestError("an address can't have NUL characters")
         user = None if endpoint.is_open else await user_of(core, request)
         call = Call(core, request, user)
         arguments = () if decoder is None else (decoded(decoder, await read_body(request, core.settings.largest_body)),)
@@ -233,9 +237,21 @@ def decoded(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
         InvalidRequestError: It isn't JSON, or not of that form; the message names the field.
     """
     try:
-        return decoder.decode(data or b"{}")
+        body = decoder.decode(data or b"{}")
     except (msgspec.DecodeError, RecursionError) as e:
         raise InvalidRequestError(str(e)) from e
+    if _NUL in data:  # JSON has no other way to write it
+        for one in body if isinstance(body, list) else [body]:
+            _check_texts(one)
+    return body
+
+
+def _check_texts(body: msgspec.Struct) -> None:
+    """Refuse what not every database can hold; what is a graph's own may have it."""
+    for name in body.__struct_fields__:
+        value = getattr(body, name)
+        if name not in _FREE and value is not msgspec.UNSET and _NUL in msgspec.json.encode(value):
+            raise InvalidRequestError(f"{name} can't have NUL characters")
 
 
 def nothing() -> Response:
