@@ -40,17 +40,11 @@ def _on_apsw(folder: Path) -> Iterator[Saver]:
         yield saver
 
 
-class _Forgetful(dict[Any, Any]):
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """Forget it, so that what is stored is read."""
-
-
 @contextmanager
 def _by_changes(opening: AbstractContextManager[Saver]) -> Iterator[Saver]:
     """Store each record as those of large graphs are: by what changed."""
     with pytest.MonkeyPatch.context() as patch, opening as saver:
         patch.setattr(layout, "LEAST_BODY", 0)
-        patch.setattr(layout, "_sealed", _Forgetful())
         yield saver
 
 

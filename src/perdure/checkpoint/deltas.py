@@ -237,7 +237,7 @@ def growth(old: bytes, new: bytes) -> Script:
     """Make the script of a value that grew: its first bytes anew, which count, and what follows the old text."""
     size = len(old)
     hunks = (0, COUNT, COUNT, size - COUNT, 0, len(new) - size)
-    return Script(size, hunks, new[:COUNT] + new[size:])
+    return tuple.__new__(Script, (size, hunks, new[:COUNT] + new[size:]))  # see `chains`
 
 
 def _resync(old: bytes, new: bytes, i: int, j: int, old_end: int, new_end: int) -> tuple[int, int, int] | None:

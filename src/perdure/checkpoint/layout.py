@@ -112,20 +112,10 @@ BODY: Final = "record"
 LEAST_BODY: Final = 2048
 """Bytes of a record beyond which it is stored by what changed: versions and what nodes have seen grow with a graph."""
 
-_MOST_SEALED = 512
-_sealed: dict[tuple[bytes, str], Record] = {}
-"""Records that this process has sealed, by frame and checkpoint id: a writer needs its last one again at the next step.
-The whole frame is the key, so an entry can't be wrong about what is stored; records are never changed."""
-
 
 def seal_record(record: Record, checkpoint_id: str) -> bytes:
     """Make the frame of a checkpoint's row."""
-    frame = _seal_row(_parts_of(record), record.led, checkpoint_id)
-    _sealed[frame, checkpoint_id] = record
-    if len(_sealed) > _MOST_SEALED:
-        for old in list(_sealed)[: _MOST_SEALED // 2]:
-            _sealed.pop(old, None)
-    return frame
+    return _seal_row(_parts_of(record), record.led, checkpoint_id)
 
 
 def seal_without_led(outline: Outline, checkpoint_id: str) -> bytes:
@@ -152,8 +142,6 @@ def open_row(frame: bytes, checkpoint_id: str) -> Outline:
     Raises:
         CorruptCheckpointError: It isn't one, or it is another checkpoint's.
     """
-    if (known := _sealed.get((frame, checkpoint_id))) is not None:
-        return Outline(_parts_of(known), known.led, known)
     try:
         parts = unpackb(_content("record", frame, checkpoint_id))
         is_whole = isinstance(parts[0], dict)

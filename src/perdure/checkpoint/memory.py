@@ -35,6 +35,8 @@ from perdure.types import RunnableConfig
 __all__ = ["InMemorySaver", "MemorySaver"]
 
 
+_build: Final = tuple.__new__  # see `records`
+
 _Ref = Blob | Chain
 """A short value, or the pieces of a long one, which checkpoints share."""
 
@@ -68,7 +70,10 @@ class _Space:
         self.records[checkpoint_id] = record
 
     def add_writes(self, checkpoint_id: str, task: TaskRecord) -> None:
-        tasks = self.writes.setdefault(checkpoint_id, {})
+        tasks = self.writes.get(checkpoint_id)
+        if tasks is None:
+            self.writes[checkpoint_id] = {task.task_id: task}
+            return
         old = tasks.get(task.task_id)
         if old is not None:
             task = old._replace(writes=records.merge_writes(old.writes, task.writes))
@@ -134,15 +139,11 @@ def _is_retry(one: Prepared, space: _Space) -> bool:
 
 def _record(one: Prepared, parent: _Record | None, space: _Space) -> _Record:
     """Make the record of a commit's checkpoint."""
-    parent_refs: Mapping[str, _Ref] = parent.refs if parent is not None else {}
-    if one.changes_only and parent is not None:
-        refs = parent.refs.copy()
-        stored: Mapping[str, Piece | None] = one.pieces
-    else:
-        refs, stored, missing = records.inherit(one, parent.versions if parent is not None else None, parent_refs)
-        for channel, version in missing.items():
-            if (earlier := space.find(channel, version)) is not None:
-                refs[channel] = earlier
+    parent_versions, parent_refs = (None, {}) if parent is None else (parent.versions, parent.refs)
+    refs, stored, missing = records.inherit(one, parent_versions, parent_refs)
+    for channel, version in missing.items():
+        if (earlier := space.find(channel, version)) is not None:
+            refs[channel] = earlier
     for channel, piece in stored.items():
         if isinstance(piece, Change):
             refs[channel] = _stored(piece, parent_refs.get(channel))
@@ -151,7 +152,7 @@ def _record(one: Prepared, parent: _Record | None, space: _Space) -> _Record:
         else:
             refs.pop(channel, None)
     assert one.header is not None
-    return _Record(one.parent_id, one.header, one.run_id, one.versions, refs)
+    return _build(_Record, (one.parent_id, one.header, one.run_id, one.versions, refs))
 
 
 def _add(one: Prepared, record: _Record | None, space: _Space) -> None:
@@ -173,11 +174,11 @@ def _add(one: Prepared, record: _Record | None, space: _Space) -> None:
 def _sharing(task: TaskRecord, pieces: Mapping[str, Piece | None]) -> TaskRecord:
     """Let a task's writes that are long values of its checkpoint refer to these values' chains."""
     writes: list[Any] = task.writes
-    for at, (index, channel, kind, data) in enumerate(writes):
-        if len(data) > chains.LEAST_LONG:
-            piece = pieces.get(channel)
-            if isinstance(piece, Change) and piece.value.data is data:
-                writes[at] = (index, channel, kind, piece.value.chain)
+    for at, write in enumerate(writes):
+        if len(write[3]) > chains.LEAST_LONG:
+            piece = pieces.get(write[1])
+            if isinstance(piece, Change) and piece.value.data is write[3]:
+                writes[at] = (*write[:3], piece.value.chain)
     return task
 
 
@@ -400,7 +401,10 @@ class InMemorySaver(BaseCheckpointSaver[V]):
 
     def _commit_one(self, one: Prepared) -> None:
         """Do at once what needs no stage: nothing that comes after it can fail."""
-        space = self._space_made(one.thread_id, one.checkpoint_ns)
+        try:
+            space = self._threads[one.thread_id][one.checkpoint_ns]
+        except KeyError:
+            space = self._space_made(one.thread_id, one.checkpoint_ns)
         record = None
         checkpoint_id = one.checkpoint_id
         if checkpoint_id not in space.records or not _is_retry(one, space):

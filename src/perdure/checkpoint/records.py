@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from perdure.checkpoint import chains
 from perdure.checkpoint.address import make_config
@@ -38,6 +38,9 @@ Piece = Blob | Change
 """A channel's value to store: itself if it is short, else how it changed."""
 
 R = TypeVar("R")
+
+_build: Final = tuple.__new__
+"""Makes a named tuple, where it counts, in half the time: the class's own constructor is a function in Python."""
 
 
 class TaskRecord(NamedTuple):
@@ -121,6 +124,7 @@ class Lineage:
 
 Plain = Callable[[Any], Blob]
 
+
 _STANDARD = frozenset(Checkpoint.__annotations__)
 
 
@@ -150,26 +154,17 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
         _compare(lineage, commit, versions, pieces, long)
     if not changes_only:
         lineage.note(thread_id, checkpoint_ns, checkpoint["id"], versions)
-    tasks = [encode_task(plain, task, values, pieces) for task in writes]
+    if len(writes) == 1:  # a comprehension is a call of its own
+        tasks = [encode_task(plain, writes[0], values, pieces)]
+    else:
+        tasks = [encode_task(plain, task, values, pieces) for task in writes]
     header = _encode_header(serde, checkpoint, metadata or {})
     run_id = metadata.get("run_id") if metadata else None
-    return Prepared(
-        thread_id,
-        checkpoint_ns,
-        parent_id,
-        checkpoint["id"],
-        tasks,
-        header,
-        None if run_id is None else str(run_id),
-        versions,
-        pieces,
-        offered,
-        relies,
-        expected_head,
-        lease,
-        False,
-        changes_only,
-    )
+    if run_id is not None:
+        run_id = str(run_id)
+    place = (thread_id, checkpoint_ns, parent_id, checkpoint["id"])
+    how = (relies, expected_head, lease, False, changes_only, None)
+    return _build(Prepared, (*place, tasks, header, run_id, versions, pieces, offered, *how))
 
 
 def _encode_header(serde: SerializerProtocol, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> Blob:
@@ -312,7 +307,7 @@ def encode_task(
             special = True
             place = WRITES_IDX_MAP[channel]  # noqa: PLW2901
         encoded.append((place, channel, kind, data))
-    return TaskRecord(task_id, task_path, merge_writes([], encoded) if special else encoded)
+    return _build(TaskRecord, (task_id, task_path, merge_writes([], encoded) if special else encoded))
 
 
 def _blob(piece: Piece) -> Blob:
@@ -332,27 +327,19 @@ def merge_writes(old: Iterable[Write], new: Iterable[Write]) -> list[Write]:
     return [by_index[index] for index in sorted(by_index)]
 
 
-class Inheritance(NamedTuple, Generic[R]):
-    """Where the values of a checkpoint come from.
-
-    Attributes:
-        refs: References taken over from the parent.
-        stored: Values that the checkpoint must store itself.
-        missing: Channels and versions that neither has; an earlier checkpoint of the thread may.
-    """
-
-    refs: dict[str, R]
-    stored: dict[str, Piece]
-    missing: dict[str, Any]
-
-
-def inherit(prepared: Prepared, parent_versions: dict[str, Any] | None, parent_refs: Mapping[str, R]) -> Inheritance[R]:
+def inherit(
+    prepared: Prepared, parent_versions: dict[str, Any] | None, parent_refs: Mapping[str, R]
+) -> tuple[dict[str, R], Mapping[str, Piece | None], dict[str, Any]]:
     """Find where the values of a checkpoint come from.
 
     Args:
         prepared: The checkpoint.
         parent_versions: The parent's channel versions; None if there is no such checkpoint.
         parent_refs: The parent's references.
+
+    Returns:
+        References taken over from the parent; what the checkpoint must store itself, None for a channel that has no
+        value any more; and channels, with versions, that neither has: an earlier checkpoint of the thread may.
 
     Raises:
         ConflictError: Values were left out for a parent that is not there (any more).
@@ -362,18 +349,11 @@ def inherit(prepared: Prepared, parent_versions: dict[str, Any] | None, parent_r
             raise _orphan(prepared)
         parent_versions = {}
     pieces = prepared.pieces
-    stored: dict[str, Piece] = {}
     missing: dict[str, Any] = {}
     if prepared.changes_only:
-        refs = dict(parent_refs)
-        for channel, piece in pieces.items():
-            if piece is not None:
-                stored[channel] = piece
-            elif channel in refs:
-                del refs[channel]
-        return Inheritance(refs, stored, missing)
-    stored.update({channel: piece for channel, piece in pieces.items() if piece is not None})
-    refs = {}
+        return dict(parent_refs), pieces, missing
+    stored = pieces.copy()
+    refs: dict[str, R] = {}
     for channel, version in prepared.versions.items():
         if channel in pieces:
             continue
@@ -384,7 +364,7 @@ def inherit(prepared: Prepared, parent_versions: dict[str, Any] | None, parent_r
             stored[channel] = prepared.offered[channel]
         else:
             missing[channel] = version
-    return Inheritance(refs, stored, missing)
+    return refs, stored, missing
 
 
 def _orphan(prepared: Prepared) -> ConflictError:

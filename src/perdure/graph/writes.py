@@ -38,13 +38,15 @@ class ResultWriter:
     def __call__(self, result: Any, task: Task) -> None:
         writes = task.writes
         if type(result) is dict and not self.on_write and not self.is_root:
-            keys = self.keys
-            writes.extend([pair for pair in result.items() if pair[0] in keys])
+            if result.keys() <= self.keys.keys():
+                writes += result.items()
+            else:
+                writes += [pair for pair in result.items() if pair[0] in self.keys]
         elif result is not None or self.is_root:
             for name, value in self._pairs(result, task):
                 prepare = self.on_write.get(name)
                 writes.append((name, value if prepare is None else prepare(value)))
-        writes.extend(self.fixed)
+        writes += self.fixed
 
     def _pairs(self, result: Any, task: Task) -> Pairs:
         if isinstance(result, Command):

@@ -237,18 +237,19 @@ class Machine:
             for name, value in task.writes:
                 if name in pending:
                     pending[name].append(value)
-                elif name not in RESERVED_WRITES:
+                else:
                     pending[name] = [value]
         updated: set[str] = set()
         channels, lasting = self.channels, self.plan.lasting
-        versions, changed = self.versions, self.changed
         for name, values in pending.items():
-            if name not in channels:
+            channel = channels.get(name)
+            if channel is None:
+                if name in RESERVED_WRITES:
+                    continue
                 raise _unknown_channel(name, tasks)
-            channel = channels[name]
             if channel.update(values):
-                versions[name] = self._top = version
-                changed.add(name)
+                self.versions[name] = self._top = version
+                self.changed.add(name)
                 if name in lasting:
                     updated.add(name)
                 elif channel.is_available():

@@ -326,7 +326,9 @@ class Run:
                 self._refuse_to_go_on()
             if control is not None and control.reason is not None:
                 self._refuse_to_go_on()
-            tasks = self._plan()
+            tasks = self.tasks = machine.due()
+            if self.pending:
+                self._give_stored(tasks)
             if teller.is_heard:
                 teller.checkpoint()
             if machine.step > machine.stop:
@@ -342,7 +344,7 @@ class Run:
             if self._has_cached_nodes:
                 todo, keys = yield from self._recall(todo)
             if todo:
-                journal.begin(todo)
+                journal.single = todo[0] if len(todo) == 1 else None
                 execute.tasks = todo
                 yield execute
                 if self._has_stopped or self.is_late:
@@ -364,7 +366,7 @@ class Run:
             self.tasks = []
             self.answers.clear()
             if after and machine.stops(after, tasks):
-                self._plan()
+                self.tasks = machine.due()
                 teller.checkpoint()
                 raise GraphInterrupt(())
 
@@ -394,24 +396,21 @@ class Run:
         if pairs:
             yield Memorise(pairs)
 
-    def _plan(self) -> list[Task]:
-        """Plan the next superstep, and give its tasks what is stored for them."""
-        tasks = self.tasks = self.machine.due()
-        if self.pending and tasks:
-            by_id = {task.id: task for task in tasks}
-            for tid, name, value in self.pending:
-                task = by_id.get(tid)
-                if task is None or name in (ERROR, INTERRUPT):
-                    continue
-                if name == RESUME:
-                    task.resume = list(value)
-                elif name == SCHEDULED:
-                    task.failed = Failure(*value)
-                else:
-                    task.writes.append((name, value))
-            for task in tasks:
-                task.saved = bool(task.writes)
-        return tasks
+    def _give_stored(self, tasks: Sequence[Task]) -> None:
+        """Give the tasks of a superstep what is stored for them."""
+        by_id = {task.id: task for task in tasks}
+        for tid, name, value in self.pending:
+            task = by_id.get(tid)
+            if task is None or name in (ERROR, INTERRUPT):
+                continue
+            if name == RESUME:
+                task.resume = list(value)
+            elif name == SCHEDULED:
+                task.failed = Failure(*value)
+            else:
+                task.writes.append((name, value))
+        for task in tasks:
+            task.saved = bool(task.writes)
 
     def _fail(self, todo: list[Task]) -> Loop:
         """Store what has ended in a superstep that can't be completed, and raise why.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ormsgpack import packb
 
@@ -123,12 +124,15 @@ def made(
         The record, the frames of the new pieces, which count from `number`, and the writes that aren't in the record.
     """
     parent_versions, parent_refs = (None, {}) if parent is None else (parent.versions, parent.refs)
-    refs, stored, missing = found = records.inherit(one, parent_versions, parent_refs)
+    refs, stored, missing = records.inherit(one, parent_versions, parent_refs)
     if missing:
-        yield from _find_earlier(dialect, ns, one, found)
+        yield from _find_earlier(dialect, ns, one, refs, missing)
     fresh: dict[str, Value] = {}
     pieces: list[bytes] = []
     for channel, piece in stored.items():
+        if piece is None:
+            refs.pop(channel, None)
+            continue
         if not isinstance(piece, Change):
             if len(piece[1]) <= INLINE:
                 refs[channel] = list(piece)
@@ -211,17 +215,19 @@ def _read_base(dialect: Dialect, ns: int, ref: Ref) -> Op[Value | None]:
         return None
 
 
-def _find_earlier(dialect: Dialect, ns: int, one: Prepared, found: records.Inheritance[Ref]) -> Op[None]:
-    """Look in older checkpoints for the values that the parent lacks."""
+def _find_earlier(
+    dialect: Dialect, ns: int, one: Prepared, refs: dict[str, Ref], missing: dict[str, Any]
+) -> Op[None]:
+    """Look in older checkpoints for the values that the parent lacks; move what is found from `missing` to `refs`."""
     before = one.checkpoint_id or ""
-    while found.missing:
+    while missing:
         [rows] = yield [(dialect.sql["older_records"], (ns, before, SCAN))]
         for before, frame in rows:
             record = yield from opened(dialect, ns, frame, (one.thread_id, one.checkpoint_ns, before))
-            for channel, version in list(found.missing.items()):
+            for channel, version in list(missing.items()):
                 if record.versions.get(channel) == version and channel in record.refs:
-                    found.refs[channel] = record.refs[channel]
-                    del found.missing[channel]
+                    refs[channel] = record.refs[channel]
+                    del missing[channel]
         if len(rows) < SCAN:
             return
 
