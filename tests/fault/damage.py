@@ -75,7 +75,6 @@ def make(path: Path) -> None:
                 graph.invoke({"messages": [f"question {n} of {thread} " + "?" * 100]}, config)
                 if n < rounds - 1:
                     graph.invoke(Command(resume=f"answer {n}"), config)
-    layout._sealed.clear()  # read what is stored, not what was written
 
 
 class Row(NamedTuple):

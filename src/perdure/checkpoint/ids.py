@@ -24,7 +24,6 @@ _FAR = 24 * 3600 * 10_000_000  # a day of ticks: no clock is that wrong
 
 _lock = threading.Lock()
 _last = 0
-_last_text = ""
 _high = 0  # of the last tick, all but its lowest 12 bits, and their text: they change every 0.4 ms
 _start = ""
 _suffix = ""
@@ -68,8 +67,9 @@ def new_id(after: str | None = None) -> str:
         after: The id of the parent checkpoint. If it is not a UUID, it can't be honoured and is
             ignored. One that lies more than a day ahead is exceeded too, but later ids don't follow it.
     """
-    global _last, _last_text, _high, _start
-    floor = _tick_of(after) if after and after != _last_text else 0
+    global _last, _high, _start
+    # Those of this process are all behind it.
+    floor = _tick_of(after) if after and not after.endswith(_suffix) else 0
     with _lock:
         tick = time_ns() // 100 + _EPOCH
         if tick <= _last:
@@ -83,8 +83,7 @@ def new_id(after: str | None = None) -> str:
         if (high := tick >> 12) != _high:
             _high = high
             _start = _written(tick)[:-3]
-        text = _last_text = f"{_start}{tick & 0xFFF:03x}{_suffix}"
-    return text
+        return f"{_start}{tick & 0xFFF:03x}{_suffix}"
 
 
 def _written(tick: int) -> str:

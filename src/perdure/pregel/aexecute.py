@@ -7,11 +7,11 @@ import contextvars
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perdure.errors import GraphBubbleUp, NodeCancelledError, NodeTimeoutError, ParentCommand
 from perdure.pregel import handling
-from perdure.pregel.crew import in_thread
+from perdure.pregel.crew import carried, in_thread
 from perdure.pregel.execute import enter, reset, retry_delay, stop, to_here
 from perdure.pregel.scope import TaskScope
 
@@ -23,24 +23,64 @@ if TYPE_CHECKING:
     from perdure.types import TimeoutPolicy
 
 
-async def arun_task(run: Run, task: Task) -> Task:
-    """Do what `run_task` does, from asynchronous code."""
+async def arun_task(run: Run, task: Task, begun: Begun | None = None) -> Task:
+    """Do what `run_task` does, from asynchronous code; or what is left of it."""
+    if begun is None:
+        scope = TaskScope(run, task)
+        scope.is_async = True
+    else:
+        scope = begun.scope
+    enter(scope)
+    if run.observer is None:
+        return await _aattempts(scope, begun)
+    with run.observer.task(scope):
+        return await _aattempts(scope, begun)
+
+
+class Begun(NamedTuple):
+    """A task that isn't done.
+
+    Attributes:
+        scope: Its scope.
+        at: The first part that isn't done.
+        waiting: What that part's function returned, if it is to be awaited.
+        error: What it raised.
+    """
+
+    scope: TaskScope
+    at: int
+    waiting: Awaitable[Any] | None
+    error: BaseException | None
+
+
+def begins_in_thread(run: Run, task: Task) -> bool:
+    """Tell whether `run_in_thread` may begin a task."""
+    action = task.node.action
+    return action is not None and action.runs_in_thread and task.failed is None and run.observer is None
+
+
+def run_in_thread(run: Run, task: Task) -> Begun | None:
+    """Run a task in a context and a thread of its own, as most can be from beginning to end; return what is left."""
     scope = TaskScope(run, task)
     scope.is_async = True
     enter(scope)
-    if run.observer is None:
-        return await _aattempts(scope)
-    with run.observer.task(scope):
-        return await _aattempts(scope)
+    try:
+        at, waiting = _plain_parts(scope, 0)
+    except BaseException as error:  # noqa: BLE001 - a node may raise anything; the policy decides, on the loop
+        return Begun(scope, 0, None, carried(error))
+    if waiting is None and scope.kept is None and at > len(task.node.branches):
+        return None
+    return Begun(scope, at, waiting, None)
 
 
-async def _aattempts(scope: TaskScope) -> Task:
+async def _aattempts(scope: TaskScope, begun: Begun | None) -> Task:
     task = scope.task
     while True:
         try:
             try:
-                await _aattempt(scope)
+                await _aattempt(scope, begun)
             finally:
+                begun = None
                 if scope.kept is not None:
                     await scope.kept.await_()
         except GraphBubbleUp as bubble:
@@ -63,11 +103,21 @@ async def _aattempts(scope: TaskScope) -> Task:
         return task
 
 
-async def _aattempt(scope: TaskScope) -> None:
+async def _aattempt(scope: TaskScope, begun: Begun | None) -> None:
     """Call the node and take its branches: parts 0, 1, and so on.
 
     What plain functions do runs in a thread, with one hop for as many of them as follow each other.
     """
+    at = 0
+    waiting: Awaitable[Any] | None = None
+    if begun is not None:
+        _, at, waiting, error = begun
+        del begun
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback knows this frame: a circle would keep all of its frames
     node = scope.task.node
     if scope.task.failed is not None:
         handler = handling.begin(scope)
@@ -76,25 +126,23 @@ async def _aattempt(scope: TaskScope) -> None:
         scope.run.plan.check(scope.run.machine.channels, scope.task)
         return
     count = 1 + len(node.branches)
-    at = 0
     while at < count:
-        action = _action(node, at)
-        waiting: Awaitable[Any] | None = None
-        if action is None:
-            _finish(scope, at, scope.task.input)
-            at += 1
-            continue
-        if action.runs_in_thread:
-            at, waiting = await in_thread(_plain_parts, scope, at)
-            if waiting is None:
+        if waiting is None:
+            action = _action(node, at)
+            if action is None:
+                _finish(scope, at, scope.task.input)
+                at += 1
                 continue
-        else:
+            if action.runs_in_thread:
+                at, waiting = await in_thread(_plain_parts, scope, at)
+                continue
             waiting = _in_time(action.arun(_input(scope, at), scope), scope, at)
         try:
             result = await waiting
         except ParentCommand as sent:
             result = to_here(sent)
         _finish(scope, at, result)
+        waiting = None
         at += 1
 
 

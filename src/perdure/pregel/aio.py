@@ -9,7 +9,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from perdure.pregel.aexecute import InContext, arun_task
+from perdure.pregel.aexecute import InContext, arun_task, begins_in_thread, run_in_thread
+from perdure.pregel.crew import in_thread
 from perdure.pregel.driver import MAX_LAG, before_config, failure_of
 from perdure.pregel.effects import Effect, Execute, Load, LoadBefore, LoadHead, Memorise, Recall, Store
 from perdure.pregel.run import Run
@@ -27,6 +28,7 @@ async def adrive(run: Run, loop: Loop) -> AsyncGenerator[Event, None]:
     reply: Any = None
     error: BaseException | None = None
     rested = time.monotonic()
+    me: asyncio.Task[Any] | None = None  # who drives: after an event that may be another one
     try:
         while True:
             try:
@@ -35,14 +37,17 @@ async def adrive(run: Run, loop: Loop) -> AsyncGenerator[Event, None]:
                 break
             reply = error = None
             if sink.events and run.owns_sink:
+                me = None
                 for event in sink.drain():
                     yield event
             try:
                 if isinstance(effect, Execute):
                     tasks = effect.tasks
                     if len(tasks) == 1 and not run.listens and run.step_timeout is None:
-                        rested = await _alone(run, tasks[0], rested)
+                        me = me or asyncio.current_task()
+                        rested = await _alone(run, tasks[0], me, rested)
                     else:
+                        me = None
                         async with aclosing(_aexecute(run, tasks, commits)) as events:
                             async for event in events:
                                 yield event
@@ -75,17 +80,20 @@ LONGEST_HOLD = 0.002
 """Seconds after which a run that never had to wait lets the event loop's other tasks go on."""
 
 
-async def _alone(run: Run, task: Task, rested: float) -> float:
+async def _alone(run: Run, task: Task, me: asyncio.Task[Any] | None, rested: float) -> float:
     """Run the only task of a superstep, within the caller's asyncio task; return when others last could run."""
-    me = asyncio.current_task()
     cancelling = me.cancelling() if me is not None else 0
-    await InContext(arun_task(run, task))
+    if begins_in_thread(run, task):
+        begun = await in_thread(run_in_thread, run, task)
+        if begun is not None:
+            await InContext(arun_task(run, task, begun))
+        rested = time.monotonic()  # it has just waited for the thread
+    else:
+        await InContext(arun_task(run, task))
     run.ended([task])
     if me is not None and me.cancelling() > cancelling:
         raise asyncio.CancelledError  # the node didn't mind, the run does
     now = time.monotonic()
-    if task.failed is None and (action := task.node.action) is not None and action.runs_in_thread:
-        return now  # it has just waited for the thread
     if now - rested < LONGEST_HOLD:
         return rested
     await asyncio.sleep(0)

@@ -47,7 +47,7 @@ STALL = 0.1
 async def in_thread(function: Callable[..., T], *args: Any) -> T:
     """Call a function in a thread, in a copy of the current context."""
     loop = asyncio.get_running_loop()
-    desk = _desks.get(loop) or _new_desk(loop)
+    desk = (_here.desk() if _here.loop() is loop else None) or _look_up(loop)
     job = _Job(loop.create_future(), function, args)
     desk.submit(job)
     try:
@@ -55,6 +55,15 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
     except asyncio.CancelledError:
         desk.leave(job)
         raise
+
+
+def carried(error: BaseException) -> BaseException:
+    """Return an error as one that futures and coroutines can carry."""
+    if not isinstance(error, StopIteration):
+        return error
+    stopped = RuntimeError("a function called in a thread raised StopIteration")
+    stopped.__cause__ = error
+    return stopped
 
 
 class _Job:
@@ -96,14 +105,10 @@ class _Job:
         del self.future, self.error  # the error's traceback knows this job: a circle would keep all of its frames
         if future.cancelled():
             return
-        if isinstance(error, StopIteration):  # a future can't carry it
-            stopped = RuntimeError("a function called in a thread raised StopIteration")
-            stopped.__cause__ = error
-            error = stopped
         if error is None:
             future.set_result(self.result)
         else:
-            future.set_exception(error)
+            future.set_exception(carried(error))
 
 
 class _Desk:
@@ -228,7 +233,20 @@ _desks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Desk] = weakref.We
 _desks_lock = threading.Lock()
 
 
-def _new_desk(loop: asyncio.AbstractEventLoop) -> _Desk:
-    with _desks_lock:
-        desk = _desks[loop] = _Desk()
+class _Here(threading.local):
+    """This thread's last loop, and its desk: found faster than in the dict. Keeps neither alive."""
+
+    loop: Callable[[], asyncio.AbstractEventLoop | None] = staticmethod(lambda: None)
+    desk: Callable[[], _Desk | None] = staticmethod(lambda: None)
+
+
+_here = _Here()
+
+
+def _look_up(loop: asyncio.AbstractEventLoop) -> _Desk:
+    desk = _desks.get(loop)
+    if desk is None:
+        with _desks_lock:
+            desk = _desks[loop] = _Desk()
+    _here.loop, _here.desk = weakref.ref(loop), weakref.ref(desk)
     return desk

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Self
 
@@ -151,9 +151,9 @@ class SqliteSaver(TableSaver[V]):
             make, writes=kind != "read", soft=kind in _SOFT, plain=kind == "commit", later=kind == "release"
         )
 
-    async def _arun(self, make: Callable[[], Op[Any]], kind: Kind) -> Any:
+    def _arun(self, make: Callable[[], Op[Any]], kind: Kind) -> Awaitable[Any]:
         self._ready or self.setup()  # type: ignore[func-returns-value]
-        return await self._driver.arun(make, writes=kind != "read", soft=kind in _SOFT, plain=kind == "commit")
+        return self._driver.arun(make, writes=kind != "read", soft=kind in _SOFT, plain=kind == "commit")
 
     def _acquiring(self, thread_id: str, holder: str, ttl: float) -> Op[Lease | None]:
         return leases.acquire(self._dialect, thread_id, holder, ttl)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -68,7 +68,7 @@ class TableSaver(BaseCheckpointSaver[V]):
         """Run an operation, once the tables are ready."""
 
     @abstractmethod
-    async def _arun(self, make: Callable[[], Op[Any]], kind: Kind) -> Any:
+    def _arun(self, make: Callable[[], Op[Any]], kind: Kind) -> Awaitable[Any]:
         """Async twin of `_run`."""
 
     def _do(self, kind: Kind, operation: Callable[..., Op[Any]], *args: Any) -> Any:
@@ -278,7 +278,7 @@ class TableSaver(BaseCheckpointSaver[V]):
         return self._run(partial(writing.commit, self._dialect, prepared), "commit")  # type: ignore[no-any-return]
 
     async def acommit(self, prepared: Sequence[Prepared]) -> bool:
-        return await self._ado("commit", writing.commit, prepared)  # type: ignore[no-any-return]
+        return await self._arun(partial(writing.commit, self._dialect, prepared), "commit")  # type: ignore[no-any-return]
 
     def delete_thread(self, thread_id: str) -> None:
         self._do("write", deleting.delete_thread, str(thread_id))

@@ -215,9 +215,7 @@ def _read_base(dialect: Dialect, ns: int, ref: Ref) -> Op[Value | None]:
         return None
 
 
-def _find_earlier(
-    dialect: Dialect, ns: int, one: Prepared, refs: dict[str, Ref], missing: dict[str, Any]
-) -> Op[None]:
+def _find_earlier(dialect: Dialect, ns: int, one: Prepared, refs: dict[str, Ref], missing: dict[str, Any]) -> Op[None]:
     """Look in older checkpoints for the values that the parent lacks; move what is found from `missing` to `refs`."""
     before = one.checkpoint_id or ""
     while missing:

@@ -141,14 +141,14 @@ class Driver:
             raise job.error
         return job.result  # type: ignore[no-any-return]
 
-    async def arun(
+    def arun(
         self, make: Callable[[], Op[T]], *, writes: bool = False, soft: bool = False, plain: bool = False
-    ) -> T:
-        """Run an operation on the driver's thread, together with what others ask in this tick."""
-        from asyncio import get_running_loop
+    ) -> Future[T]:
+        """Run an operation on the driver's thread, together with what others ask in this tick of the event loop."""
+        import asyncio  # who is here has it already
 
         self._check_usable()
-        loop = get_running_loop()
+        loop = asyncio.get_running_loop()
         job = Job(make, writes, soft, plain)
         job.future = loop.create_future()
         tick = self._ticks.get(loop)
@@ -157,7 +157,7 @@ class Driver:
             loop.call_soon(self._flush, loop)
         else:
             tick.append(job)
-        return await job.future  # type: ignore[no-any-return]
+        return job.future
 
     def close(self, with_connection: bool) -> None:
         """End the thread, and close the connection if asked to; waits for what is under way."""
