@@ -164,24 +164,10 @@ def checks_of(schemas: Iterable[Any]) -> dict[str, Callable[[Any], None]]:
         UsageError: Pydantic, which checks, isn't installed, or a type isn't one that it knows.
     """
     try:
-        from pydantic import ConfigDict, TypeAdapter, ValidationError
+        from pydantic import ConfigDict, TypeAdapter
         from pydantic.errors import PydanticUserError
     except ImportError as error:
         raise UsageError("a state is validated by Pydantic", hint="pip install pydantic") from error
-
-    def check_with(adapter: TypeAdapter[Any], kind: Any) -> Callable[[Any], None]:
-        is_record_type = isinstance(kind, type) and (hasattr(kind, "model_fields") or dataclasses.is_dataclass(kind))
-
-        def check(value: Any) -> None:
-            if is_record_type and not isinstance(value, kind):  # Pydantic would take a dict for one
-                raise ValueError(f"Input should be an instance of {kind.__name__}")
-            try:
-                adapter.validate_python(value, strict=True)
-            except ValidationError as error:
-                wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors()]
-                raise ValueError("; ".join(wrong[:3])) from error
-
-        return check
 
     found: dict[str, Callable[[Any], None]] = {}
     for schema in schemas:
@@ -193,7 +179,50 @@ def checks_of(schemas: Iterable[Any]) -> dict[str, Callable[[Any], None]]:
                 adapter: Any = TypeAdapter(_bare(hint), config=ConfigDict(arbitrary_types_allowed=True))
             except PydanticUserError:
                 adapter = TypeAdapter(_bare(hint))  # a type with a config of its own
-            found[key] = check_with(adapter, _bare(hint))
+            found[key] = _strict(adapter, _bare(hint))
+    return found
+
+
+def _strict(adapter: Any, kind: Any) -> Callable[[Any], None]:
+    is_record_type = isinstance(kind, type) and (hasattr(kind, "model_fields") or dataclasses.is_dataclass(kind))
+
+    def check(value: Any) -> None:
+        if is_record_type and not isinstance(value, kind):  # Pydantic would take a dict for one
+            raise ValueError(f"Input should be an instance of {kind.__name__}")
+        adapter.validate_python(value, strict=True)
+
+    return check
+
+
+def declared_checks(schemas: Iterable[Any]) -> dict[str, Callable[[Any], None]]:
+    """Return what checks the keys of Pydantic models as the models would when a node reads them.
+
+    Left out: keys with a reducer, for each step would check all that they have gathered; types that Pydantic can't
+    check one by one; and the models' own validator functions, which may need the whole model.
+    """
+    found: dict[str, Callable[[Any], None]] = {}
+    models: list[Any] = [one for one in schemas if inspect.isclass(one) and hasattr(one, "__pydantic_fields__")]
+    for schema in models:
+        from pydantic import TypeAdapter
+        from pydantic.errors import PydanticUserError
+
+        hints = resolved_hints(schema)
+        own = schema.__pydantic_decorators__
+        if any(one.info.mode != "after" for one in own.model_validators.values()):
+            continue  # it may take what its fields' types don't
+        skipped = {key for one in own.field_validators.values() if one.info.mode != "after" for key in one.info.fields}
+        for key, field in schema.__pydantic_fields__.items():
+            if key in found or not skipped.isdisjoint((key, "*")) or type(_channel(key, hints[key])) is not LastValue:
+                continue
+            hint: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+            try:
+                adapter: Any = TypeAdapter(hint, config=schema.model_config)
+            except PydanticUserError:
+                try:
+                    adapter = TypeAdapter(hint)  # a type with a config of its own
+                except PydanticUserError:
+                    continue
+            found[key] = adapter.validate_python
     return found
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Self, get_args, get_origin, get_type_hints
 
 from perdure.constants import END, NS_END, NS_SEP, START
 from perdure.errors import GraphValidationError
 from perdure.graph.compiler import compile_plan
-from perdure.graph.schema import Schema, checks_of, is_record, json_schema, mapper_of, parse_schema
+from perdure.graph.schema import Schema, checks_of, declared_checks, is_record, json_schema, mapper_of, parse_schema
 from perdure.pregel.action import Action, name_of, timeout_of
 from perdure.pregel.main import Pregel
 from perdure.pregel.plan import policies_of
@@ -367,7 +367,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
         name: str | None = None,
         transformers: Sequence[Callable[[tuple[str, ...]], Any]] = (),
         busy: BusyPolicy = "wait",
-        validate_state: bool = False,
+        validate_state: bool | None = None,
         version: str | None = None,
         migrations: Sequence[Migration] = (),
         other_versions: Literal["latest", "refuse"] = "latest",
@@ -386,7 +386,9 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             transformers: What makes further projections of `stream_events`, of every run.
             busy: What a call does when another one runs its thread: `wait`, `reject` or `interrupt`.
             validate_state: Check what a node returns, with the state that it changes, against the schema's types before
-                it is stored; needs Pydantic. Types are compared strictly: a text is no number.
+                it is stored; needs Pydantic. Types are compared strictly: a text is no number. None: what Pydantic
+                models declare is checked, as they would when a node reads it, but for keys with a reducer. False:
+                nothing is checked.
             version: The graph's version, stored with its checkpoints.
             migrations: How the state of threads of other versions becomes this one's, when it is read.
             other_versions: What to do with threads of other versions: migrate them to the `latest`, or `refuse`;
@@ -408,7 +410,7 @@ class StateGraph(Generic[StateT, ContextT, InputT, OutputT]):
             interrupt_after_nodes=after,
             busy=busy,
             context_schema=self.context_schema,
-            checks=checks_of(self.schemas) if validate_state else None,
+            checks=_checks_of(self.schemas, validate_state),
             version=version,
             migrations=migrations,
             other_versions=other_versions,
@@ -525,6 +527,12 @@ def _first_parameter(target: Any, hints: dict[str, Any]) -> Any:
         return None
     hint = hints.get(first) if first else None
     return hint if hint is not None and is_record(hint) and hint is not Any else None
+
+
+def _checks_of(schemas: Iterable[Any], validate_state: bool | None) -> dict[str, Callable[[Any], None]] | None:
+    if validate_state is None:
+        return declared_checks(schemas)
+    return checks_of(schemas) if validate_state else None
 
 
 def _literals(hint: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from perdure.channels.base import MISSING
 from perdure.checkpoint.serde.types import INTERRUPT
 from perdure.constants import INPUT, PUSH, RESERVED_WRITES, TASKS
 from perdure.errors import InvalidUpdateError
-from perdure.pregel.plan import Plan, selects
+from perdure.pregel.plan import Plan, StateReader, selects
 from perdure.pregel.task import Task
 from perdure.types import Send
 
@@ -128,10 +128,13 @@ class Machine:
     # -- plan
 
     def tasks(self) -> dict[str, Task]:
-        """Plan the next superstep; return its tasks by id."""
-        return {task.id: task for task in self.due()}
+        """Plan the next superstep only to look at it; return its tasks by id, without what they would be given.
 
-    def due(self) -> list[Task]:
+        A state that its own schema doesn't take can be looked at, and mended, like any other.
+        """
+        return {task.id: task for task in self.due(is_look=True)}
+
+    def due(self, *, is_look: bool = False) -> list[Task]:
         """Plan the next superstep: sends first, in their order, then nodes that are due."""
         tasks: list[Task] = []
         channels = self.channels
@@ -141,7 +144,8 @@ class Machine:
         for name in self._candidates():
             node = self.plan.nodes[name]
             if self._is_due(name, node.triggers):
-                value = node.read(channels, self.step, self.stop)
+                is_read = not is_look or type(node.read) is not StateReader
+                value = node.read(channels, self.step, self.stop) if is_read else None
                 if value is not MISSING:
                     tasks.append(Task((step, node.key), name, node.path, node, value, node.triggers, self.ns))
         return tasks

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from perdure.channels.base import MISSING, BaseChannel
 from perdure.channels.binop import BinaryOperatorAggregate
 from perdure.channels.last_value import LastValue
-from perdure.constants import PULL, TASKS
+from perdure.constants import PULL, START, TASKS
 from perdure.errors import EmptyInputError, InvalidUpdateError
 from perdure.managed import ManagedValue
 from perdure.types import RetryPolicy
 
 if TYPE_CHECKING:
     from perdure.pregel.action import Action
+    from perdure.pregel.machine import Writes
     from perdure.pregel.task import Task
     from perdure.pregel.versions import Versions
     from perdure.types import All, CachePolicy, TimeoutPolicy, TracePolicy
@@ -241,11 +242,12 @@ class Plan:
             stream_channels=self.stream_channels,
         )
 
-    def check(self, channels: Mapping[str, BaseChannel[Any, Any, Any]], task: Task) -> None:
+    def check(self, channels: Mapping[str, BaseChannel[Any, Any, Any]], task: Task | Writes) -> None:
         """Check what the state would be after a task's writes.
 
         Raises:
             InvalidUpdateError: A value may not be stored.
+            ValidationError: Of Pydantic, if it is the run's input that has a wrong value.
         """
         written: dict[str, list[Any]] = {}
         for name, value in task.writes:
@@ -257,8 +259,11 @@ class Plan:
             except InvalidUpdateError:
                 raise
             except ValueError as error:
+                if task.name == START and hasattr(error, "errors"):
+                    error.add_note(f"it is the input's {name!r}")
+                    raise
                 raise InvalidUpdateError(
-                    f"the state's key {name!r} would not be valid after node {task.name!r}: {error}",
+                    f"the state's key {name!r} would not be valid after node {task.name!r}: {_told(error)}",
                     hint="what it returned isn't stored; the thread is where it was before",
                     node=task.name,
                     channel=name,
@@ -289,6 +294,13 @@ class Plan:
         if not writes:
             raise EmptyInputError("the input has nothing for any input channel", hint=f"they are: {', '.join(names)}")
         return writes
+
+
+def _told(error: Any) -> str:
+    if not hasattr(error, "errors"):
+        return str(error)
+    wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in error.errors()]
+    return "; ".join(wrong[:3])
 
 
 def policies_of(given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:

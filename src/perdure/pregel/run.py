@@ -295,6 +295,8 @@ class Run:
             writes = [(name, value) for name, value in writes if name != RESUME or value != {}]
         elif not writes:
             raise _nothing_commanded()
+        if self.plan.checks:
+            self.plan.check(self.machine.channels, Writes((), INPUT, (), writes))
         if self.settings.checkpoint_id not in (None, self.journal.head):
             self.pending = []  # an old checkpoint: its tasks run again
         self.pending = [w for w in self.pending if w[0] != NULL_TASK_ID]
@@ -311,7 +313,7 @@ class Run:
     def _take_input(self, value: Any) -> Loop:
         """Start anew from an input; tasks that the thread hadn't finished are dropped."""
         machine = self.machine
-        dropped = machine.due() if machine.versions else []
+        dropped = machine.due(is_look=True) if machine.versions else []
         machine.apply([*dropped, Writes((), INPUT, (), self.plan.input_writes(value))])
         self.pending = []
         yield from _store(self.journal.checkpoint("input"))

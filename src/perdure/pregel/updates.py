@@ -109,7 +109,7 @@ class _Step:
         if values is None:
             msg = "an update as input needs values"
             raise InvalidUpdateError(msg)
-        dropped = machine.due() if machine.versions else []
+        dropped = machine.due(is_look=True) if machine.versions else []
         machine.apply([*dropped, Writes((), INPUT, (), self.run.plan.input_writes(values))])
         yield from self._save("input", [])
 
@@ -133,7 +133,7 @@ class _Step:
             self._apply_nulls()
             self._apply_finished()
         done = {tid for tid, name, _ in self.pending if name not in CONTROL_WRITES}
-        due = {task.name: task.id for task in machine.due() if task.id not in done}
+        due = {task.name: task.id for task in machine.due(is_look=True) if task.id not in done}
         planned = [self._planned(update) for update in updates]
         tasks = []
         for at, (name, values, given_id) in enumerate(planned):
