@@ -117,6 +117,10 @@ DIFFERENCES: dict[str, Difference] = {
         "A step whose updates conflict stays undone with durability `exit` too; LangGraph ends with half of it.",
         _outcomes_only_until(1),
     ),
+    "wrong-state": Difference(
+        "A Pydantic state is checked before it is stored; in LangGraph a value that the model doesn't take breaks the thread.",
+        _outcomes_only_until(0),
+    ),
     "unknown-target": Difference(
         "A branch, `goto` or `Send` that names a node that doesn't exist fails; it isn't dropped with a log line.",
         _outcomes_only_until(0),

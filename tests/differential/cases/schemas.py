@@ -44,7 +44,6 @@ def through(p, schema, *nodes, **options):
     Invoke({"name": "Eve"}, options={"version": "v2"}),
     Stored(),
     Invoke({"name": 5}),
-    State(),
 )
 def pydantic_state(p):
     def older(state: Person):
@@ -55,6 +54,14 @@ def pydantic_state(p):
         return Person(name=state.name + "!", age=state.age)
 
     return through(p, Person, older, copy)
+
+
+@case(Invoke({"name": "Ada"}), State(), differs=("wrong-state",))
+def a_node_writes_what_the_model_refuses(p):
+    def older(state: Person):
+        return {"age": "old"}
+
+    return through(p, Person, older)
 
 
 @case(
