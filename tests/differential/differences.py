@@ -118,7 +118,8 @@ DIFFERENCES: dict[str, Difference] = {
         _outcomes_only_until(1),
     ),
     "wrong-state": Difference(
-        "A Pydantic state is checked before it is stored; in LangGraph a value that the model doesn't take breaks the thread.",
+        "A Pydantic state is checked before it is stored; in LangGraph a value that the model doesn't take breaks the "
+        "thread.",
         _outcomes_only_until(0),
     ),
     "unknown-target": Difference(
