@@ -231,6 +231,48 @@ async def test_events_are_told_again_from_any_of_them(client, transport):
             assert again == first[place + 1 :]
 
 
+class Hearing:
+    """What comes on an SSE stream of its own."""
+
+    def __init__(self, thread, *channels):
+        self.handle = thread._transport.open_event_stream({"channels": list(channels)})
+        self.told = []
+        self.task = asyncio.create_task(self.hear())
+
+    async def hear(self):
+        async for event in self.handle.events:
+            self.told.append(event["params"]["data"].get("event") or event["method"])
+
+    async def until(self, what, seconds=10):
+        async with asyncio.timeout(seconds):
+            for _ in iter(lambda: what in self.told, True):
+                await asyncio.sleep(0.005)
+
+    async def close(self):
+        await self.handle.close()
+        await self.task
+
+
+async def test_a_client_that_widens_what_it_hears_is_told_the_end_last(client, command):
+    """The end of a run that has just ended is held until the wider stream has been told what came before it."""
+    thread_id = str(uuid.uuid4())
+    started = await command(thread_id, "run.start", assistant_id="line", input={"items": []})
+    await client.runs.join(thread_id, started["result"]["run_id"])
+    async with client.threads.stream(thread_id, assistant_id="line") as thread:
+        narrow = Hearing(thread, "lifecycle")
+        await narrow.until("running")
+        wide = Hearing(thread, "values", "lifecycle")
+        await wide.until("values")
+        assert "completed" not in narrow.told
+        await narrow.until("completed")
+        assert wide.told[:4] == ["running", "values", "values", "values"]
+        await wide.until("completed")
+        again = Hearing(thread, "values", "lifecycle")
+        await again.until("completed", 0.2)  # it is no news any more, and isn't held
+        for hearing in (narrow, wide, again):
+            await hearing.close()
+
+
 async def test_a_second_run_on_a_thread_goes_on_counting(client, command):
     thread_id = str(uuid.uuid4())
     started = await command(thread_id, "run.start", assistant_id="line", input={"items": []})

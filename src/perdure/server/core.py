@@ -24,6 +24,7 @@ from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError
 from perdure.server.graphs import Graphs, assistant_of, load_object
 from perdure.server.hints import Hints
 from perdure.server.metrics import Metrics
+from perdure.server.protocol.ends import Ends
 from perdure.server.queues import Queues
 from perdure.server.scheduler import Scheduler
 from perdure.server.storing import open_store
@@ -73,6 +74,7 @@ class Core:
         self.metrics = Metrics()
         self.queues = Queues(self.config.queues)
         self.streams = Streams(self.database, settings.longest_backlog)
+        self.ends = Ends(self.streams)
         self.worker = Worker(self)
         self.hints = Hints(self)
         self.scheduler = Scheduler(self)

@@ -102,12 +102,20 @@ class Pace:
 
 
 class Listener:
-    """What waits for somebody who listens to a run in this process."""
+    """What waits for somebody who listens to a run or a thread in this process.
 
-    __slots__ = ("_bytes", "_frames", "_limit", "_wake", "ended", "has_lost", "moved")
+    Attributes:
+        has_lost: Whether something was dropped.
+        ended: Whether the run has ended.
+        moved: Whether the run has moved to another process.
+        reached: Of a thread's events, the one that is told now or was the last: all before it were.
+    """
+
+    __slots__ = ("_bytes", "_frames", "_limit", "_wake", "ended", "has_lost", "moved", "reached")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self.reached = 0
         self._frames: deque[Frame] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
@@ -323,6 +331,10 @@ class Streams:
 
     # -- for who listens to a thread
 
+    def lags(self, thread_id: str, event: int) -> bool:
+        """Tell whether somebody who listens to a thread here hasn't been told yet what came before an event."""
+        return any(one.reached < event for one in self._threads.get(thread_id, ()))
+
     async def follow_thread(
         self, thread_id: str, after: int | None, alive: Callable[[], bool]
     ) -> AsyncGenerator[Frame, None]:
@@ -337,6 +349,7 @@ class Streams:
         self._threads.setdefault(thread_id, []).append(listener)
         try:
             last = await self._database.read(events.last_of_thread, thread_id) if after is None else after
+            listener.reached = last
             renewed, pace = 0.0, Pace()
             while alive() and not self.is_closing:
                 if now() > renewed:
@@ -346,8 +359,8 @@ class Streams:
                 rows = await self._database.read(events.of_thread, thread_id, last, pace.limit)
                 pace.note(rows)
                 for row in rows:
+                    listener.reached = last = row["event"]
                     yield frame_of(row)
-                    last = row["event"]
                 if not rows:
                     await listener.wait(_SLOWEST_POLL)
         finally:

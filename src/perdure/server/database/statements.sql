@@ -299,13 +299,15 @@ VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (run_id, seq) DO NOTHING;
 SELECT @event FROM @schema.perdure_server_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3;
 
 -- name: events_of_thread
-SELECT @event FROM @schema.perdure_server_events WHERE thread_id = $1 AND event > $2 ORDER BY event LIMIT $3;
+-- Marks that readers write are no place to go on from: what a run writes at the same time may have a lower number.
+SELECT @event FROM @schema.perdure_server_events WHERE thread_id = $1 AND event > $2 AND name <> '~told'
+ORDER BY event LIMIT $3;
 
 -- name: last_seq
 SELECT coalesce(max(seq), 0) FROM @schema.perdure_server_events WHERE run_id = $1;
 
 -- name: last_event
-SELECT coalesce(max(event), 0) FROM @schema.perdure_server_events WHERE thread_id = $1;
+SELECT coalesce(max(event), 0) FROM @schema.perdure_server_events WHERE thread_id = $1 AND name <> '~told';
 
 -- name: begin_of_run
 SELECT coalesce(min(event), 0), coalesce(max(CASE WHEN name = $2 THEN 1 ELSE 0 END), 0)
