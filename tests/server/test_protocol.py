@@ -11,6 +11,7 @@ import pytest
 from langchain_protocol import protocol
 from langgraph_sdk import get_client
 from pydantic import TypeAdapter
+from tests.server.serving import Served
 
 ALL = ["values", "updates", "messages", "tools", "lifecycle", "input", "checkpoints", "tasks", "custom"]
 ENDS = {"completed", "failed", "interrupted"}
@@ -237,10 +238,12 @@ class Hearing:
     def __init__(self, thread, *channels):
         self.handle = thread._transport.open_event_stream({"channels": list(channels)})
         self.told = []
+        self.events = []
         self.task = asyncio.create_task(self.hear())
 
     async def hear(self):
         async for event in self.handle.events:
+            self.events.append(event)
             self.told.append(event["params"]["data"].get("event") or event["method"])
 
     async def until(self, what, seconds=10):
@@ -271,6 +274,65 @@ async def test_a_client_that_widens_what_it_hears_is_told_the_end_last(client, c
         await again.until("completed", 0.2)  # it is no news any more, and isn't held
         for hearing in (narrow, wide, again):
             await hearing.close()
+
+
+def without_ids(parts):
+    """Return what a classic stream told, without what differs from run to run."""
+    return [(part.event.partition("|")[0], part.data) for part in parts if part.event != "metadata"]
+
+
+async def test_runs_of_other_routes_are_told_to_those_who_listen(client):
+    id_, unheard = [(await client.threads.create())["thread_id"] for _ in range(2)]
+    given = {"assistant_id": "nested", "input": {"items": []}, "stream_mode": ["updates", "custom"]}
+    alone = [part async for part in client.runs.stream(unheard, **given)]
+    async with client.threads.stream(id_, assistant_id="nested") as thread:
+        hearing = Hearing(thread, *ALL)
+        await hearing.handle.ready
+        heard = [part async for part in client.runs.stream(id_, **given)]
+        assert without_ids(heard) == without_ids(alone)
+        await client.runs.wait(id_, "nested", input={"items": []})
+        for _ in iter(lambda: sum(map(ends, hearing.events)) == 2, True):
+            await asyncio.sleep(0.01)
+        await hearing.close()
+    for event in hearing.events:
+        TypeAdapter(protocol.Event).validate_python(event)
+    runs = [event["event_id"].removeprefix("synth:").partition(":")[0] for event in hearing.events]
+    for run_id in dict.fromkeys(runs):
+        events = [event for event, its in zip(hearing.events, runs, strict=True) if its == run_id]
+        told = [(event["method"], len(event["params"]["namespace"])) for event in events]
+        assert told[0] == told[-1] == ("lifecycle", 0)
+        assert {("values", 0), ("values", 1), ("updates", 1), ("lifecycle", 1), ("checkpoints", 0)} <= set(told)
+
+
+async def test_who_comes_in_the_midst_of_a_run_of_another_route_is_told_its_rest(client):
+    for modes in (["values"], ["updates"]):
+        id_ = (await client.threads.create())["thread_id"]
+        given = {"items": [], "steps": 6, "sleep": 0.1}
+        run = await client.runs.create(id_, "loop", input=given, stream_mode=modes)
+        await asyncio.sleep(0.15)
+        async with client.threads.stream(id_, assistant_id="loop") as thread:
+            found = await until_end(thread.subscribe(["values", "updates", "lifecycle"]))
+        assert found[0]["params"]["data"]["event"] == "running"
+        assert {event["method"] for event in found[1:-2]} == set(modes)
+        assert found[-2]["params"]["data"]["items"] == [0, 1, 2, 3, 4, 5]
+        assert found[-1]["params"]["data"]["event"] == "completed"
+        assert (await client.runs.get(id_, run["run_id"]))["status"] == "success"
+
+
+async def test_runs_of_another_process_are_told(own_database, tmp_path):
+    with Served(tmp_path / "a", own_database) as one, Served(tmp_path / "b", own_database) as other:
+        here, there = get_client(url=one.url), get_client(url=other.url)
+        id_ = (await here.threads.create())["thread_id"]
+        async with here.threads.stream(id_, assistant_id="line") as thread:
+            hearing = Hearing(thread, "updates", "lifecycle")
+            await hearing.handle.ready
+            await asyncio.sleep(0.1)
+            await there.runs.wait(id_, "line", input={"items": []})
+            await hearing.until("completed")
+            assert hearing.told == ["running", "updates", "updates", "completed"]
+            await hearing.close()
+        for client in (here, there):
+            await client.aclose()
 
 
 async def test_a_second_run_on_a_thread_goes_on_counting(client, command):

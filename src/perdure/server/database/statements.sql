@@ -63,7 +63,7 @@ VALUES ($1, 'idle', $2, '{}', $3, $3, $3, $4, $5, $6, 0) ON CONFLICT (thread_id)
 SELECT @thread FROM @schema.perdure_server_threads WHERE thread_id = $1 AND @visible(metadata, $2);
 
 -- name: lock_thread
-SELECT @thread FROM @schema.perdure_server_threads WHERE thread_id = $1 AND @visible(metadata, $2) @lock;
+SELECT watched_until, @thread FROM @schema.perdure_server_threads WHERE thread_id = $1 AND @visible(metadata, $2) @lock;
 
 -- name: set_thread
 UPDATE @schema.perdure_server_threads SET metadata = $2, ttl_minutes = $3, ttl_strategy = $4, expires_at = $5,
