@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from perdure.errors import TransientStorageError
+from perdure.errors import PerdureError, TransientStorageError
 from perdure.server.database import events, now, runs
 from perdure.server.database.runs import Ending
 from perdure.server.encoding import asked, encode, encode_text, interrupts_plain
@@ -283,7 +283,8 @@ class Execution:
 
     def watch(self) -> None:
         """Record from now on: somebody elsewhere listens."""
-        self.channel.recorded = True
+        if not self.channel.recorded:
+            self.channel.recorded, self.channel.first = True, self._seq + 1
         self._join_in()
 
     def _notice_listeners(self) -> None:
@@ -317,7 +318,13 @@ class Execution:
             while self._unwritten:
                 frames, self._unwritten = self._unwritten, []
                 self._bytes = 0
-                await self.core.database.note(events.add, self._rows(frames))
+                try:
+                    await self.core.database.note(events.add, self._rows(frames))
+                except PerdureError as e:  # the next event tries again, or the run's end, which can't do without
+                    self._unwritten = [*frames, *self._unwritten]
+                    self._bytes = sum(len(frame.data) for frame in self._unwritten)
+                    _log.warning("run %s: its events aren't written down yet: %s", self.run_id, e)
+                    return
                 for frame in frames:
                     self.channel.publish(frame)
                 self.core.hints.events(self.run_id, self.thread_id)

@@ -163,16 +163,18 @@ class Channel:
     Attributes:
         is_local: Whether this process runs it.
         recorded: Whether its events are written down.
+        first: The number of the first that is.
         wants_result: Whether somebody waits for its output.
         result: Its output as JSON, once it has ended here and if somebody waits.
     """
 
-    __slots__ = ("is_local", "listeners", "recorded", "result", "wants_result")
+    __slots__ = ("first", "is_local", "listeners", "recorded", "result", "wants_result")
 
     def __init__(self) -> None:
         self.listeners: list[Listener] = []
         self.is_local = False
         self.recorded = False
+        self.first = 1
         self.wants_result = False
         self.result: bytes | None = None
 
@@ -289,17 +291,20 @@ class Streams:
                 last = frame.seq
         while not self.is_closing:
             channel = self.channel(run_id)
-            for frame in listener.take():
-                if frame.seq > last:
-                    yield frame
-                    last = frame.seq
-            if listener.has_lost:
+            waiting = listener.take()
+            if listener.has_lost:  # what waits has come after what was dropped
                 listener.has_lost = False
-                if not (recorded or channel.recorded):
+                if not (recorded or (channel.recorded and channel.first <= last + 1)):
                     raise SlowListenerError(f"a listener of run {run_id} is too slow", hint="stream_resumable: true")
                 async for frame in self._read(run_id, last):
                     yield frame
                     last = frame.seq
+                continue
+            for frame in waiting:
+                if frame.seq > last:
+                    yield frame
+                    last = frame.seq
+            if waiting:  # more may have come meanwhile, and the end
                 continue
             if listener.ended:
                 return

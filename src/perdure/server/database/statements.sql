@@ -316,6 +316,10 @@ FROM @schema.perdure_server_events WHERE run_id = $1;
 -- name: events_of_name
 SELECT @event FROM @schema.perdure_server_events WHERE run_id = $1 AND name LIKE $2 ORDER BY seq;
 
+-- name: missed_events
+SELECT count(*), coalesce(min(event), 0) FROM @schema.perdure_server_events
+WHERE thread_id = $1 AND run_id = $2 AND name LIKE $3 AND name <> '~told' AND seq > $4;
+
 -- name: sweep_events
 DELETE FROM @schema.perdure_server_events WHERE created_at < $1 AND run_id NOT IN (
     SELECT run_id FROM @schema.perdure_server_runs WHERE status IN ('pending', 'running'));

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -27,6 +27,9 @@ from perdure.server.streams import Frame, Pace, frame_of
 
 _CLOSED: Final = 4000
 """Added to the HTTP status that says why a connection is closed."""
+
+_MOST: Final = 256
+"""Subscriptions of a connection at most: each event is held against each of them."""
 
 
 class Subscription:
@@ -112,13 +115,17 @@ class Connection:
         await commands.thread_of(call, thread_id)
         wanted = commands.filter_of(given)
         after = await beginning(self._core, thread_id, wanted, given.since)
+        if len(self._subscriptions) >= _MOST:
+            raise commands.CommandError(
+                "invalid_argument", f"there are {_MOST} subscriptions already", hint="subscription.unsubscribe"
+            )
         subscription = Subscription(wanted, after, is_new=given.since is None)
         name = f"{next(self._numbers)}"
         async with self._sending:
             if self._position is None:
                 self._position = await self._core.database.read(events.last_of_thread, thread_id)
             await self._ask_again(subscription)
-            await self._replay(subscription, self._position or 0)
+            await self._replay([subscription], after, self._position or 0)
             self._subscriptions[name] = subscription
         self._may_read.set()
         return {"subscription_id": name}
@@ -129,14 +136,16 @@ class Connection:
                 if subscription.wanted.wants(frame):
                     await self._send(event_json(frame))
 
-    async def _replay(self, subscription: Subscription, until: int) -> None:
-        pace, after = Pace(), subscription.after
+    async def _replay(
+        self, subscriptions: list[Subscription], after: int, until: int, run_id: str | None = None
+    ) -> None:
+        pace = Pace()
         while after < until:
             rows = await self._core.database.read(events.of_thread, self._thread_id, after, pace.limit)
             pace.note(rows)
             for frame in map(frame_of, rows):
-                if frame.event <= until:
-                    await self._offer(frame, [subscription])
+                if frame.event <= until and run_id in (None, frame.run_id):
+                    await self._offer(frame, subscriptions)
             if not rows:
                 return
             after = rows[-1]["event"]
@@ -154,20 +163,18 @@ class Connection:
         names = given.subscriptions or []
         restored = bool(names) and all(name in self._subscriptions for name in names)
         place = number_of(given.last_event_id or "")
-        rows = await call.core.database.read(events.of_name, given.run_id, MARK)
         seen = place[1] if place is not None and place[0] == given.run_id else 0
-        missed = [frame_of(row) for row in rows if row["seq"] > seen]
+        missed, first = await call.core.database.read(events.missed, thread_id, given.run_id, MARK, seen)
         tree = await commands.agent_get_tree(call, thread_id, schema.AgentGetTree(run_id=given.run_id))
         statuses = [{"namespace": one["namespace"], "status": one["status"]} for one in _flat(tree["tree"])]
-        found = {"restored": restored, "missed_events": len(missed), "current_namespaces": statuses}
+        found = {"restored": restored, "missed_events": missed, "current_namespaces": statuses}
 
         async def then(answer: dict[str, Any]) -> None:
             async with self._sending:
                 await self._send(encode(answer))
                 listeners = [self._subscriptions[name] for name in names]
-                for frame in missed:
-                    if frame.event <= (self._position or 0):
-                        await self._offer(frame, listeners)
+                if missed:
+                    await self._replay(listeners, first - 1, self._position or 0, given.run_id)
 
         return {**found, "then": then} if restored else found
 
@@ -210,17 +217,18 @@ async def connect(core: Any, socket: WebSocket) -> None:
     except (WebSocketDisconnect, ConnectionError):
         return
     except RequestError as e:
-        await socket.close(_CLOSED + e.status, _short(str(e)))
+        await _close(socket, _CLOSED + e.status, _short(str(e)))
     except PerdureError as e:
-        await socket.close(1011, type(e).__name__)
+        await _close(socket, 1011, type(e).__name__)
     else:
-        await _say_goodbye(socket, core)
+        if core.streams.is_closing:
+            await _close(socket, 1012, "the server stops")
 
 
-async def _say_goodbye(socket: WebSocket, core: Any) -> None:
+async def _close(socket: WebSocket, code: int, reason: str) -> None:
     """Close, unless the client has."""
-    if core.streams.is_closing:
-        await socket.close(1012, "the server stops")
+    with suppress(WebSocketDisconnect, ConnectionError, RuntimeError):
+        await socket.close(code, reason)
 
 
 def _short(text: str) -> str:
