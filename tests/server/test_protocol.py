@@ -116,7 +116,8 @@ async def test_values_come_as_they_are_made(stream):
         await thread.run.start(input={"items": [], "steps": 4, "sleep": 0.05})
         seen = [values async for values in thread.values]
     assert seen[-1]["items"] == [0, 1, 2, 3]
-    assert [len(values.get("items", ())) for values in seen] == sorted(len(v.get("items", ())) for v in seen)
+    lengths = [len(values.get("items", ())) for values in seen]
+    assert lengths[1:] == sorted(lengths[1:])  # the first may be the state as the client has read it meanwhile
 
 
 async def test_messages_come_piece_by_piece(stream):
