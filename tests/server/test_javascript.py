@@ -1,4 +1,4 @@
-"""The SDK for JavaScript, in node: every method of the classic client."""
+"""The SDK for JavaScript, in node: every method of the classic client, and the event protocol."""
 
 import fcntl
 import os
@@ -42,3 +42,9 @@ def run(folder, *arguments):
 @pytest.mark.parametrize("package", ["classic", "@langchain/langgraph-sdk"])
 def test_every_method_of_the_classic_client(server, node, package):
     run(node, "classic.mjs", server.url, package)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
+def test_the_event_protocol(server, node, transport):
+    run(node, "protocol.mjs", server.url, transport)

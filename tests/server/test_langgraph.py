@@ -68,7 +68,7 @@ async def test_checkpoints_of_their_graph_name_their_run(client):
     await client.threads.update_state(id_, {"items": ["kept"]}, as_node="ask")
     made = await client.runs.create(id_, "theirs", input={"items": ["undone"], "messages": []}, after_seconds=0.5)
     done = await client.runs.join(id_, made["run_id"])
-    assert "undone" in done["items"]
+    assert "undone" in done.get("items", ()), done
     history = await client.threads.get_history(id_, limit=100)
     assert [s["metadata"].get("run_id") for s in history][-1] is None
     assert {s["metadata"].get("run_id") for s in history[:-1]} == {made["run_id"]}

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import pytest
 from langchain_protocol import protocol
 from langgraph_sdk import get_client
 from pydantic import TypeAdapter
+from tests.server.serving import Served
+
+from perdure.server.protocol.ends import Ends
+from perdure.server.streams import Frame
 
 ALL = ["values", "updates", "messages", "tools", "lifecycle", "input", "checkpoints", "tasks", "custom"]
 ENDS = {"completed", "failed", "interrupted"}
@@ -111,7 +116,8 @@ async def test_values_come_as_they_are_made(stream):
         await thread.run.start(input={"items": [], "steps": 4, "sleep": 0.05})
         seen = [values async for values in thread.values]
     assert seen[-1]["items"] == [0, 1, 2, 3]
-    assert [len(values.get("items", ())) for values in seen] == sorted(len(v.get("items", ())) for v in seen)
+    lengths = [len(values.get("items", ())) for values in seen]
+    assert lengths[1:] == sorted(lengths[1:])  # the first may be the state as the client has read it meanwhile
 
 
 async def test_messages_come_piece_by_piece(stream):
@@ -229,6 +235,147 @@ async def test_events_are_told_again_from_any_of_them(client, transport):
             again = await until_end(handle.events)
             await handle.close()
             assert again == first[place + 1 :]
+
+
+class Hearing:
+    """What comes on an SSE stream of its own."""
+
+    def __init__(self, thread, *channels, order=None):
+        self.order = order
+        self.handle = thread._transport.open_event_stream({"channels": list(channels)})
+        self.told = []
+        self.events = []
+        self.task = asyncio.create_task(self.hear())
+
+    async def hear(self):
+        async for event in self.handle.events:
+            self.events.append(event)
+            self.told.append(event["params"]["data"].get("event") or event["method"])
+            if self.order is not None:
+                self.order.append((self, self.told[-1]))
+
+    async def until(self, what, seconds=10):
+        async with asyncio.timeout(seconds):
+            for _ in iter(lambda: what in self.told, True):
+                await asyncio.sleep(0.005)
+
+    async def close(self):
+        await self.handle.close()
+        await self.task
+
+
+async def widened(client, command):
+    """Open a stream of a run that has just ended, then a wider one; return what each told, in one order."""
+    thread_id, order = str(uuid.uuid4()), []
+    started = await command(thread_id, "run.start", assistant_id="line", input={"items": []})
+    await client.runs.join(thread_id, started["result"]["run_id"])
+    async with client.threads.stream(thread_id, assistant_id="line") as thread:
+        narrow = Hearing(thread, "lifecycle", order=order)
+        await narrow.until("running")
+        wide = Hearing(thread, "values", "lifecycle", order=order)
+        await wide.handle.ready
+        order.append((wide, "ready"))
+        for hearing in (narrow, wide):
+            await hearing.until("completed")
+        for hearing in (narrow, wide):
+            await hearing.close()
+    return [what for hearing, what in order if hearing is wide or what == "completed"]
+
+
+async def test_a_client_that_widens_what_it_hears_is_told_the_end_last(client, command):
+    """The end of a run that has just ended is held until the wider stream has been told what came before it."""
+    for _ in range(10):
+        told = await widened(client, command)
+        if told[0] == "ready":  # or else this client was too slow, on a busy machine
+            break
+    assert told == ["ready", "running", "values", "values", "values", "completed", "completed"]
+
+
+class Lagging:
+    """Streams that lag behind for a while."""
+
+    def __init__(self, looks):
+        self.looks = looks
+
+    def lags(self, thread_id, event):
+        self.looks -= 1
+        return self.looks >= 0
+
+
+async def test_only_an_end_that_is_news_waits():
+    ends, end = Ends(Lagging(3)), Frame(7, "~lifecycle", b"", time.time(), event=7)
+    began = time.monotonic()
+    await ends.wait("thread", end, time.time())
+    assert time.monotonic() - began >= 0.25
+    assert ends._streams.looks == -1
+    for old in (end, end._replace(event=8, at=time.time() - 60)):
+        with pytest.raises(StopIteration):
+            ends.wait("thread", old, time.time()).send(None)
+
+
+async def test_streams_that_lag_are_not_waited_for_without_end():
+    end = Frame(7, "~lifecycle", b"", time.time(), event=7)
+    async with asyncio.timeout(30):
+        await Ends(Lagging(1 << 30)).wait("thread", end, 0.0)
+
+
+def without_ids(parts):
+    """Return what a classic stream told, without what differs from run to run."""
+    return [(part.event.partition("|")[0], part.data) for part in parts if part.event != "metadata"]
+
+
+async def test_runs_of_other_routes_are_told_to_those_who_listen(client):
+    id_, unheard = [(await client.threads.create())["thread_id"] for _ in range(2)]
+    given = {"assistant_id": "nested", "input": {"items": []}, "stream_mode": ["updates", "custom"]}
+    alone = [part async for part in client.runs.stream(unheard, **given)]
+    async with client.threads.stream(id_, assistant_id="nested") as thread:
+        hearing = Hearing(thread, *ALL)
+        await hearing.handle.ready
+        heard = [part async for part in client.runs.stream(id_, **given)]
+        assert without_ids(heard) == without_ids(alone)
+        await client.runs.wait(id_, "nested", input={"items": []})
+        for _ in iter(lambda: sum(map(ends, hearing.events)) == 2, True):
+            await asyncio.sleep(0.01)
+        await hearing.close()
+    for event in hearing.events:
+        TypeAdapter(protocol.Event).validate_python(event)
+    runs = [event["event_id"].removeprefix("synth:").partition(":")[0] for event in hearing.events]
+    for run_id in dict.fromkeys(runs):
+        events = [event for event, its in zip(hearing.events, runs, strict=True) if its == run_id]
+        told = [(event["method"], len(event["params"]["namespace"])) for event in events]
+        assert told[0] == told[-1] == ("lifecycle", 0)
+        assert {("values", 0), ("values", 1), ("updates", 1), ("lifecycle", 1), ("checkpoints", 0)} <= set(told)
+
+
+async def test_who_comes_in_the_midst_of_a_run_of_another_route_is_told_its_rest(client):
+    for modes in (["values"], ["updates"]):
+        id_ = (await client.threads.create())["thread_id"]
+        given = {"items": [], "steps": 6, "sleep": 0.1}
+        run = await client.runs.create(id_, "loop", input=given, stream_mode=modes)
+        await asyncio.sleep(0.15)
+        async with client.threads.stream(id_, assistant_id="loop") as thread:
+            found = await until_end(thread.subscribe(["values", "updates", "lifecycle"]))
+        assert found[0]["params"]["data"]["event"] == "running"
+        assert {event["method"] for event in found[1:-2]} == set(modes)
+        assert found[-2]["params"]["data"]["items"] == [0, 1, 2, 3, 4, 5]
+        assert found[-1]["params"]["data"]["event"] == "completed"
+        assert (await client.runs.get(id_, run["run_id"]))["status"] == "success"
+
+
+async def test_runs_of_another_process_are_told(own_database, tmp_path):
+    with Served(tmp_path / "a", own_database) as one, Served(tmp_path / "b", own_database) as other:
+        here, there = get_client(url=one.url), get_client(url=other.url)
+        id_ = (await here.threads.create())["thread_id"]
+        async with here.threads.stream(id_, assistant_id="line") as thread:
+            hearing = Hearing(thread, "updates", "lifecycle")
+            await hearing.handle.ready
+            await asyncio.sleep(0.1)
+            await there.runs.wait(id_, "line", input={"items": []})
+            await hearing.until("completed")
+            assert hearing.told == ["running", "updates", "updates", "completed"]
+            await hearing.close()
+        for client in (here, there):
+            await client.aclose()
 
 
 async def test_a_second_run_on_a_thread_goes_on_counting(client, command):

@@ -225,3 +225,41 @@ async def test_a_client_that_doesnt_read_is_cut_and_costs_no_memory(client, serv
                 return
             await asyncio.sleep(0.1)
     pytest.fail("the stream is still held")
+
+
+async def test_calls_of_tools_are_told_under_the_names_of_clients(client):
+    given = {"messages": [{"role": "human", "content": "rome nowhere"}]}
+    parts = await told(client.runs.stream(await thread(client), "agent", input=given, stream_mode=["tools"]))
+    data = [data for event, data in parts if event == "tools"]
+    calls = {place: [one for one in data if one["toolCallId"] == f"call-{place}"] for place in ("rome", "nowhere")}
+    assert all(one["name"] == "weather" for one in data)
+    assert [one["event"] for one in calls["rome"]] == ["on_tool_start", "on_tool_end"]
+    assert calls["rome"][0]["input"] == {"place": "rome"}
+    assert calls["rome"][1]["output"]["content"] == "sunny-in-rome"
+    assert [one["event"] for one in calls["nowhere"]] == ["on_tool_start", "on_tool_error"]
+    assert calls["nowhere"][1]["error"] == "there is no nowhere"
+
+
+async def test_graphs_within_tell_when_they_begin_and_end(client):
+    for extra, status in (({}, "completed"), ({"fail": "boom"}, "failed"), ({"ask": ["?"]}, "interrupted")):
+        value = {"items": [], **extra}
+        parts = await told(client.runs.stream(await thread(client), "nested", input=value, stream_mode=["lifecycle"]))
+        found = [(event, data) for event, data in parts if event.startswith("lifecycle")]
+        assert [data["event"] for _, data in found] == ["started", status]
+        assert all(event == "|".join(("lifecycle", *data["namespace"])) for event, data in found)
+        assert found[0][1]["namespace"][0].startswith("inner:")
+        if status == "failed":
+            assert "boom" in found[1][1]["error"]["message"]
+        assert {event.partition("|")[0] for event, _ in parts} <= {"metadata", "lifecycle", "error"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [({"stream_mode": ["values", "events"]}, "messages-tuple"), ({"feedback_keys": ["key"]}, "LangSmith")],
+)
+async def test_what_is_not_served_is_refused_with_what_to_do_instead(client, http, asked, says):
+    id_ = await thread(client)
+    for route in (f"/threads/{id_}/runs", f"/threads/{id_}/runs/stream", "/runs"):
+        refused = await http.post(route, json={"assistant_id": "line", "input": {}, **asked})
+        assert refused.status_code == 422
+        assert says in refused.json()["detail"]

@@ -27,7 +27,7 @@ def remote(url):
 async def aremote(url):
     graph = RemoteGraph("loop", url=url)
     async with await graph.astream_events({"items": [], "steps": 3}, version="v3") as run:
-        assert [values["items"] async for values in run.values][-1] == [0, 1, 2]
+        assert [values.get("items") async for values in run.values][-1] == [0, 1, 2]
         assert (await run.output())["items"] == [0, 1, 2]
 
 

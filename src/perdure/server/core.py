@@ -24,6 +24,8 @@ from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError
 from perdure.server.graphs import Graphs, assistant_of, load_object
 from perdure.server.hints import Hints
 from perdure.server.metrics import Metrics
+from perdure.server.modes import REFUSED
+from perdure.server.protocol.ends import Ends
 from perdure.server.queues import Queues
 from perdure.server.scheduler import Scheduler
 from perdure.server.storing import open_store
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("perdure.server")
 
-_UNKNOWN_MODES: Final = frozenset({"events", "tools", "lifecycle"})
 _RESERVED: Final = "__"
 _KEYS: Final = uuid.UUID("6f3c2a1e-8a52-4d43-9d0e-5d4f8f1f6b52")
 
@@ -73,6 +74,7 @@ class Core:
         self.metrics = Metrics()
         self.queues = Queues(self.config.queues)
         self.streams = Streams(self.database, settings.longest_backlog)
+        self.ends = Ends(self.streams)
         self.worker = Worker(self)
         self.hints = Hints(self)
         self.scheduler = Scheduler(self)
@@ -270,12 +272,11 @@ class Core:
         wanted = modes
         if wanted is None:
             wanted = [asked.stream_mode] if isinstance(asked.stream_mode, str) else list(asked.stream_mode)
-        if unknown := _UNKNOWN_MODES & set(wanted):
-            raise InvalidRequestError(
-                f"stream_mode {min(unknown)!r} isn't served", hint="see /threads/{thread_id}/stream/events"
-            )
+        for mode in wanted:
+            if mode in REFUSED:
+                raise InvalidRequestError(f"stream_mode {mode!r} isn't served", hint=REFUSED[mode])
         if asked.feedback_keys:
-            raise InvalidRequestError("feedback_keys need LangSmith, which isn't used here")
+            raise InvalidRequestError("feedback_keys need LangSmith, which isn't used here", hint="leave them out")
         if asked.webhook is not None and (why := self.webhooks.policy.refusal(asked.webhook)) is not None:
             raise InvalidRequestError(f"Webhook not allowed: {why}")
         config = merged_config(assistant["config"], msgspec.to_builtins(asked.config) if asked.config else {}, extra)

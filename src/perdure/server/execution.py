@@ -12,14 +12,13 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from perdure.errors import TransientStorageError
+from perdure.errors import PerdureError, TransientStorageError
 from perdure.server.database import events, now, runs
 from perdure.server.database.runs import Ending
 from perdure.server.encoding import asked, encode, encode_text, interrupts_plain
 from perdure.server.inputs import all_keys_of, config_of, input_of, options_of, told_who
-from perdure.server.messages import Growing
+from perdure.server.modes import RunModes
 from perdure.server.protocol.telling import MODES, Teller
-from perdure.server.protocol.tools import with_tools
 from perdure.server.shapes import shown_run, shown_time
 from perdure.server.streams import DONE, RESULT, Frame
 
@@ -30,7 +29,6 @@ _log = logging.getLogger("perdure.server.run")
 
 _MOST_UNWRITTEN: Final = 1000
 _MOST_BYTES: Final = 4 << 20
-_MODES: Final = {"messages-tuple": "messages"}
 
 
 class Left(NamedTuple):
@@ -60,14 +58,20 @@ class Execution:
         # Its maker listens (1) in this process, or in another one; or somebody else does (2).
         elsewhere = run["watched"] == 2 or (run["watched"] == 1 and not self.channel.listeners)
         resumable = run["kwargs"].get("stream_resumable", False)
-        self.channel.recorded = bool(resumable or elsewhere or core.streams.watches(self.thread_id))
+        is_heard = run["watched"] == 2 or core.streams.watches(self.thread_id)
+        self.channel.recorded = bool(resumable or elsewhere or is_heard)
         self.task: asyncio.Task[None] | None = None
         self._seq = 0
         self._unwritten: list[Frame] = []
         self._bytes = 0
         self._writing: asyncio.Task[None] | None = None
-        self._growing = Growing()
-        self._teller = Teller(run["graph_id"]) if run["kwargs"].get("protocol") else None
+        kwargs = run["kwargs"]
+        wanted = [] if kwargs.get("protocol") else kwargs["stream_mode"]
+        self._run_modes = RunModes(wanted, with_subgraphs=kwargs["stream_subgraphs"])
+        # Who listens to the thread is told all channels; who comes later, what the run tells anyway, and how it ends.
+        self._tells_all = bool(run["kwargs"].get("protocol") or is_heard)
+        self._teller = Teller(run["graph_id"]) if self._tells_all else None
+        self._is_open = False
         self._output: Any = None
 
     def stop(self, reason: str) -> None:
@@ -146,6 +150,7 @@ class Execution:
             _log.info("run %s failed: %s: %s", self.run_id, type(error).__name__, error, exc_info=error)
         if told is not None:
             self._tell("error", told)
+        self._notice_listeners()
         if self._teller is not None:
             self._note_end(self._teller, status, left, told)
         self._note_result(left.output if told is None else {"__error__": told})
@@ -170,6 +175,9 @@ class Execution:
         questions = left.output.get("__interrupt__", ()) if isinstance(left.output, dict) and error is None else ()
         event = "interrupted" if status == "interrupted" or left.goes_on else "completed"
         message = None if error is None else f"{error['error']}: {error['message']}"
+        if not self._tells_all and error is None and left.output is not None:
+            name, params = teller.values(left.output)
+            self._keep(name, encode(params))
         for name, params in teller.end("failed" if error else event, questions, message):
             self._keep(name, encode(params))
 
@@ -218,26 +226,23 @@ class Execution:
             await self._streamed()
 
     async def _streamed(self) -> None:
-        kwargs = self.run["kwargs"]
         config = self._config()
         if self.run["attempt"] > 1:
             self._seq = await self.core.database.read(events.last_of_run, self.run_id)
         self._tell("metadata", {"run_id": self.run_id, "attempt": self.run["attempt"]})
         if self._teller is not None:
             self._tell(*self._teller.begin())
-            config = with_tools(config, self._tell_tools)
+        self._is_open = True
         async with self.core.graphs.open(self.run["graph_id"], config, self.run["caller"]) as opened:
             value, config = await self._begin(opened, config)
             graph = told_who(opened, self.run)
             graph = graph if self.core.telemetry is None else self.core.telemetry.watched(graph)
-            modes = list(dict.fromkeys(_MODES.get(mode, mode) for mode in kwargs["stream_mode"]))
-            if self._teller is not None:
-                modes = list(MODES)
+            modes = list(dict.fromkeys([*self._run_modes.asks, *(MODES if self._tells_all else ())]))
             options = options_of(self.run, graph)
             if not modes:
                 self._output = await graph.ainvoke(value, config, output_keys=all_keys_of(graph), **options)
                 return
-            subgraphs = kwargs["stream_subgraphs"]
+            subgraphs = self._run_modes.needs_subgraphs or self._tells_all
             stream = graph.astream(value, config, stream_mode=modes, subgraphs=subgraphs, **options)
             async with aclosing(stream) as parts:
                 await self._hand_out(parts, subgraphs=subgraphs)
@@ -258,39 +263,42 @@ class Execution:
         return None, {**config, "configurable": configurable}
 
     async def _hand_out(self, parts: AsyncIterator[Any], *, subgraphs: bool) -> None:
-        wanted = frozenset(self.run["kwargs"]["stream_mode"])
         async for part in parts:
             ns, mode, payload = part if subgraphs else ((), *part)
-            place = "|".join(("", *ns))
             if mode == "values" and not ns:
                 self._output = payload
-            if self._teller is not None:
-                for name, params in self._teller.of(ns, mode, payload):
-                    self._tell(name, params)
-            elif mode != "messages":
-                self._tell(f"{mode}{place}", interrupts_plain(payload))
-            else:
-                if "messages-tuple" in wanted:
-                    self._tell(f"messages{place}", payload)
-                if "messages" in wanted:
-                    for name, told in self._growing.events(payload):
-                        self._tell(f"{name}{place}", told)
+            self._tell_listeners(ns, mode, payload)
+            for name, told in self._run_modes.of(ns, mode, payload):
+                self._tell(name, told)
             if len(self._unwritten) > _MOST_UNWRITTEN or self._bytes > _MOST_BYTES:
                 await self._drained()
 
-    # -- telling
+    def _tell_listeners(self, ns: tuple[str, ...], mode: str, payload: Any) -> None:
+        """Tell a part to those who listen to the thread. Who came late isn't told of graphs within."""
+        if self._teller is not None and mode in MODES and (self._tells_all or not ns):
+            for name, params in self._teller.of(ns, mode, payload):
+                self._tell(name, params)
 
-    def _tell_tools(self, namespace: tuple[str, ...], event: dict[str, Any]) -> None:
-        assert self._teller is not None
-        self._tell(*self._teller.tool(namespace, event))
+    # -- telling
 
     def watch(self) -> None:
         """Record from now on: somebody elsewhere listens."""
-        self.channel.recorded = True
+        if not self.channel.recorded:
+            self.channel.recorded, self.channel.first = True, self._seq + 1
+        self._join_in()
+
+    def _notice_listeners(self) -> None:
+        if self.core.streams.watches(self.thread_id):
+            self.watch()
+
+    def _join_in(self) -> None:
+        """Begin to tell those who listen to the thread and have come after the run began."""
+        if self._teller is None and self._is_open:
+            self._teller = Teller(self.run["graph_id"])
+            self._tell(*self._teller.begin())
 
     def _tell(self, name: str, payload: Any) -> None:
-        if not self.channel.recorded and self.core.streams.watches(self.thread_id):
-            self.channel.recorded = True
+        self._notice_listeners()
         if self.channel.recorded:
             self._keep(name, encode(payload))
             if self._writing is None:
@@ -310,7 +318,13 @@ class Execution:
             while self._unwritten:
                 frames, self._unwritten = self._unwritten, []
                 self._bytes = 0
-                await self.core.database.note(events.add, self._rows(frames))
+                try:
+                    await self.core.database.note(events.add, self._rows(frames))
+                except PerdureError as e:  # the next event tries again, or the run's end, which can't do without
+                    self._unwritten = [*frames, *self._unwritten]
+                    self._bytes = sum(len(frame.data) for frame in self._unwritten)
+                    _log.warning("run %s: its events aren't written down yet: %s", self.run_id, e)
+                    return
                 for frame in frames:
                     self.channel.publish(frame)
                 self.core.hints.events(self.run_id, self.thread_id)

@@ -102,12 +102,20 @@ class Pace:
 
 
 class Listener:
-    """What waits for somebody who listens to a run in this process."""
+    """What waits for somebody who listens to a run or a thread in this process.
 
-    __slots__ = ("_bytes", "_frames", "_limit", "_wake", "ended", "has_lost", "moved")
+    Attributes:
+        has_lost: Whether something was dropped.
+        ended: Whether the run has ended.
+        moved: Whether the run has moved to another process.
+        reached: Of a thread's events, the one that is told now or was the last: all before it were.
+    """
+
+    __slots__ = ("_bytes", "_frames", "_limit", "_wake", "ended", "has_lost", "moved", "reached")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self.reached = 0
         self._frames: deque[Frame] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
@@ -155,16 +163,18 @@ class Channel:
     Attributes:
         is_local: Whether this process runs it.
         recorded: Whether its events are written down.
+        first: The number of the first that is.
         wants_result: Whether somebody waits for its output.
         result: Its output as JSON, once it has ended here and if somebody waits.
     """
 
-    __slots__ = ("is_local", "listeners", "recorded", "result", "wants_result")
+    __slots__ = ("first", "is_local", "listeners", "recorded", "result", "wants_result")
 
     def __init__(self) -> None:
         self.listeners: list[Listener] = []
         self.is_local = False
         self.recorded = False
+        self.first = 1
         self.wants_result = False
         self.result: bytes | None = None
 
@@ -281,17 +291,20 @@ class Streams:
                 last = frame.seq
         while not self.is_closing:
             channel = self.channel(run_id)
-            for frame in listener.take():
-                if frame.seq > last:
-                    yield frame
-                    last = frame.seq
-            if listener.has_lost:
+            waiting = listener.take()
+            if listener.has_lost:  # what waits has come after what was dropped
                 listener.has_lost = False
-                if not (recorded or channel.recorded):
+                if not (recorded or (channel.recorded and channel.first <= last + 1)):
                     raise SlowListenerError(f"a listener of run {run_id} is too slow", hint="stream_resumable: true")
                 async for frame in self._read(run_id, last):
                     yield frame
                     last = frame.seq
+                continue
+            for frame in waiting:
+                if frame.seq > last:
+                    yield frame
+                    last = frame.seq
+            if waiting:  # more may have come meanwhile, and the end
                 continue
             if listener.ended:
                 return
@@ -323,6 +336,10 @@ class Streams:
 
     # -- for who listens to a thread
 
+    def lags(self, thread_id: str, event: int) -> bool:
+        """Tell whether somebody who listens to a thread here hasn't been told yet what came before an event."""
+        return any(one.reached < event for one in self._threads.get(thread_id, ()))
+
     async def follow_thread(
         self, thread_id: str, after: int | None, alive: Callable[[], bool]
     ) -> AsyncGenerator[Frame, None]:
@@ -337,6 +354,7 @@ class Streams:
         self._threads.setdefault(thread_id, []).append(listener)
         try:
             last = await self._database.read(events.last_of_thread, thread_id) if after is None else after
+            listener.reached = last
             renewed, pace = 0.0, Pace()
             while alive() and not self.is_closing:
                 if now() > renewed:
@@ -346,8 +364,8 @@ class Streams:
                 rows = await self._database.read(events.of_thread, thread_id, last, pace.limit)
                 pace.note(rows)
                 for row in rows:
+                    listener.reached = last = row["event"]
                     yield frame_of(row)
-                    last = row["event"]
                 if not rows:
                     await listener.wait(_SLOWEST_POLL)
         finally:

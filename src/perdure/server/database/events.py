@@ -51,6 +51,15 @@ def of_name(sql: Statements, run_id: str, beginning: str) -> Op[list[Record]]:
     return [record(EVENT, row) for row in rows]
 
 
+def missed(sql: Statements, thread_id: str, run_id: str, beginning: str, after: int) -> Op[tuple[int, int]]:
+    """Return how many of a run's events after a number have a name that begins like this, and the first of them, or 0.
+
+    What readers have noted isn't counted.
+    """
+    [[(count, first)]] = yield [(sql["missed_events"], (thread_id, run_id, f"{beginning}%", after))]
+    return int(count), int(first)
+
+
 def sweep(sql: Statements, age: float) -> Op[None]:
     """Delete events of runs that have ended, older than so many seconds."""
     yield [(sql["sweep_events"], (now() - age,))]

@@ -90,7 +90,8 @@ def create(sql: Statements, new: NewRun, filters: str | None) -> Op[Created]:
         return Created(None, "no thread")
     if known:
         return Created(record(RUN, known[0]), "made before")
-    thread = record(THREAD, rows[0])
+    watched_until, *columns = rows[0]
+    thread = record(THREAD, columns)
     running = [run_id for run_id, status, _ in active if status == "running"]
     waiting = [run_id for run_id, status, _ in active if status == "pending"]
     if active and new.strategy == "reject":
@@ -106,6 +107,8 @@ def create(sql: Statements, new: NewRun, filters: str | None) -> Op[Created]:
     claimed = new.holder is not None and new.delay <= 0 and thread["run_id"] is None and not running
     claimed = claimed and (not waiting or makes_way)
     run = _row(new, moment, claimed=claimed)
+    if claimed and watched_until > moment:
+        run["watched"] = 2
     batch.append((sql["add_run"], _values(run, new)))
     metadata = encode_text({**thread["metadata"], **new.thread_metadata})
     config = encode_text(new.config)

@@ -63,7 +63,7 @@ VALUES ($1, 'idle', $2, '{}', $3, $3, $3, $4, $5, $6, 0) ON CONFLICT (thread_id)
 SELECT @thread FROM @schema.perdure_server_threads WHERE thread_id = $1 AND @visible(metadata, $2);
 
 -- name: lock_thread
-SELECT @thread FROM @schema.perdure_server_threads WHERE thread_id = $1 AND @visible(metadata, $2) @lock;
+SELECT watched_until, @thread FROM @schema.perdure_server_threads WHERE thread_id = $1 AND @visible(metadata, $2) @lock;
 
 -- name: set_thread
 UPDATE @schema.perdure_server_threads SET metadata = $2, ttl_minutes = $3, ttl_strategy = $4, expires_at = $5,
@@ -299,13 +299,15 @@ VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (run_id, seq) DO NOTHING;
 SELECT @event FROM @schema.perdure_server_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3;
 
 -- name: events_of_thread
-SELECT @event FROM @schema.perdure_server_events WHERE thread_id = $1 AND event > $2 ORDER BY event LIMIT $3;
+-- Marks that readers write are no place to go on from: what a run writes at the same time may have a lower number.
+SELECT @event FROM @schema.perdure_server_events WHERE thread_id = $1 AND event > $2 AND name <> '~told'
+ORDER BY event LIMIT $3;
 
 -- name: last_seq
 SELECT coalesce(max(seq), 0) FROM @schema.perdure_server_events WHERE run_id = $1;
 
 -- name: last_event
-SELECT coalesce(max(event), 0) FROM @schema.perdure_server_events WHERE thread_id = $1;
+SELECT coalesce(max(event), 0) FROM @schema.perdure_server_events WHERE thread_id = $1 AND name <> '~told';
 
 -- name: begin_of_run
 SELECT coalesce(min(event), 0), coalesce(max(CASE WHEN name = $2 THEN 1 ELSE 0 END), 0)
@@ -313,6 +315,10 @@ FROM @schema.perdure_server_events WHERE run_id = $1;
 
 -- name: events_of_name
 SELECT @event FROM @schema.perdure_server_events WHERE run_id = $1 AND name LIKE $2 ORDER BY seq;
+
+-- name: missed_events
+SELECT count(*), coalesce(min(event), 0) FROM @schema.perdure_server_events
+WHERE thread_id = $1 AND run_id = $2 AND name LIKE $3 AND name <> '~told' AND seq > $4;
 
 -- name: sweep_events
 DELETE FROM @schema.perdure_server_events WHERE created_at < $1 AND run_id NOT IN (

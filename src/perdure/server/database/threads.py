@@ -39,7 +39,7 @@ def update(
     [rows] = yield [(sql["lock_thread"], (thread_id, filters))]
     if not rows:
         return None
-    found = record(THREAD, rows[0])
+    found = record(THREAD, rows[0][1:])
     moment = now()
     found["metadata"] = {**found["metadata"], **(metadata or {})}
     found["updated_at"] = moment

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from perdure.server.database import events, now, runs, threads
 from perdure.server.encoding import asked, encode
 from perdure.server.protocol.telling import requested
-from perdure.server.protocol.wire import TOLD, Filter, is_root_end
+from perdure.server.protocol.wire import TOLD, Filter, is_root_end, is_root_stop
 from perdure.server.streams import ENDED, Frame
 
 if TYPE_CHECKING:
@@ -54,11 +54,14 @@ async def follow(
         for frame in await open_questions(core, thread_id, after):
             if wanted.wants(frame):
                 yield frame
+    opened = now() if is_new else 0.0
     async with aclosing(core.streams.follow_thread(thread_id, after, lambda: True)) as frames:
         async for frame in frames:
             if wanted.wants(frame):
                 if is_new and wanted.is_watcher and is_root_end(frame):
-                    await mark_told(core, thread_id, frame)
+                    await mark_told(core, thread_id, frame)  # first: the client may hear it elsewhere, and go
+                if is_root_stop(frame):
+                    await core.ends.wait(thread_id, frame, opened)
                 yield frame
 
 

@@ -1,15 +1,15 @@
 """The event protocol on a WebSocket: commands come in; their answers, and the events that are subscribed to, go out.
 
-An event that several subscriptions want is sent once. Subscriptions that begin are first sent what they have missed,
-those of one moment together and in order: clients take the end of a run for the end of all that they listen to. What
-comes after that, the connection's one reader sends. A client that doesn't read is not read from the database for.
+An event that several subscriptions want is sent once. A subscription is sent what it has missed before it is answered:
+clients take the end of a run for the end of all that they listen to, and don't wait for what comes after it. What comes
+then, the connection's one reader sends. A client that doesn't read is not read from the database for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -28,11 +28,8 @@ from perdure.server.streams import Frame, Pace, frame_of
 _CLOSED: Final = 4000
 """Added to the HTTP status that says why a connection is closed."""
 
-_MOMENT: Final = 0.05
-"""Seconds for which more subscriptions are waited for, since the last one began."""
-
-_LONGEST_MOMENT: Final = 1.0
-"""Seconds for which they are waited for at most, since the first one began."""
+_MOST: Final = 256
+"""Subscriptions of a connection at most: each event is held against each of them."""
 
 
 class Subscription:
@@ -48,7 +45,6 @@ class Subscription:
         self.wanted = wanted
         self.after = after
         self.is_new = is_new
-        self.is_ready = False
 
     def wants(self, frame: Frame) -> bool:
         """Tell whether an event is to be sent."""
@@ -74,8 +70,6 @@ class Connection:
         self._sending = asyncio.Lock()
         self._position: int | None = None
         self._may_read = asyncio.Event()
-        self._has_new = asyncio.Event()
-        self._is_answering = False
         self._methods = {
             "subscription.subscribe": (schema.EventStream, self._subscribe),
             "subscription.unsubscribe": (schema.Unsubscribe, self._unsubscribe),
@@ -84,7 +78,7 @@ class Connection:
 
     async def serve(self) -> None:
         """Answer commands, and send events, until either side goes."""
-        tasks = [asyncio.create_task(part()) for part in (self._hear, self._catch_up, self._tell)]
+        tasks = [asyncio.create_task(part()) for part in (self._hear, self._tell)]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -105,9 +99,7 @@ class Connection:
             if len(text) > most:
                 await self._send(encode(commands.failure(None, TooManyError(f"at most {most} bytes are taken"))))
                 continue
-            self._is_answering = True
             answer = await commands.answer(self._call, self._thread_id, text, self._methods)
-            self._is_answering = False
             if answer["type"] == "success" and (then := answer["result"].pop("then", None)) is not None:
                 await then(answer)
             else:
@@ -119,43 +111,24 @@ class Connection:
     # -- subscriptions
 
     async def _subscribe(self, call: Call, thread_id: str, given: schema.EventStream) -> dict[str, Any]:
-        """Listen; what has been missed is sent soon, before anything that comes."""
+        """Listen; what has been missed is sent first."""
         await commands.thread_of(call, thread_id)
         wanted = commands.filter_of(given)
         after = await beginning(self._core, thread_id, wanted, given.since)
+        if len(self._subscriptions) >= _MOST:
+            raise commands.CommandError(
+                "invalid_argument", f"there are {_MOST} subscriptions already", hint="subscription.unsubscribe"
+            )
         subscription = Subscription(wanted, after, is_new=given.since is None)
         name = f"{next(self._numbers)}"
-
-        self._subscriptions[name] = subscription
-        self._has_new.set()
+        async with self._sending:
+            if self._position is None:
+                self._position = await self._core.database.read(events.last_of_thread, thread_id)
+            await self._ask_again(subscription)
+            await self._replay([subscription], after, self._position or 0)
+            self._subscriptions[name] = subscription
+        self._may_read.set()
         return {"subscription_id": name}
-
-    async def _catch_up(self) -> None:
-        """Send new subscriptions what they have missed."""
-        while True:
-            await self._has_new.wait()
-            await self._last_of_the_moment()
-            async with self._sending:
-                new = [one for one in self._subscriptions.values() if not one.is_ready]
-                if not new:
-                    continue
-                after = min(one.after for one in new)
-                if self._position is None:
-                    self._position = after  # the reader begins here
-                for one in new:
-                    one.is_ready = True
-                    await self._ask_again(one)
-                await self._replay(new, after, self._position)
-                self._may_read.set()
-
-    async def _last_of_the_moment(self) -> None:
-        """Wait until no more subscriptions come."""
-        loop = asyncio.get_running_loop()
-        latest = loop.time() + _LONGEST_MOMENT
-        while (self._has_new.is_set() or self._is_answering) and loop.time() < latest:
-            self._has_new.clear()
-            await asyncio.sleep(_MOMENT)
-        self._has_new.clear()
 
     async def _ask_again(self, subscription: Subscription) -> None:
         if subscription.is_new:
@@ -163,13 +136,15 @@ class Connection:
                 if subscription.wanted.wants(frame):
                     await self._send(event_json(frame))
 
-    async def _replay(self, subscriptions: list[Subscription], after: int, until: int) -> None:
+    async def _replay(
+        self, subscriptions: list[Subscription], after: int, until: int, run_id: str | None = None
+    ) -> None:
         pace = Pace()
         while after < until:
             rows = await self._core.database.read(events.of_thread, self._thread_id, after, pace.limit)
             pace.note(rows)
             for frame in map(frame_of, rows):
-                if frame.event <= until:
+                if frame.event <= until and run_id in (None, frame.run_id):
                     await self._offer(frame, subscriptions)
             if not rows:
                 return
@@ -188,20 +163,18 @@ class Connection:
         names = given.subscriptions or []
         restored = bool(names) and all(name in self._subscriptions for name in names)
         place = number_of(given.last_event_id or "")
-        rows = await call.core.database.read(events.of_name, given.run_id, MARK)
         seen = place[1] if place is not None and place[0] == given.run_id else 0
-        missed = [frame_of(row) for row in rows if row["seq"] > seen]
+        missed, first = await call.core.database.read(events.missed, thread_id, given.run_id, MARK, seen)
         tree = await commands.agent_get_tree(call, thread_id, schema.AgentGetTree(run_id=given.run_id))
         statuses = [{"namespace": one["namespace"], "status": one["status"]} for one in _flat(tree["tree"])]
-        found = {"restored": restored, "missed_events": len(missed), "current_namespaces": statuses}
+        found = {"restored": restored, "missed_events": missed, "current_namespaces": statuses}
 
         async def then(answer: dict[str, Any]) -> None:
             async with self._sending:
                 await self._send(encode(answer))
                 listeners = [self._subscriptions[name] for name in names]
-                for frame in missed:
-                    if frame.event <= (self._position or 0):
-                        await self._offer(frame, listeners)
+                if missed:
+                    await self._replay(listeners, first - 1, self._position or 0, given.run_id)
 
         return {**found, "then": then} if restored else found
 
@@ -215,7 +188,7 @@ class Connection:
             async for frame in frames:
                 async with self._sending:
                     self._position = frame.event
-                    await self._offer(frame, [one for one in self._subscriptions.values() if one.is_ready])
+                    await self._offer(frame, list(self._subscriptions.values()))
 
     async def _offer(self, frame: Frame, subscriptions: list[Subscription]) -> None:
         listeners = [one for one in subscriptions if one.wants(frame)]
@@ -244,17 +217,18 @@ async def connect(core: Any, socket: WebSocket) -> None:
     except (WebSocketDisconnect, ConnectionError):
         return
     except RequestError as e:
-        await socket.close(_CLOSED + e.status, _short(str(e)))
+        await _close(socket, _CLOSED + e.status, _short(str(e)))
     except PerdureError as e:
-        await socket.close(1011, type(e).__name__)
+        await _close(socket, 1011, type(e).__name__)
     else:
-        await _say_goodbye(socket, core)
+        if core.streams.is_closing:
+            await _close(socket, 1012, "the server stops")
 
 
-async def _say_goodbye(socket: WebSocket, core: Any) -> None:
+async def _close(socket: WebSocket, code: int, reason: str) -> None:
     """Close, unless the client has."""
-    if core.streams.is_closing:
-        await socket.close(1012, "the server stops")
+    with suppress(WebSocketDisconnect, ConnectionError, RuntimeError):
+        await socket.close(code, reason)
 
 
 def _short(text: str) -> str:

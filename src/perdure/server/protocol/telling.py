@@ -10,8 +10,8 @@ from perdure.server.protocol.messages import Messages
 from perdure.server.protocol.wire import Told, told
 from perdure.stream.events import Events
 
-MODES: Final = ("values", "updates", "messages", "custom", "tasks", "checkpoints")
-"""What such a run's graph is asked to tell, with all graphs within."""
+MODES: Final = ("values", "updates", "messages", "custom", "tasks", "checkpoints", "tools")
+"""What the graph of a run that tells all channels is asked to tell, with all graphs within."""
 
 _ASKS: Final = "__interrupt__"
 
@@ -53,6 +53,8 @@ class Teller:
                     yield told("updates", namespace, {"node": node, "values": values}, node)
         elif mode == "values":
             yield told("values", namespace, _without_questions(data))
+        elif mode == "tools":
+            yield told("tools", namespace, data)
         elif mode == "checkpoints":
             yield told("checkpoints", namespace, _checkpoint(data))
         elif mode == "custom":
@@ -72,9 +74,9 @@ class Teller:
                 self._asked.setdefault(question.id, namespace)
 
     @staticmethod
-    def tool(namespace: tuple[str, ...], event: dict[str, Any]) -> Told:
-        """Make an event of a call of a tool."""
-        return told("tools", namespace, event)
+    def values(values: Any) -> Told:
+        """Make an event of a whole state."""
+        return told("values", (), _without_questions(values))
 
     def end(self, event: str, questions: Sequence[Mapping[str, Any]], error: str | None) -> Iterator[Told]:
         """Yield the events of the run's end.

@@ -88,10 +88,18 @@ def _begins(namespace: Sequence[str], prefix: Sequence[str]) -> bool:
     )
 
 
+_ENDS: Final = (b'"event":"completed"', b'"event":"failed"')
+_STOPS: Final = (*_ENDS, b'"event":"interrupted"')
+
+
 def is_root_end(frame: Frame) -> bool:
     """Tell whether an event says that a run has come to its end, well or not."""
-    ends = (b'"event":"completed"', b'"event":"failed"')
-    return frame.name == f"{MARK}lifecycle" and any(end in frame.data for end in ends)
+    return frame.name == f"{MARK}lifecycle" and any(end in frame.data for end in _ENDS)
+
+
+def is_root_stop(frame: Frame) -> bool:
+    """Tell whether an event says that a run has come to its end, or waits for an answer."""
+    return frame.name == f"{MARK}lifecycle" and any(stop in frame.data for stop in _STOPS)
 
 
 def event_json(frame: Frame) -> bytes:
