@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from perdure import studio
 from perdure.errors import PerdureError, StorageError
 from perdure.server import openapi
-from perdure.server.config import CorsSpec
+from perdure.server.config_file import CorsSpec
 from perdure.server.core import Core
 from perdure.server.errors import RequestError, status_of
 from perdure.server.graphs import load_object
@@ -42,7 +42,7 @@ from perdure.server.routes import (
 )
 
 if TYPE_CHECKING:
-    from perdure.server.config import HttpSpec
+    from perdure.server.config_file import HttpSpec
 
 _log = logging.getLogger("perdure.server.http")
 

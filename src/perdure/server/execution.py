@@ -21,6 +21,7 @@ from perdure.server.messages import Growing
 from perdure.server.protocol.telling import MODES, Teller
 from perdure.server.protocol.tools import with_tools
 from perdure.server.shapes import shown_run, shown_time
+from perdure.server.states import forget_later
 from perdure.server.streams import DONE, RESULT, Frame
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class Execution:
         if ending.webhook is not None:
             self.core.webhooks.hint()
         if ending.forget == "thread" and held:
-            self.core.forget_later(self.thread_id)
+            forget_later(self.core, self.thread_id)
 
     # -- streaming
 

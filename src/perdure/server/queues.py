@@ -10,7 +10,7 @@ from perdure.server.encoding import encode_text
 from perdure.server.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from perdure.server.config import QueueSpec
+    from perdure.server.config_file import QueueSpec
 
 DEFAULT: Final = "default"
 

@@ -16,7 +16,9 @@ from cronsim import CronSim, CronSimError
 
 from perdure.errors import PerdureError, UsageError
 from perdure.server.database import crons, events, now, queues, threads
+from perdure.server.making import make_run
 from perdure.server.schema import RunCreate
+from perdure.server.states import delete_thread
 
 if TYPE_CHECKING:
     from perdure.server.core import Core
@@ -108,7 +110,7 @@ class Scheduler:
         asked = msgspec.convert(payload, RunCreate)
         asked.on_completion = cron["on_run_completed"] or "delete"
         try:
-            await self._core.make_run(asked, cron["thread_id"], caller=cron["caller"], filters=None)
+            await make_run(self._core, asked, cron["thread_id"], caller=cron["caller"], filters=None)
         except PerdureError as e:
             _log.warning("cron %s made no run: %s", cron["cron_id"], e)
 
@@ -120,4 +122,4 @@ class Scheduler:
                 await core.saver.aprune([thread_id], strategy="keep_latest")
                 await core.database.once(threads.put_off, thread_id, None)
             else:
-                await core.delete_thread(thread_id, None)
+                await delete_thread(core, thread_id, None)

@@ -24,7 +24,7 @@ from perdure.errors import InvalidConfigError, PerdureError
 from perdure.server.database import now, webhooks
 
 if TYPE_CHECKING:
-    from perdure.server.config import WebhooksSpec
+    from perdure.server.config_file import WebhooksSpec
     from perdure.server.core import Core
 
 _log = logging.getLogger("perdure.server.webhooks")

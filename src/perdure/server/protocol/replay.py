@@ -10,6 +10,7 @@ from perdure.server.database import events, now, runs, threads
 from perdure.server.encoding import asked, encode
 from perdure.server.protocol.telling import requested
 from perdure.server.protocol.wire import TOLD, Filter, is_root_end
+from perdure.server.states import state_of
 from perdure.server.streams import ENDED, Frame
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ async def open_questions(core: Core, thread_id: str, after: int) -> list[Frame]:
         return []
     if await core.database.read(events.of_thread, thread_id, after, 1):
         return []
-    state = await core.state_of(thread)
+    state = await state_of(core, thread)
     found = []
     for place, question in enumerate((state and state.interrupts) or (), 1):
         name, params = requested(asked(question), ())

@@ -23,7 +23,7 @@ from perdure.server.responses import Json
 
 if TYPE_CHECKING:
     from perdure.server.auth import User
-    from perdure.server.config import Headers as HeaderNames
+    from perdure.server.config_file import Headers as HeaderNames
     from perdure.server.core import Core
 
 _NUL: Final = b"\\u0000"

@@ -20,10 +20,12 @@ from perdure.server.database import runs, threads
 from perdure.server.encoding import decode, encode
 from perdure.server.errors import InvalidRequestError
 from perdure.server.jsonrpc import INVALID_PARAMS, NO_METHOD, Request, RpcError
+from perdure.server.making import assistant_named
 from perdure.server.responses import Json, Live
 from perdure.server.routes import Call, Endpoint, is_uuid, read_body
 from perdure.server.routes.assistants import schemas_of
 from perdure.server.routes.runs import make, output_when_ended, own_or, stop, stored_output
+from perdure.server.states import graph_of, state_of
 from perdure.server.streams import ENDED, Listener
 
 _HEARTBEAT: Final = b": heartbeat\r\n\r\n"
@@ -88,7 +90,7 @@ async def _assistant(call: Call, name: str) -> dict[str, Any]:
     filters = await call.filters("assistants", "read", {"assistant_id": name})
     if not is_uuid(name) and not call.core.graphs.known(name):
         raise InvalidRequestError(f"there is no assistant {name!r}", hint=", ".join(call.core.graphs.names))
-    return await call.core.assistant(name, own_or(filters))
+    return await assistant_named(call.core, name, own_or(filters))
 
 
 # -- sending
@@ -130,7 +132,7 @@ async def _asks(call: Call, thread_id: str) -> bool:
     thread = await call.core.database.read(threads.get, thread_id, filters)
     if thread is None or thread["status"] == "busy":
         return False
-    state = await call.core.state_of(thread)
+    state = await state_of(call.core, thread)
     return state is not None and bool(state.interrupts)
 
 
@@ -212,7 +214,7 @@ async def _output(call: Call, run: dict[str, Any]) -> Any:
     thread = await call.core.database.read(threads.get, run["thread_id"])
     if thread is None:
         return None
-    async with call.core.graph_of(thread) as graph:
+    async with graph_of(call.core, thread) as graph:
         if graph is None:
             return None
         config = {"configurable": {"thread_id": run["thread_id"]}}

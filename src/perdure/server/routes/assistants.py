@@ -18,6 +18,7 @@ from perdure.server.graphs import assistant_of
 from perdure.server.responses import Json
 from perdure.server.routes import Call, Endpoint, check_metadata, found_or_404, nothing, page
 from perdure.server.shapes import selected, shown_assistant
+from perdure.server.states import delete_thread
 
 _MAKER = "created_by"
 _DEPTH = re.compile(r"[0-9]{1,9}")
@@ -105,7 +106,7 @@ async def delete(call: Call) -> Any:
         threads = await call.core.database.read(assistants.threads_of, assistant_id, mine)
     found_or_404(await call.core.database.write(assistants.delete, assistant_id, filters), f"assistant {assistant_id}")
     for thread_id in threads:
-        await call.core.delete_thread(thread_id, None)
+        await delete_thread(call.core, thread_id, None)
     return nothing()
 
 

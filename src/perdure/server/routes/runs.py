@@ -10,10 +10,12 @@ from perdure.server.database import runs, threads
 from perdure.server.encoding import encode
 from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError, TooManyError
 from perdure.server.execution import output_of
+from perdure.server.making import assistant_named, make_run
 from perdure.server.protocol.wire import MARK
 from perdure.server.responses import Json, Live
 from perdure.server.routes import Call, Endpoint, check_metadata, chosen_headers, found_or_404, nothing
 from perdure.server.shapes import selected, shown_run
+from perdure.server.states import state_of
 from perdure.server.streams import DONE, ENDED, HIDDEN, RESULT, Listener, SlowListenerError, number_of
 
 Listens = Literal["stream", "result"] | None
@@ -43,7 +45,8 @@ async def make(call: Call, body: schema.RunCreate, thread_id: str | None, listen
     filters = await call.filters("threads", "create_run", value)
     reading = await _assistant_filters(call, body.assistant_id)
     body.metadata = value["metadata"]
-    return await call.core.make_run(
+    return await make_run(
+        call.core,
         body,
         thread_id,
         caller=call.caller,
@@ -62,7 +65,7 @@ async def readable_assistant(call: Call, name: str) -> dict[str, Any]:
     Raises:
         NotFoundError: There is none.
     """
-    return await call.core.assistant(name, await _assistant_filters(call, name))
+    return await assistant_named(call.core, name, await _assistant_filters(call, name))
 
 
 async def _assistant_filters(call: Call, name: str) -> str | None:
@@ -207,7 +210,7 @@ async def stored_output(call: Call, run_id: str) -> Any:
     if run["error"] is not None:
         return {"__error__": run["error"]}
     thread = await call.core.database.read(threads.get, run["thread_id"])
-    return None if thread is None else output_of(await call.core.state_of(thread))
+    return None if thread is None else output_of(await state_of(call.core, thread))
 
 
 def _sse(parts: AsyncGenerator[bytes, None], headers: dict[str, str], leave: Any) -> Live:

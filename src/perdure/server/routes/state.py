@@ -13,6 +13,7 @@ from perdure.server.routes import Call, Endpoint
 from perdure.server.routes.threads import patch as patch_thread
 from perdure.server.routes.threads import read
 from perdure.server.shapes import selected, shown_state
+from perdure.server.states import graph_of, state_of
 
 _EMPTY: dict[str, Any] = {
     "values": {}, "next": [], "tasks": [], "metadata": None, "created_at": None, "parent_checkpoint": None,
@@ -30,7 +31,7 @@ def _address(thread_id: str, checkpoint: schema.Checkpoint | None = None, checkp
 
 async def _state(call: Call, config: Any, *, subgraphs: bool, select: list[str] | None) -> Any:
     thread = await read(call)
-    state = await call.core.state_of(thread, config["configurable"], subgraphs=subgraphs)
+    state = await state_of(call.core, thread, config["configurable"], subgraphs=subgraphs)
     if state is None:
         checkpoint = {"thread_id": thread["thread_id"], "checkpoint_ns": "", "checkpoint_id": None}
         return selected({**_EMPTY, "checkpoint": checkpoint}, select)
@@ -61,7 +62,7 @@ async def update(call: Call, body: schema.StateUpdate) -> Any:
     if thread["status"] == "busy":
         raise TakenError(f"thread {thread['thread_id']} has runs", hint="wait for them, or cancel them")
     config = _address(thread["thread_id"], body.checkpoint, body.checkpoint_id)
-    async with call.core.graph_of(thread) as graph:
+    async with graph_of(call.core, thread) as graph:
         if graph is None:
             raise InvalidRequestError(
                 f"thread {thread['thread_id']} has no graph",
@@ -93,7 +94,7 @@ async def history(call: Call, body: schema.HistorySearch) -> Any:
         options["before"] = _address(thread["thread_id"], before)
     if body.metadata:
         options["filter"] = body.metadata
-    async with call.core.graph_of(thread) as graph:
+    async with graph_of(call.core, thread) as graph:
         if graph is None:
             return []
         config = _address(thread["thread_id"], body.checkpoint)

@@ -15,6 +15,7 @@ from perdure.server.inputs import types_of
 from perdure.server.responses import Json
 from perdure.server.routes import Call, Endpoint, check_metadata, found_or_404, nothing, page
 from perdure.server.shapes import extracted, selected, shown_thread
+from perdure.server.states import delete_thread, graph_of, state_of
 
 _AT_ONCE = 16
 _SCANNED = 1000
@@ -49,12 +50,12 @@ async def create(call: Call, body: schema.ThreadCreate) -> Any:
         await _fill(call, made, body.supersteps)
         made = await call.core.database.read(threads.get, thread_id)
     assert made is not None
-    return shown_thread(made, await call.core.state_of(made))
+    return shown_thread(made, await state_of(call.core, made))
 
 
 async def _fill(call: Call, thread: dict[str, Any], supersteps: list[schema.Superstep]) -> None:
     """Give a new thread its state, one checkpoint a superstep."""
-    async with call.core.graph_of(thread) as graph:
+    async with graph_of(call.core, thread) as graph:
         kinds = types_of(graph)
         steps = [[kinds.StateUpdate(_values(kinds, one), one.as_node) for one in step.updates] for step in supersteps]
         config = {"configurable": {"thread_id": thread["thread_id"], "checkpoint_ns": ""}}
@@ -90,7 +91,7 @@ async def get(call: Call) -> Any:
     include = call.words("include")
     if unknown := [word for word in include if word != "ttl"]:
         raise InvalidRequestError(f"include knows ttl, not {unknown[0]}")
-    return shown_thread(found, await call.core.state_of(found), with_ttl="ttl" in include)
+    return shown_thread(found, await state_of(call.core, found), with_ttl="ttl" in include)
 
 
 async def patch(call: Call, body: schema.ThreadPatch) -> Any:
@@ -104,14 +105,14 @@ async def patch(call: Call, body: schema.ThreadPatch) -> Any:
     found = found_or_404(found, f"thread {thread_id}")
     if call.request.headers.get("prefer") == "return=minimal":
         return nothing()
-    return shown_thread(found, await call.core.state_of(found))
+    return shown_thread(found, await state_of(call.core, found))
 
 
 async def delete(call: Call) -> Any:
     """Delete a thread with its state, runs and crons; a run that has it is stopped."""
     thread_id = call.id("thread_id")
     filters = await call.filters("threads", "delete", {"thread_id": thread_id})
-    found_or_404(await call.core.delete_thread(thread_id, filters), f"thread {thread_id}")
+    found_or_404(await delete_thread(call.core, thread_id, filters), f"thread {thread_id}")
     return nothing()
 
 
@@ -149,7 +150,7 @@ async def _states(call: Call, rows: list[dict[str, Any]]) -> list[Any]:
 
     async def one(row: dict[str, Any]) -> Any:
         async with gate:
-            return await call.core.state_of(row)
+            return await state_of(call.core, row)
 
     return await asyncio.gather(*map(one, rows))
 
@@ -203,7 +204,7 @@ async def copy(call: Call) -> Any:
     await call.core.database.once(threads.set_status, new_id, status)
     assert made is not None
     made = {**made, "status": status}
-    return shown_thread(made, await call.core.state_of(made))
+    return shown_thread(made, await state_of(call.core, made))
 
 
 async def prune(call: Call, body: schema.ThreadPrune) -> Any:
@@ -212,7 +213,7 @@ async def prune(call: Call, body: schema.ThreadPrune) -> Any:
     pruned = 0
     for thread_id in dict.fromkeys(body.thread_ids):
         if body.strategy == "delete":
-            pruned += await call.core.delete_thread(thread_id, filters)
+            pruned += await delete_thread(call.core, thread_id, filters)
         elif await call.core.database.read(threads.get, thread_id, filters) is not None:
             await call.core.saver.aprune([thread_id], strategy="keep_latest")
             pruned += 1
