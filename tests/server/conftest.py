@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
-from tests.server.serving import Served
+from tests.server.serving import PROJECT, Served
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
@@ -60,3 +60,21 @@ def own_database(database_url: str, tmp_path: Path, request: pytest.FixtureReque
         return f"sqlite:///{tmp_path / 'own.db'}"
     found: str = request.getfixturevalue("database")
     return found
+
+
+@pytest.fixture(scope="session")
+def guarded(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server whose users are kept apart, on the session's database: what others have left there is there too."""
+    folder = tmp_path_factory.mktemp("guarded")
+    (folder / "guarded.py").write_text(PROJECT.with_name("guarded.py").read_text())
+    with Served(folder, database_url, config={"auth": {"path": "./guarded.py:auth"}}) as served:
+        yield served
+
+
+@pytest.fixture
+async def users(guarded: Served) -> AsyncIterator[list[LangGraphClient]]:
+    """Alice, Bob, and one who may only read."""
+    clients = [get_client(url=guarded.url, headers={"authorization": f"Bearer {who}"}) for who in "abr"]
+    yield clients
+    for client in clients:
+        await client.aclose()

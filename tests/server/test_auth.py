@@ -17,23 +17,6 @@ from tests.server.serving import PROJECT, Served
 GUARDED = PROJECT.with_name("guarded.py")
 
 
-@pytest.fixture(scope="module")
-def guarded(database_url, tmp_path_factory, request):
-    """A server whose users are kept apart, on the session's database: what others have left there is there too."""
-    folder = tmp_path_factory.mktemp("guarded")
-    (folder / "guarded.py").write_text(GUARDED.read_text())
-    with Served(folder, database_url, config={"auth": {"path": "./guarded.py:auth"}}) as served:
-        yield served
-
-
-@pytest.fixture
-async def users(guarded):
-    clients = [get_client(url=guarded.url, headers={"authorization": f"Bearer {who}"}) for who in "abr"]
-    yield clients
-    for client in clients:
-        await client.aclose()
-
-
 async def test_nobody_gets_in_without_saying_who_they_are(guarded):
     async with httpx.AsyncClient(base_url=guarded.url) as http:
         assert (await http.get("/ok")).status_code == 200

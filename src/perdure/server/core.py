@@ -91,7 +91,8 @@ class Core:
         self._open.push_async_callback(self.graphs.close)
         if (spec := self.config.auth) is not None and spec.path is not None:
             remembered = None if spec.cache is None else Remembered(spec.cache)
-            self.guard = Guard(self.settings.api_keys, load_object(spec.path, self.folder, "auth.path"), remembered)
+            auth = load_object(spec.path, self.folder, "auth.path")
+            self.guard = Guard(self.settings.api_keys, auth, remembered, self.settings.largest_body)
         for name in self.graphs.names:
             await self._add_own_assistant(name)
         for part in (self.hints, self.worker, self.scheduler, self.webhooks):

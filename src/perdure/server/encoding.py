@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 from perdure.types import Interrupt
 
 _DEPTH = 64
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _FAILURES = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
@@ -34,6 +36,11 @@ def decode(data: bytes | str) -> Any:
         msgspec.DecodeError: It isn't JSON.
     """
     return _decoder.decode(data)
+
+
+def number_in(text: str) -> int | None:
+    """Return the number that a stranger's text is, if it is one that every database holds; None if it is none."""
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def asked(interrupt: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import msgspec
 
 from perdure.checkpoint.ids import new_id
 from perdure.server.database import assistants, runs
+from perdure.server.encoding import encode_text
 from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError
 from perdure.server.graphs import assistant_of
 
@@ -152,8 +153,7 @@ def _kwargs(
         )
     if asked.feedback_keys:
         raise InvalidRequestError("feedback_keys need LangSmith, which isn't used here")
-    if asked.webhook is not None and (why := core.webhooks.policy.refusal(asked.webhook)) is not None:
-        raise InvalidRequestError(f"Webhook not allowed: {why}")
+    core.webhooks.policy.check(asked.webhook)
     config = merged_config(assistant["config"], msgspec.to_builtins(asked.config) if asked.config else {}, extra)
     durability = asked.durability
     if durability is None and asked.checkpoint_during is not None:
@@ -230,9 +230,9 @@ def _ids(key: str | None, caller: dict[str, Any] | None, thread_id: str | None) 
     """Return the ids of a run and its thread: new ones, or those that belong to a caller's key."""
     if key is None:
         return new_id(), thread_id or new_id()
-    name = f"{(caller or {}).get('identity', '')}|{thread_id or ''}|{key}"
-    run_id = str(uuid.uuid5(_KEYS, f"run|{name}"))
-    return run_id, thread_id or str(uuid.uuid5(_KEYS, f"thread|{name}"))
+    name = encode_text([(caller or {}).get("identity"), thread_id, key])  # no two of these are the same text
+    run_id = str(uuid.uuid5(_KEYS, f"run{name}"))
+    return run_id, thread_id or str(uuid.uuid5(_KEYS, f"thread{name}"))
 
 
 def _owned(filters: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import uvicorn
 
 from perdure.errors import InvalidConfigError
 from perdure.server.app import make_app
+from perdure.server.bounded_http import BoundedHttp
 from perdure.server.config import NAMES
 from perdure.server.core import Core
 from perdure.server.logs import configure
@@ -105,6 +106,7 @@ def run(settings: Settings, listening: socket.socket | None) -> int:
         log_config=None,
         access_log=False,
         lifespan="on",
+        http=BoundedHttp,
         ws=_WebSockets,
         ws_max_size=settings.largest_body,
         timeout_graceful_shutdown=int(settings.grace + _PATIENCE),

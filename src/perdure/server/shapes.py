@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from perdure.server.encoding import asked
+from perdure.server.encoding import asked, decode, encode
 
 _INDEX = re.compile(r"-?[0-9]{1,9}")
 _PLACE = ("thread_id", "checkpoint_ns", "checkpoint_id")
@@ -126,6 +126,12 @@ def extracted(thread: dict[str, Any], paths: dict[str, str]) -> dict[str, Any]:
     return {alias: _at(thread, path) for alias, path in paths.items()}
 
 
+def _data(value: Any) -> dict[str, Any]:
+    """Return an object as clients see it: its data, and nothing else that Python would find there."""
+    found = value if isinstance(value, dict) else decode(encode(value))
+    return found if isinstance(found, dict) else {}
+
+
 def _at(value: Any, path: str) -> Any:
     for part in path.replace("[", ".[").split("."):
         if part.startswith("["):
@@ -133,7 +139,7 @@ def _at(value: Any, path: str) -> Any:
             is_place = isinstance(value, (list, tuple)) and _INDEX.fullmatch(index)
             value = value[int(index)] if is_place and -len(value) <= int(index) < len(value) else None
         elif part:
-            value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
+            value = _data(value).get(part)
         if value is None:
             return None
     return value

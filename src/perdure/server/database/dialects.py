@@ -2,7 +2,8 @@
 
 A filter is JSON: an object `b` is contained in `a` if each of its members is in `a`, with the same value, or, if that
 is an object itself, contained in it; an array, if each of its elements is one of the other's. That is Postgres' `@>`.
-SQLite compares leaf by leaf; there, objects inside of arrays are compared in their order.
+SQLite compares leaf by leaf, of which an empty object or array is one; there, objects inside of arrays are compared in
+their order.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ _FILE: Final = Path(__file__).with_name("statements.sql")
 _NOTES: Final = re.compile(r"^ *--.*\n", re.MULTILINE)
 
 _LEAVES = """(CAST({b} AS text) IS NULL OR NOT EXISTS (
-    SELECT 1 FROM json_tree({b}) AS f WHERE f.type NOT IN ('object', 'array') AND NOT EXISTS (
+    SELECT 1 FROM json_tree({b}) AS f
+    WHERE f.parent IS NOT NULL AND (f.type NOT IN ('object', 'array') OR length(f.value) = 2) AND NOT EXISTS (
         SELECT 1 FROM json_tree({a}) AS m WHERE m.path = f.path AND m.type = f.type AND m.atom IS f.atom
-            AND (typeof(f.key) = 'integer' OR m.key = f.key))))"""
+            AND typeof(m.key) = typeof(f.key) AND (typeof(f.key) = 'integer' OR m.key = f.key))))"""
 
 _SQLITE: Final = {
     "contains": _LEAVES,

@@ -4,6 +4,9 @@
 -- is in the JSON array b; @position(a, b) where text b is in a, 0 if nowhere; @lock and @skip lock rows, where there are
 -- locks of rows; @order is one of the orders of orders.py.
 
+-- name: still_visible
+SELECT 1 WHERE @visible(CAST($1 AS text), $2);
+
 -- name: add_assistant
 INSERT INTO @schema.perdure_server_assistants
     (assistant_id, graph_id, version, name, description, config, context, metadata, created_at, updated_at)
@@ -299,7 +302,10 @@ VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (run_id, seq) DO NOTHING;
 SELECT @event FROM @schema.perdure_server_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3;
 
 -- name: events_of_thread
-SELECT @event FROM @schema.perdure_server_events WHERE thread_id = $1 AND event > $2 ORDER BY event LIMIT $3;
+-- What a run's own thread has left behind after its end is still whoever's it was.
+SELECT @event FROM @schema.perdure_server_events WHERE thread_id = $1 AND event > $2 AND NOT EXISTS (
+    SELECT 1 FROM @schema.perdure_server_threads AS t WHERE t.thread_id = $1 AND NOT @visible(t.metadata, $4))
+ORDER BY event LIMIT $3;
 
 -- name: last_seq
 SELECT coalesce(max(seq), 0) FROM @schema.perdure_server_events WHERE run_id = $1;

@@ -7,6 +7,7 @@ from typing import Any
 from perdure.database.operation import Op, Statement
 from perdure.server.database import Statements, now
 from perdure.server.database.orders import THREAD, Record, record
+from perdure.server.database.visible import check_visible
 from perdure.server.encoding import encode_text
 
 
@@ -43,11 +44,13 @@ def update(
     moment = now()
     found["metadata"] = {**found["metadata"], **(metadata or {})}
     found["updated_at"] = moment
+    text = encode_text(found["metadata"])
+    yield from check_visible(sql, text, filters)
     if ttl is not None:
         found["ttl_minutes"], found["ttl_strategy"] = ttl["ttl"], ttl["strategy"]
         found["expires_at"] = moment + ttl["ttl"] * 60
     life = (found["ttl_minutes"], found["ttl_strategy"], found["expires_at"])
-    yield [(sql["set_thread"], (thread_id, encode_text(found["metadata"]), *life, moment))]
+    yield [(sql["set_thread"], (thread_id, text, *life, moment))]
     return found
 
 

@@ -146,7 +146,8 @@ async def _started(call: Call, thread_id: str, **fields: Any) -> dict[str, Any]:
 
 async def run_start(call: Call, thread_id: str, given: schema.RunStart) -> dict[str, Any]:
     """Start a run. If the thread waits for an answer, and no checkpoint is named, the input is the answer."""
-    thread = await call.core.database.read(threads.get, thread_id)
+    filters = await call.filters("threads", "read", {"thread_id": thread_id})
+    thread = await call.core.database.read(threads.get, thread_id, filters)
     fields: dict[str, Any] = {"input": None if given.input is msgspec.UNSET else given.input}
     forks = given.config is not None and "checkpoint_id" in (given.config.configurable or {})
     if thread is not None and given.input is not msgspec.UNSET and not forks and await _questions(call, thread):

@@ -40,7 +40,7 @@ async def beginning(core: Core, thread_id: str, wanted: Filter, since: int | Non
 
 
 async def follow(
-    core: Core, thread_id: str, wanted: Filter, after: int, *, is_new: bool
+    core: Core, thread_id: str, wanted: Filter, after: int, *, is_new: bool, filters: str | None
 ) -> AsyncGenerator[Frame, None]:
     """Yield the events that are wanted, those that come too.
 
@@ -50,12 +50,13 @@ async def follow(
         wanted: Which.
         after: The last event that was seen.
         is_new: Whether this is a stream that didn't say where to begin.
+        filters: What of threads the client may see.
     """
     if is_new:
         for frame in await open_questions(core, thread_id, after):
             if wanted.wants(frame):
                 yield frame
-    async with aclosing(core.streams.follow_thread(thread_id, after, lambda: True)) as frames:
+    async with aclosing(core.streams.follow_thread(thread_id, after, filters)) as frames:
         async for frame in frames:
             if wanted.wants(frame):
                 if is_new and wanted.is_watcher and is_root_end(frame):

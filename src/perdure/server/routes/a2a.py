@@ -16,13 +16,14 @@ from perdure.errors import PerdureError
 from perdure.server import jsonrpc, schema
 from perdure.server.a2a import tasks
 from perdure.server.a2a.forms import FORMS, Form, Send, TaskId, TaskList
+from perdure.server.bodies import read_body
 from perdure.server.database import runs, threads
-from perdure.server.encoding import decode, encode
+from perdure.server.encoding import decode, encode, number_in
 from perdure.server.errors import InvalidRequestError
 from perdure.server.jsonrpc import INVALID_PARAMS, NO_METHOD, Request, RpcError
 from perdure.server.making import assistant_named
 from perdure.server.responses import Json, Live
-from perdure.server.routes import Call, Endpoint, is_uuid, read_body
+from perdure.server.routes import Call, Endpoint, check_streams, is_uuid
 from perdure.server.routes.assistants import schemas_of
 from perdure.server.routes.runs import make, output_when_ended, own_or, stop, stored_output
 from perdure.server.states import graph_of, state_of
@@ -188,8 +189,8 @@ async def _events(
 # -- tasks
 
 
-async def _run(call: Call, assistant: dict[str, Any], task_id: str) -> dict[str, Any]:
-    filters = await call.filters("threads", "read", {"run_id": task_id})
+async def _run(call: Call, assistant: dict[str, Any], task_id: str, action: str = "read") -> dict[str, Any]:
+    filters = await call.filters("threads", action, {"run_id": task_id})
     found = await call.core.database.read(runs.get, task_id.lower(), None, filters) if is_uuid(task_id) else None
     if found is None or found["assistant_id"] != assistant["assistant_id"]:
         raise RpcError(_NO_TASK, f"there is no task {task_id}")
@@ -224,8 +225,7 @@ async def _output(call: Call, run: dict[str, Any]) -> Any:
 
 
 async def _cancel(call: Call, assistant: dict[str, Any], form: Form, request: Request) -> Any:
-    run = await _run(call, assistant, jsonrpc.params_of(request, TaskId).id)
-    await call.filters("threads", "update", {"thread_id": run["thread_id"], "run_id": run["run_id"]})
+    run = await _run(call, assistant, jsonrpc.params_of(request, TaskId).id, "update")
     if run["status"] in ENDED:
         raise RpcError(_NOT_CANCELABLE, f"task {run['run_id']} has ended: {run['status']}")
     listener = call.core.streams.listen(run["run_id"], for_result=True)
@@ -240,7 +240,7 @@ async def _list(call: Call, assistant: dict[str, Any], form: Form, request: Requ
         raise RpcError(INVALID_PARAMS, "tasks are listed by context", hint="contextId")
     filters = await call.filters("threads", "read", {"thread_id": given.context_id})
     thread = await call.core.database.read(threads.get, given.context_id.lower(), filters)
-    offset = int(given.page_token) if given.page_token.isdigit() else 0
+    offset = number_in(given.page_token) or 0
     rows: list[dict[str, Any]] = []
     if thread is not None:
         rows = await call.core.database.read(runs.listed, thread["thread_id"], None, given.page_size + 1, offset)
@@ -252,6 +252,7 @@ async def _list(call: Call, assistant: dict[str, Any], form: Form, request: Requ
 
 async def _resubscribe(call: Call, assistant: dict[str, Any], form: Form, request: Request) -> Any:
     run = await _run(call, assistant, jsonrpc.params_of(request, TaskId).id)
+    check_streams(call.core)
     return _live(call, form, request, run, call.core.streams.listen(run["run_id"]))
 
 

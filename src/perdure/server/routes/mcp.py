@@ -15,11 +15,12 @@ from starlette.responses import Response
 from perdure import __version__
 from perdure.errors import PerdureError
 from perdure.server import jsonrpc, schema
+from perdure.server.bodies import read_body
 from perdure.server.database import assistants
-from perdure.server.encoding import decode, encode
+from perdure.server.encoding import decode, encode, encode_text
 from perdure.server.jsonrpc import INVALID_PARAMS, NO_METHOD, RpcError
 from perdure.server.responses import Json, Live
-from perdure.server.routes import Call, Endpoint, read_body
+from perdure.server.routes import Call, Endpoint
 from perdure.server.routes.assistants import schemas_of
 from perdure.server.routes.runs import make, on_leave, output_when_ended, own_or
 
@@ -99,9 +100,11 @@ async def _tool(call: Call, name: str, assistant: dict[str, Any]) -> dict[str, A
 
 async def _assistants(call: Call) -> dict[str, dict[str, Any]]:
     """Return the assistants that the caller may see, by the names of their tools: the oldest of a name has it alone."""
-    filters = own_or(await call.filters("assistants", "search", {"metadata": {}}))
+    value: dict[str, Any] = {"metadata": {}}
+    filters = own_or(await call.filters("assistants", "search", value))
+    metadata = encode_text(value["metadata"]) if value["metadata"] else None
     asked = schema.AssistantSearch(limit=_MOST_TOOLS, sort_by="created_at", sort_order="asc")
-    rows = await call.core.database.read(assistants.search, asked, None, filters)
+    rows = await call.core.database.read(assistants.search, asked, metadata, filters)
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         if not call.core.graphs.known(row["graph_id"]):

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.websockets import WebSocket
 
-from perdure.server.errors import TooManyError
+from perdure.server.bodies import read_body
+from perdure.server.database import threads
 from perdure.server.protocol import commands, schema
 from perdure.server.protocol.replay import beginning, follow
 from perdure.server.protocol.wire import event_sse
 from perdure.server.responses import Json, Live
-from perdure.server.routes import Call, Endpoint, read_body
+from perdure.server.routes import Call, Endpoint, check_streams, found_or_404
 
 if TYPE_CHECKING:
     from perdure.server.core import Core
@@ -32,14 +33,15 @@ async def stream(call: Call, body: schema.EventStream) -> Any:
     """Stream the events of a thread, from `since` on; without it, from the beginning of the newest run."""
     wanted = commands.filter_of(body)
     thread_id = call.id("thread_id")
-    await commands.thread_of(call, thread_id)
+    filters = await call.filters("threads", "read", {"thread_id": thread_id})
+    found_or_404(await call.core.database.read(threads.get, thread_id, filters), f"thread {thread_id}")
     core = call.core
-    if core.streams.count >= core.settings.most_streams:
-        raise TooManyError(f"{core.settings.most_streams} clients listen already")
+    check_streams(core)
     after = await beginning(core, thread_id, wanted, body.since)
 
     async def parts() -> AsyncGenerator[bytes, None]:
-        async with aclosing(follow(core, thread_id, wanted, after, is_new=body.since is None)) as frames:
+        following = follow(core, thread_id, wanted, after, is_new=body.since is None, filters=filters)
+        async with aclosing(following) as frames:
             async for frame in frames:
                 yield event_sse(frame)
 

@@ -6,14 +6,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Literal
 
 from perdure.server import schema
+from perdure.server.bodies import check_metadata
 from perdure.server.database import runs, threads
-from perdure.server.encoding import encode
-from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError, TooManyError
+from perdure.server.encoding import decode, encode, encode_text
+from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError
 from perdure.server.execution import output_of
 from perdure.server.making import assistant_named, make_run
 from perdure.server.protocol.wire import MARK
 from perdure.server.responses import Json, Live
-from perdure.server.routes import Call, Endpoint, check_metadata, chosen_headers, found_or_404, nothing
+from perdure.server.routes import Call, Endpoint, check_streams, chosen_headers, found_or_404, nothing
 from perdure.server.shapes import selected, shown_run
 from perdure.server.states import state_of
 from perdure.server.streams import DONE, ENDED, HIDDEN, RESULT, Listener, SlowListenerError, number_of
@@ -22,6 +23,9 @@ Listens = Literal["stream", "result"] | None
 
 _HEARTBEAT = b": heartbeat\r\n\r\n"
 _STATES = frozenset({"values", "updates"})
+OWN = {"created_by": "system"}
+"""The metadata of the graphs' own assistants, which nobody else's may have."""
+
 _THREAD_MODES = frozenset({"run_modes", "lifecycle", "state_update"})
 
 
@@ -31,14 +35,16 @@ _THREAD_MODES = frozenset({"run_modes", "lifecycle", "state_update"})
 async def make(call: Call, body: schema.RunCreate, thread_id: str | None, listens: Listens) -> Any:
     """Make a run of a request; see `Core.make_run`."""
     check_metadata(body.metadata)
-    if listens and call.core.streams.count >= call.core.settings.most_streams:
-        raise TooManyError(f"{call.core.settings.most_streams} clients listen already")
+    if listens:
+        check_streams(call.core)
     value: dict[str, Any] = {
         "thread_id": thread_id,
         "assistant_id": body.assistant_id,
         "metadata": dict(body.metadata or {}),
         "kwargs": {"input": body.input, "command": body.command, "config": body.config},
         "multitask_strategy": body.multitask_strategy,
+        "priority": body.priority,
+        "queue": body.queue,
         "if_not_exists": body.if_not_exists,
         "after_seconds": body.after_seconds,
     }
@@ -76,7 +82,7 @@ def own_or(filters: str | None) -> str | None:
     """Let the graphs' own assistants be run by everybody who may run."""
     if filters is None:
         return None
-    return f'[{{"created_by":"system"}},{filters[1:]}'
+    return encode_text([OWN, *decode(filters)])
 
 
 def _headers(call: Call) -> dict[str, Any]:
@@ -226,18 +232,27 @@ def _waiting(result: Awaitable[bytes], headers: dict[str, str], leave: Any) -> L
     return Live(parts(), beat=b"\n", media_type="application/json", headers=headers, on_leave=leave)
 
 
-async def _read(call: Call) -> dict[str, Any]:
-    """Return the run of the path, if the caller may see it."""
+async def _read(call: Call, action: str = "read") -> dict[str, Any]:
+    """Return the run of the path, if the caller may see it, or do something to its thread."""
     run_id = call.id("run_id")
     thread_id = call.id("thread_id") if "thread_id" in call.request.path_params else None
-    filters = await call.filters("threads", "read", {"thread_id": thread_id, "run_id": run_id})
+    filters = await call.filters("threads", action, {"thread_id": thread_id, "run_id": run_id})
     return dict(found_or_404(await call.core.database.read(runs.get, run_id, thread_id, filters), f"run {run_id}"))
+
+
+async def _joined(call: Call) -> tuple[dict[str, Any], Any]:
+    """Return the run of the path, and what is done when its client goes: who may only look can't cancel it so."""
+    check_streams(call.core)
+    cancels = call.flag("cancel_on_disconnect")
+    run = await _read(call)
+    if cancels:
+        await _read(call, "update")
+    return run, on_leave(call, run, "cancel") if cancels else None
 
 
 async def join(call: Call) -> Any:
     """Wait for a run's end, and answer with its output."""
-    run = await _read(call)
-    leave = on_leave(call, run, "cancel") if call.flag("cancel_on_disconnect") else None
+    run, leave = await _joined(call)
     if run["status"] in ENDED:
         return Json(await stored_output(call, run["run_id"]))
     listener = call.core.streams.listen(run["run_id"], for_result=True)
@@ -246,14 +261,13 @@ async def join(call: Call) -> Any:
 
 async def join_stream(call: Call) -> Any:
     """Stream a run's events from now on; with Last-Event-ID, from there, if the run is resumable."""
-    run = await _read(call)
+    run, leave = await _joined(call)
     after = number_of(call.request.headers.get("last-event-id"))
     if not run["kwargs"].get("stream_resumable", False):
         after = None
     modes = frozenset(call.words("stream_mode")) or None
     if modes is not None:
         modes |= {"metadata", "error"} | ({"messages"} if "messages-tuple" in modes else set())
-    leave = on_leave(call, run, "cancel") if call.flag("cancel_on_disconnect") else None
     headers = {"Location": f"{_prefix(call)}{_place(run)}/stream"}
     listener = call.core.streams.listen(run["run_id"])
     if run["status"] in ENDED and after is None:
@@ -276,9 +290,10 @@ async def thread_stream(call: Call) -> Any:
     if unknown := modes - _THREAD_MODES:
         raise InvalidRequestError(f"there is no stream mode {min(unknown)!r} of threads")
     after = number_of(call.request.headers.get("last-event-id"))
+    check_streams(call.core)
 
     async def parts() -> AsyncGenerator[bytes, None]:
-        async for frame in call.core.streams.follow_thread(thread_id, after, lambda: True):
+        async for frame in call.core.streams.follow_thread(thread_id, after, filters):
             mode = frame.name.partition("|")[0]
             if frame.name == RESULT or frame.name.startswith(MARK):
                 continue
@@ -332,7 +347,7 @@ def _action(call: Call) -> str:
 
 async def cancel(call: Call) -> Any:
     """Stop a run; `rollback` deletes it and its checkpoints. With `wait=1`, answer when it has stopped."""
-    run = await _read(call)
+    run = await _read(call, "update")
     action = _action(call)
     if run["status"] in ENDED:
         raise TakenError(f"run {run['run_id']} has ended: {run['status']}")
@@ -362,8 +377,7 @@ async def cancel_many(call: Call, body: schema.RunsCancel) -> Any:
 
 async def delete(call: Call) -> Any:
     """Delete a run; one that runs is stopped first. Its checkpoints stay."""
-    run = await _read(call)
-    await call.filters("threads", "update", {"thread_id": run["thread_id"], "run_id": run["run_id"]})
+    run = await _read(call, "update")
     if run["status"] not in ENDED:
         listener = call.core.streams.listen(run["run_id"], for_result=True)
         await stop(call, run["run_id"], "interrupt")

@@ -9,11 +9,16 @@ from perdure.server.errors import ForbiddenError, InvalidRequestError
 from perdure.server.routes import Call, Endpoint, nothing
 from perdure.store.base import PutOp
 
+_LONGEST = 2000
+"""Bytes of a namespace with a key: what fits into the index of every database."""
 
-def _namespace(labels: list[str]) -> tuple[str, ...]:
+
+def _namespace(labels: list[str], key: str = "") -> tuple[str, ...]:
     for label in labels:
         if not label or "." in label:
             raise InvalidRequestError(f"a label of a namespace can't be empty or have a dot: {label!r}")
+    if sum(len(text.encode()) + 2 for text in (*labels, key)) > _LONGEST:
+        raise InvalidRequestError(f"a namespace and a key can't have more than {_LONGEST} bytes together")
     return tuple(labels)
 
 
@@ -55,7 +60,9 @@ async def put(call: Call, body: schema.ItemPut) -> Any:
     options: dict[str, Any] = {"index": value["index"]}
     if body.ttl is not None:
         options["ttl"] = body.ttl
-    await call.core.store.aput(_namespace(list(value["namespace"])), value["key"], value["value"], **options)
+    await call.core.store.aput(
+        _namespace(list(value["namespace"]), value["key"]), value["key"], value["value"], **options
+    )
     return nothing()
 
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from perdure import __version__
 from perdure.server.database import queues
+from perdure.server.errors import ForbiddenError
 from perdure.server.routes import Call, Endpoint
 
 
@@ -43,6 +44,8 @@ def _version(package: str) -> str | None:
 
 async def metrics(call: Call) -> Any:
     """Tell the figures, as Prometheus reads them, or with `format=json` the most important ones."""
+    if await call.filters("metrics", "read", {"metadata": {}}) is not None:
+        raise ForbiddenError("a filter can't say which figures may be seen", hint='@auth.on: True for "metrics"')
     if call.request.query_params.get("format") == "json":
         return await call.core.metrics.measure(call.core)
     return Response(await call.core.metrics.page(call.core), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -13,7 +13,7 @@ from perdure.server.database import threads
 from perdure.server.errors import InvalidRequestError, TakenError
 from perdure.server.inputs import types_of
 from perdure.server.responses import Json
-from perdure.server.routes import Call, Endpoint, check_metadata, found_or_404, nothing, page
+from perdure.server.routes import Call, Endpoint, found_or_404, nothing, page
 from perdure.server.shapes import extracted, selected, shown_thread
 from perdure.server.states import delete_thread, graph_of, state_of
 
@@ -32,7 +32,6 @@ def _ttl(call: Call, given: schema.Ttl | None) -> dict[str, Any] | None:
 
 async def create(call: Call, body: schema.ThreadCreate) -> Any:
     """Make a thread; with `supersteps`, with a state."""
-    check_metadata(body.metadata)
     thread_id = body.thread_id or str(uuid.uuid4())
     value: dict[str, Any] = {"thread_id": thread_id, "metadata": dict(body.metadata or {})}
     value["if_exists"] = body.if_exists
@@ -96,7 +95,6 @@ async def get(call: Call) -> Any:
 
 async def patch(call: Call, body: schema.ThreadPatch) -> Any:
     """Merge metadata into a thread's; set how long it lives."""
-    check_metadata(body.metadata)
     thread_id = call.id("thread_id")
     value: dict[str, Any] = {"thread_id": thread_id, "metadata": body.metadata or {}}
     filters = await call.filters("threads", "update", value)
@@ -118,7 +116,6 @@ async def delete(call: Call) -> Any:
 
 async def search(call: Call, body: schema.ThreadSearch) -> Any:
     """Return threads."""
-    check_metadata(body.metadata)
     value: dict[str, Any] = {
         "metadata": body.metadata or {},
         "status": body.status,

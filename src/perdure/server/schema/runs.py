@@ -80,7 +80,7 @@ class BatchedRun(RunCreate):
     multitaskStrategy: Literal["reject", "interrupt", "rollback", "enqueue"] | None | UnsetType = UNSET  # noqa: N815
     onCompletion: Literal["delete", "keep"] | None | UnsetType = UNSET  # noqa: N815
     onDisconnect: Literal["cancel", "continue"] | None | UnsetType = UNSET  # noqa: N815
-    afterSeconds: Annotated[float, Meta(ge=0)] | None | UnsetType = UNSET  # noqa: N815
+    afterSeconds: Seconds | None | UnsetType = UNSET  # noqa: N815
     ifNotExists: Literal["create", "reject"] | UnsetType = UNSET  # noqa: N815
     checkpointDuring: bool | None | UnsetType = UNSET  # noqa: N815
 
