@@ -44,7 +44,8 @@ def test_numbers(text, number):
 def test_no_callers_key_is_anothers():
     asked = [
         ("|k", {"identity": "a"}, None), ("k", {"identity": "a|"}, None), ("k", {"identity": "a"}, None),
-        ("k", None, None), ("k", {"identity": ""}, None), ("k", {"identity": "a"}, "t"), ("t|k", {"identity": "a"}, None),
+        ("k", None, None), ("k", {"identity": ""}, None),
+        ("k", {"identity": "a"}, "t"), ("t|k", {"identity": "a"}, None),
     ]  # fmt: skip
     assert len({_ids(*one)[0] for one in asked}) == len(asked)
     assert _ids(*asked[0]) == _ids(*asked[0])
