@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -12,6 +13,31 @@ import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from tests.server.serving import PROJECT, Served
+
+
+@pytest.fixture(scope="session", autouse=True)
+def conforming() -> Iterator[None]:
+    """Hold every answer that is read at once against the description of the API."""
+    from tests.server.conforming import check
+
+    send, asend = httpx.Client.send, httpx.AsyncClient.send
+
+    def sent(self: httpx.Client, request: httpx.Request, **options: Any) -> httpx.Response:
+        response = send(self, request, **options)
+        if not options.get("stream"):
+            check(response)
+        return response
+
+    async def asent(self: httpx.AsyncClient, request: httpx.Request, **options: Any) -> httpx.Response:
+        response = await asend(self, request, **options)
+        if not options.get("stream"):
+            check(response)
+        return response
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx.Client, "send", sent)
+        patch.setattr(httpx.AsyncClient, "send", asent)
+        yield
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])

@@ -24,6 +24,7 @@ from perdure.server.errors import InvalidRequestError, NotFoundError, TooManyErr
 from perdure.server.responses import Json
 
 if TYPE_CHECKING:
+    from perdure.server.answers import Answer
     from perdure.server.auth import User
     from perdure.server.config_file import Headers as HeaderNames
     from perdure.server.core import Core
@@ -131,6 +132,7 @@ class Endpoint(NamedTuple):
         body: The Struct of the body, or a list of it; None: there is no body.
         tag: The resource.
         is_open: Whether it is answered without asking who it is.
+        answers: How it answers if nothing is wrong.
     """
 
     method: str
@@ -139,6 +141,7 @@ class Endpoint(NamedTuple):
     body: Any = None
     tag: str = ""
     is_open: bool = False
+    answers: tuple[Answer, ...] = ()
 
 
 def answerer(core: Core, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from perdure import __version__
 from perdure.errors import PerdureError
-from perdure.server import jsonrpc, schema
+from perdure.server import answers, jsonrpc, schema
 from perdure.server.a2a import tasks
 from perdure.server.a2a.forms import FORMS, Form, Send, TaskId, TaskList
 from perdure.server.bodies import read_body
@@ -266,6 +266,6 @@ _METHODS: Final[dict[str, Method]] = {
 }
 
 ENDPOINTS = [
-    Endpoint("POST", "/a2a/{assistant_id}", post, tag="A2A"),
-    Endpoint("GET", "/.well-known/agent-card.json", card, tag="A2A"),
+    Endpoint("POST", "/a2a/{assistant_id}", post, tag="A2A", answers=(*answers.ok(answers.Rpc), *answers.EVENTS)),
+    Endpoint("GET", "/.well-known/agent-card.json", card, tag="A2A", answers=answers.ok(answers.Card)),
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from perdure.errors import UsageError
-from perdure.server import schema
+from perdure.server import answers, schema
 from perdure.server.database import assistants
 from perdure.server.encoding import encode_text
 from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError
@@ -237,16 +237,60 @@ async def subgraphs(call: Call) -> Any:
 
 
 ENDPOINTS = [
-    Endpoint("POST", "/assistants", create, schema.AssistantCreate, "Assistants"),
-    Endpoint("POST", "/assistants/search", search, schema.AssistantSearch, "Assistants"),
-    Endpoint("POST", "/assistants/count", count, schema.AssistantCount, "Assistants"),
-    Endpoint("GET", "/assistants/{assistant_id}", get, tag="Assistants"),
-    Endpoint("PATCH", "/assistants/{assistant_id}", patch, schema.AssistantPatch, "Assistants"),
-    Endpoint("DELETE", "/assistants/{assistant_id}", delete, tag="Assistants"),
-    Endpoint("GET", "/assistants/{assistant_id}/graph", graph, tag="Assistants"),
-    Endpoint("GET", "/assistants/{assistant_id}/schemas", schemas, tag="Assistants"),
-    Endpoint("GET", "/assistants/{assistant_id}/subgraphs", subgraphs, tag="Assistants"),
-    Endpoint("GET", "/assistants/{assistant_id}/subgraphs/{namespace}", subgraphs, tag="Assistants"),
-    Endpoint("POST", "/assistants/{assistant_id}/versions", versions, schema.VersionSearch, "Assistants"),
-    Endpoint("POST", "/assistants/{assistant_id}/latest", set_latest, schema.LatestVersion, "Assistants"),
+    Endpoint(
+        "POST", "/assistants", create, schema.AssistantCreate, "Assistants", answers=answers.ok(answers.Assistant)
+    ),
+    Endpoint(
+        "POST",
+        "/assistants/search",
+        search,
+        schema.AssistantSearch,
+        "Assistants",
+        answers=answers.ok(list[answers.SomeAssistant]),
+    ),
+    Endpoint("POST", "/assistants/count", count, schema.AssistantCount, "Assistants", answers=answers.ok(int)),
+    Endpoint("GET", "/assistants/{assistant_id}", get, tag="Assistants", answers=answers.ok(answers.Assistant)),
+    Endpoint(
+        "PATCH",
+        "/assistants/{assistant_id}",
+        patch,
+        schema.AssistantPatch,
+        "Assistants",
+        answers=answers.ok(answers.Assistant),
+    ),
+    Endpoint("DELETE", "/assistants/{assistant_id}", delete, tag="Assistants", answers=answers.NOTHING),
+    Endpoint("GET", "/assistants/{assistant_id}/graph", graph, tag="Assistants", answers=answers.ok(answers.Drawing)),
+    Endpoint(
+        "GET", "/assistants/{assistant_id}/schemas", schemas, tag="Assistants", answers=answers.ok(answers.Schemas)
+    ),
+    Endpoint(
+        "GET",
+        "/assistants/{assistant_id}/subgraphs",
+        subgraphs,
+        tag="Assistants",
+        answers=answers.ok(dict[str, answers.InnerSchemas]),
+    ),
+    Endpoint(
+        "GET",
+        "/assistants/{assistant_id}/subgraphs/{namespace}",
+        subgraphs,
+        tag="Assistants",
+        answers=answers.ok(dict[str, answers.InnerSchemas]),
+    ),
+    Endpoint(
+        "POST",
+        "/assistants/{assistant_id}/versions",
+        versions,
+        schema.VersionSearch,
+        "Assistants",
+        answers=answers.ok(list[answers.Assistant]),
+    ),
+    Endpoint(
+        "POST",
+        "/assistants/{assistant_id}/latest",
+        set_latest,
+        schema.LatestVersion,
+        "Assistants",
+        answers=answers.ok(answers.Assistant),
+    ),
 ]

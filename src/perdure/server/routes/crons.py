@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from perdure.errors import UsageError
-from perdure.server import schema
+from perdure.server import answers, schema
 from perdure.server.database import crons, now, threads
 from perdure.server.errors import InvalidRequestError
 from perdure.server.responses import Json
@@ -152,11 +152,20 @@ async def count(call: Call, body: schema.CronCount) -> Any:
 
 
 ENDPOINTS = [
-    Endpoint("POST", "/runs/crons", create, schema.CronCreate, "Crons"),
-    Endpoint("POST", "/threads/{thread_id}/runs/crons", create_for_thread, schema.CronCreate, "Crons"),
-    Endpoint("POST", "/runs/crons/search", search, schema.CronSearch, "Crons"),
-    Endpoint("POST", "/runs/crons/count", count, schema.CronCount, "Crons"),
-    Endpoint("GET", "/runs/crons/{cron_id}", get, tag="Crons"),
-    Endpoint("PATCH", "/runs/crons/{cron_id}", patch, schema.CronPatch, "Crons"),
-    Endpoint("DELETE", "/runs/crons/{cron_id}", delete, tag="Crons"),
+    Endpoint("POST", "/runs/crons", create, schema.CronCreate, "Crons", answers=answers.ok(answers.Cron)),
+    Endpoint(
+        "POST",
+        "/threads/{thread_id}/runs/crons",
+        create_for_thread,
+        schema.CronCreate,
+        "Crons",
+        answers=answers.ok(answers.Cron),
+    ),
+    Endpoint(
+        "POST", "/runs/crons/search", search, schema.CronSearch, "Crons", answers=answers.ok(list[answers.SomeCron])
+    ),
+    Endpoint("POST", "/runs/crons/count", count, schema.CronCount, "Crons", answers=answers.ok(int)),
+    Endpoint("GET", "/runs/crons/{cron_id}", get, tag="Crons", answers=answers.ok(answers.Cron)),
+    Endpoint("PATCH", "/runs/crons/{cron_id}", patch, schema.CronPatch, "Crons", answers=answers.ok(answers.Cron)),
+    Endpoint("DELETE", "/runs/crons/{cron_id}", delete, tag="Crons", answers=answers.NOTHING),
 ]

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from perdure import __version__
 from perdure.errors import PerdureError
-from perdure.server import jsonrpc, schema
+from perdure.server import answers, jsonrpc, schema
 from perdure.server.bodies import read_body
 from perdure.server.database import assistants
 from perdure.server.encoding import decode, encode, encode_text
@@ -152,8 +152,10 @@ _METHODS: Final[dict[str, Callable[[Call, jsonrpc.Request], Awaitable[Any]]]] = 
     "tools/list": _list_tools,
 }
 
+_TOLD: Final = (*answers.ok(answers.Rpc), *answers.EVENTS, answers.Answer(202, None))
+
 ENDPOINTS = [
-    Endpoint(method, path, handler, tag="MCP")
+    Endpoint(method, path, handler, tag="MCP", answers=told)
     for path in ("/mcp/", "/mcp")
-    for method, handler in (("POST", post), ("GET", get), ("DELETE", delete))
+    for method, handler, told in (("POST", post, _TOLD), ("GET", get, ()), ("DELETE", delete, ()))
 ]

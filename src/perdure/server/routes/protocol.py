@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.websockets import WebSocket
 
+from perdure.server import answers
 from perdure.server.bodies import read_body
 from perdure.server.database import threads
 from perdure.server.protocol import commands, schema
@@ -62,6 +63,8 @@ def connector(core: Core) -> Callable[[WebSocket], Awaitable[None]]:
 STREAM: Final = "/threads/{thread_id}/stream/events"
 
 ENDPOINTS = [
-    Endpoint("POST", "/threads/{thread_id}/commands", command, tag="Event protocol"),
-    Endpoint("POST", STREAM, stream, schema.EventStream, "Event protocol"),
+    Endpoint(
+        "POST", "/threads/{thread_id}/commands", command, tag="Event protocol", answers=answers.ok(answers.Command)
+    ),
+    Endpoint("POST", STREAM, stream, schema.EventStream, "Event protocol", answers=answers.EVENTS),
 ]

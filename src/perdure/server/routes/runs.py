@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Literal
 
-from perdure.server import schema
+from perdure.server import answers, schema
 from perdure.server.bodies import check_metadata
 from perdure.server.database import runs, threads
 from perdure.server.encoding import decode, encode, encode_text
@@ -387,20 +387,28 @@ async def delete(call: Call) -> Any:
 
 
 ENDPOINTS = [
-    Endpoint("POST", "/threads/{thread_id}/runs", create, schema.RunCreate, "Runs"),
-    Endpoint("POST", "/threads/{thread_id}/runs/wait", wait, schema.RunCreate, "Runs"),
-    Endpoint("POST", "/threads/{thread_id}/runs/stream", stream, schema.RunCreate, "Runs"),
-    Endpoint("GET", "/threads/{thread_id}/runs", listed, tag="Runs"),
-    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}", get, tag="Runs"),
-    Endpoint("DELETE", "/threads/{thread_id}/runs/{run_id}", delete, tag="Runs"),
-    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}/join", join, tag="Runs"),
-    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}/stream", join_stream, tag="Runs"),
-    Endpoint("POST", "/threads/{thread_id}/runs/{run_id}/cancel", cancel, tag="Runs"),
-    Endpoint("GET", "/threads/{thread_id}/stream", thread_stream, tag="Threads"),
-    Endpoint("POST", "/runs", create_stateless, schema.RunCreate, "Stateless runs"),
-    Endpoint("POST", "/runs/wait", wait_stateless, schema.RunCreate, "Stateless runs"),
-    Endpoint("POST", "/runs/stream", stream_stateless, schema.RunCreate, "Stateless runs"),
-    Endpoint("POST", "/runs/batch", batch, list[schema.BatchedRun], "Stateless runs"),
-    Endpoint("POST", "/runs/cancel", cancel_many, schema.RunsCancel, "Runs"),
-    Endpoint("GET", "/runs/{run_id}/stream", join_stream, tag="Stateless runs"),
+    Endpoint("POST", "/threads/{thread_id}/runs", create, schema.RunCreate, "Runs", answers=answers.ok(answers.Run)),
+    Endpoint("POST", "/threads/{thread_id}/runs/wait", wait, schema.RunCreate, "Runs", answers=answers.ANYTHING),
+    Endpoint("POST", "/threads/{thread_id}/runs/stream", stream, schema.RunCreate, "Runs", answers=answers.EVENTS),
+    Endpoint("GET", "/threads/{thread_id}/runs", listed, tag="Runs", answers=answers.ok(list[answers.SomeRun])),
+    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}", get, tag="Runs", answers=answers.ok(answers.Run)),
+    Endpoint("DELETE", "/threads/{thread_id}/runs/{run_id}", delete, tag="Runs", answers=answers.NOTHING),
+    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}/join", join, tag="Runs", answers=answers.ANYTHING),
+    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}/stream", join_stream, tag="Runs", answers=answers.EVENTS),
+    Endpoint(
+        "POST",
+        "/threads/{thread_id}/runs/{run_id}/cancel",
+        cancel,
+        tag="Runs",
+        answers=(*answers.ANYTHING, answers.Answer(202, dict[str, Any])),
+    ),
+    Endpoint("GET", "/threads/{thread_id}/stream", thread_stream, tag="Threads", answers=answers.EVENTS),
+    Endpoint("POST", "/runs", create_stateless, schema.RunCreate, "Stateless runs", answers=answers.ok(answers.Run)),
+    Endpoint("POST", "/runs/wait", wait_stateless, schema.RunCreate, "Stateless runs", answers=answers.ANYTHING),
+    Endpoint("POST", "/runs/stream", stream_stateless, schema.RunCreate, "Stateless runs", answers=answers.EVENTS),
+    Endpoint(
+        "POST", "/runs/batch", batch, list[schema.BatchedRun], "Stateless runs", answers=answers.ok(list[answers.Run])
+    ),
+    Endpoint("POST", "/runs/cancel", cancel_many, schema.RunsCancel, "Runs", answers=answers.NOTHING),
+    Endpoint("GET", "/runs/{run_id}/stream", join_stream, tag="Stateless runs", answers=answers.EVENTS),
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from perdure.server import schema
+from perdure.server import answers, schema
 from perdure.server.database import threads
 from perdure.server.errors import InvalidRequestError, TakenError
 from perdure.server.routes import Call, Endpoint
@@ -111,11 +111,47 @@ async def get_history(call: Call) -> Any:
 
 
 ENDPOINTS = [
-    Endpoint("GET", "/threads/{thread_id}/state", get, tag="Threads"),
-    Endpoint("POST", "/threads/{thread_id}/state", update, schema.StateUpdate, "Threads"),
-    Endpoint("PATCH", "/threads/{thread_id}/state", patch, schema.MetadataPatch, "Threads"),
-    Endpoint("POST", "/threads/{thread_id}/state/checkpoint", post_at, schema.StateAt, "Threads"),
-    Endpoint("GET", "/threads/{thread_id}/state/{checkpoint_id}", get_at, tag="Threads"),
-    Endpoint("POST", "/threads/{thread_id}/history", history, schema.HistorySearch, "Threads"),
-    Endpoint("GET", "/threads/{thread_id}/history", get_history, tag="Threads"),
+    Endpoint("GET", "/threads/{thread_id}/state", get, tag="Threads", answers=answers.ok(answers.SomeState)),
+    Endpoint(
+        "POST",
+        "/threads/{thread_id}/state",
+        update,
+        schema.StateUpdate,
+        "Threads",
+        answers=answers.ok(answers.NewState),
+    ),
+    Endpoint(
+        "PATCH",
+        "/threads/{thread_id}/state",
+        patch,
+        schema.MetadataPatch,
+        "Threads",
+        answers=(*answers.ok(answers.Thread), *answers.NOTHING),
+    ),
+    Endpoint(
+        "POST",
+        "/threads/{thread_id}/state/checkpoint",
+        post_at,
+        schema.StateAt,
+        "Threads",
+        answers=answers.ok(answers.SomeState),
+    ),
+    Endpoint(
+        "GET",
+        "/threads/{thread_id}/state/{checkpoint_id}",
+        get_at,
+        tag="Threads",
+        answers=answers.ok(answers.SomeState),
+    ),
+    Endpoint(
+        "POST",
+        "/threads/{thread_id}/history",
+        history,
+        schema.HistorySearch,
+        "Threads",
+        answers=answers.ok(list[answers.SomeState]),
+    ),
+    Endpoint(
+        "GET", "/threads/{thread_id}/history", get_history, tag="Threads", answers=answers.ok(list[answers.SomeState])
+    ),
 ]

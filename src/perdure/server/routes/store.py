@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from perdure.server import schema
+from perdure.server import answers, schema
 from perdure.server.errors import ForbiddenError, InvalidRequestError
 from perdure.server.routes import Call, Endpoint, nothing
 from perdure.store.base import PutOp
@@ -116,9 +116,11 @@ async def namespaces(call: Call, body: schema.NamespaceSearch) -> Any:
 
 
 ENDPOINTS = [
-    Endpoint("PUT", "/store/items", put, schema.ItemPut, "Store"),
-    Endpoint("GET", "/store/items", get, tag="Store"),
-    Endpoint("DELETE", "/store/items", delete, schema.ItemDelete, "Store"),
-    Endpoint("POST", "/store/items/search", search, schema.ItemSearch, "Store"),
-    Endpoint("POST", "/store/namespaces", namespaces, schema.NamespaceSearch, "Store"),
+    Endpoint("PUT", "/store/items", put, schema.ItemPut, "Store", answers=answers.NOTHING),
+    Endpoint("GET", "/store/items", get, tag="Store", answers=answers.ok(answers.Item | None)),
+    Endpoint("DELETE", "/store/items", delete, schema.ItemDelete, "Store", answers=answers.NOTHING),
+    Endpoint("POST", "/store/items/search", search, schema.ItemSearch, "Store", answers=answers.ok(answers.Items)),
+    Endpoint(
+        "POST", "/store/namespaces", namespaces, schema.NamespaceSearch, "Store", answers=answers.ok(answers.Namespaces)
+    ),
 ]

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from perdure import __version__
+from perdure.server import answers
 from perdure.server.database import queues
 from perdure.server.errors import ForbiddenError
 from perdure.server.routes import Call, Endpoint
@@ -52,7 +53,13 @@ async def metrics(call: Call) -> Any:
 
 
 ENDPOINTS = [
-    Endpoint("GET", "/ok", ok, tag="System", is_open=True),
-    Endpoint("GET", "/info", info, tag="System", is_open=True),
-    Endpoint("GET", "/metrics", metrics, tag="System"),
+    Endpoint("GET", "/ok", ok, tag="System", is_open=True, answers=answers.ok(answers.Alive)),
+    Endpoint("GET", "/info", info, tag="System", is_open=True, answers=answers.ok(answers.Info)),
+    Endpoint(
+        "GET",
+        "/metrics",
+        metrics,
+        tag="System",
+        answers=(answers.Answer(200, answers.Figures), answers.Answer(200, str, "text/plain")),
+    ),
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from perdure.server import schema
+from perdure.server import answers, schema
 from perdure.server.database import threads
 from perdure.server.errors import InvalidRequestError, TakenError
 from perdure.server.inputs import types_of
@@ -138,7 +138,7 @@ async def search(call: Call, body: schema.ThreadSearch) -> Any:
     for row, state in zip(shown_rows, states, strict=True):
         thread = shown_thread(row, state)
         more = {"extracted": extracted(thread, body.extract)} if body.extract else {}
-        shown.append(selected(thread, body.select) | more)
+        shown.append({**selected(thread, body.select), **more})
     return Json(shown, headers=headers)
 
 
@@ -218,12 +218,21 @@ async def prune(call: Call, body: schema.ThreadPrune) -> Any:
 
 
 ENDPOINTS = [
-    Endpoint("POST", "/threads", create, schema.ThreadCreate, "Threads"),
-    Endpoint("POST", "/threads/search", search, schema.ThreadSearch, "Threads"),
-    Endpoint("POST", "/threads/count", count, schema.ThreadCount, "Threads"),
-    Endpoint("POST", "/threads/prune", prune, schema.ThreadPrune, "Threads"),
-    Endpoint("GET", "/threads/{thread_id}", get, tag="Threads"),
-    Endpoint("PATCH", "/threads/{thread_id}", patch, schema.ThreadPatch, "Threads"),
-    Endpoint("DELETE", "/threads/{thread_id}", delete, tag="Threads"),
-    Endpoint("POST", "/threads/{thread_id}/copy", copy, tag="Threads"),
+    Endpoint("POST", "/threads", create, schema.ThreadCreate, "Threads", answers=answers.ok(answers.Thread)),
+    Endpoint(
+        "POST", "/threads/search", search, schema.ThreadSearch, "Threads", answers=answers.ok(list[answers.SomeThread])
+    ),
+    Endpoint("POST", "/threads/count", count, schema.ThreadCount, "Threads", answers=answers.ok(int)),
+    Endpoint("POST", "/threads/prune", prune, schema.ThreadPrune, "Threads", answers=answers.ok(answers.Pruned)),
+    Endpoint("GET", "/threads/{thread_id}", get, tag="Threads", answers=answers.ok(answers.Thread)),
+    Endpoint(
+        "PATCH",
+        "/threads/{thread_id}",
+        patch,
+        schema.ThreadPatch,
+        "Threads",
+        answers=(*answers.ok(answers.Thread), *answers.NOTHING),
+    ),
+    Endpoint("DELETE", "/threads/{thread_id}", delete, tag="Threads", answers=answers.NOTHING),
+    Endpoint("POST", "/threads/{thread_id}/copy", copy, tag="Threads", answers=answers.ok(answers.Thread)),
 ]
