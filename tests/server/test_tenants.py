@@ -110,6 +110,48 @@ async def test_a_stream_doesnt_outlive_its_right(users, guarded):
         hearing.cancel()
 
 
+async def test_looking_over_all_threads_and_runs_shows_ones_own(users):
+    alice, bob, _ = users
+    mark = f"Mark{uuid.uuid4().hex}"
+    mine = {}
+    for name, user in (("alice", alice), ("bob", bob)):
+        thread = (await user.threads.create(metadata={"note": f'a "{mark}" Ä', "of": name}))["thread_id"]
+        await user.runs.wait(thread, "line", input={"items": [], "fail": "boom"}, raise_error=False)
+        mine[name] = thread
+
+    async def threads(user, **asked):
+        return [one["thread_id"] for one in await user.http.post("/perdure/threads/search", json=asked)]
+
+    for name, user in (("alice", alice), ("bob", bob)):
+        assert await threads(user, words=[mark]) == [mine[name]]
+        assert await threads(user, words=[mark.lower(), "ERROR", "Ä", f'"{mark}"', "boom"]) == [mine[name]]
+        assert await threads(user, words=[mark, "idle"]) == []
+        assert await threads(user, ids=list(mine.values())) == [mine[name]]
+        assert await threads(user, words=[mark], metadata={"owner": "alice"}) == ([mine[name]] if user is alice else [])
+        assert await threads(user, words=[mark], status="error", limit=1) == [mine[name]]
+        failed = await user.http.post("/perdure/runs/search", json={"status": "error", "limit": 1000})
+        assert [run["thread_id"] for run in failed if run["thread_id"] in mine.values()] == [mine[name]]
+        run = next(run for run in failed if run["thread_id"] == mine[name])
+        assert (run["graph_id"], run["error"]["message"], run["queue"]) == ("line", "boom", "default")
+        assert "kwargs" not in run
+        assert not await user.http.post("/perdure/runs/search", json={"status": "error", "graph_id": "loop"})
+        assert not await user.http.post("/perdure/runs/search", json={"queue": "none"})
+        assert await threads(user, words=["%", mark]) == await threads(user, words=["'; --"]) == []
+
+
+async def test_looking_over_all_comes_in_pages(http):
+    mark = uuid.uuid4().hex
+    for n in range(5):
+        await http.post("/threads", json={"metadata": {"mark": mark, "n": n}})
+    found, offset = [], "0"
+    while offset is not None:
+        asked = {"words": [mark], "limit": 2, "offset": int(offset)}
+        answer = await http.post("/perdure/threads/search", json=asked)
+        found += [one["metadata"]["n"] for one in answer.json()]
+        offset = answer.headers.get("x-pagination-next")
+    assert found == [4, 3, 2, 1, 0]
+
+
 async def test_figures_of_all_are_for_who_sees_all(users):
     for user in users:
         with pytest.raises(PermissionDeniedError, match="which figures"):

@@ -162,6 +162,23 @@ class Run(TypedDict):
     cancel_reason: str | None
 
 
+class RunRow(TypedDict):
+    """A run without what it was made with."""
+
+    run_id: str
+    thread_id: str
+    assistant_id: str
+    graph_id: str
+    status: RunStatus
+    created_at: Time
+    updated_at: Time
+    attempt: int
+    priority: int
+    queue: str
+    cancel_reason: str | None
+    error: Object | None
+
+
 class Cron(TypedDict):
     """A cron."""
 

@@ -32,6 +32,7 @@ from perdure.server.routes import (
     assistants,
     crons,
     mcp,
+    perdure,
     protocol,
     runs,
     state,
@@ -57,11 +58,11 @@ def endpoints_of(http: HttpSpec) -> list[Endpoint]:
     if not http.disable_crons:
         found += crons.ENDPOINTS  # before the runs: /runs/crons is no run
     if not http.disable_threads:
-        found += [*threads.ENDPOINTS, *state.ENDPOINTS]
+        found += [*threads.ENDPOINTS, *state.ENDPOINTS, *perdure.THREADS]
     if not (http.disable_threads or http.disable_runs):
         found += protocol.ENDPOINTS
     if not http.disable_runs:
-        found += runs.ENDPOINTS
+        found += [*runs.ENDPOINTS, *perdure.RUNS]
     if not http.disable_store:
         found += store.ENDPOINTS
     if not http.disable_mcp:

@@ -32,6 +32,8 @@ _SQLITE: Final = {
     SELECT 1 FROM json_each({{b}}) AS v WHERE {_LEAVES.format(a="{a}", b="v.value")}))""",  # noqa: S608 - of constants
     "among": "{a} IN (SELECT value FROM json_each({b}))",
     "position": "instr({a}, {b})",
+    "words": """(CAST({b} AS text) IS NULL OR NOT EXISTS (
+    SELECT 1 FROM json_each({b}) AS w WHERE instr({a}, w.value) = 0))""",
 }
 _POSTGRES: Final = {
     "contains": "(CAST({b} AS text) IS NULL OR {a}::jsonb @> CAST(CAST({b} AS text) AS jsonb))",
@@ -39,6 +41,9 @@ _POSTGRES: Final = {
     SELECT 1 FROM jsonb_array_elements(CAST(CAST({b} AS text) AS jsonb)) AS v WHERE {a}::jsonb @> v.value))""",
     "among": "{a} IN (SELECT jsonb_array_elements_text(CAST(CAST({b} AS text) AS jsonb)))",
     "position": "strpos({a}, {b})",
+    "words": """(CAST({b} AS text) IS NULL OR NOT EXISTS (
+    SELECT 1 FROM jsonb_array_elements_text(CAST(CAST({b} AS text) AS jsonb)) AS w(word)
+    WHERE strpos({a}, w.word) = 0))""",
 }
 
 

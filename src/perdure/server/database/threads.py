@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from string import ascii_lowercase, ascii_uppercase
+from typing import Any, Final
 
 from perdure.database.operation import Op, Statement
 from perdure.server.database import Statements, now
@@ -85,6 +86,18 @@ def count(sql: Statements, asked: Any, filters: str | None) -> Op[int]:
     """Return how many threads a search would find in all."""
     [[(found,)]] = yield [(sql["count_threads"], _where(asked, filters))]
     return int(found)
+
+
+_SMALL: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
+"""As the databases make letters small."""
+
+
+def look(sql: Statements, asked: Any, filters: str | None) -> Op[list[Record]]:
+    """Return the threads that are asked for by words too, the latest first; one more than asked for, if there is."""
+    words = [encode_text(word.translate(_SMALL))[1:-1] for word in asked.words or ()]  # as they are in JSON
+    place = (encode_text(words) if words else None, asked.limit + 1, asked.offset)
+    [rows] = yield [(sql["look_threads"], (*_where(asked, filters), *place))]
+    return [record(THREAD, row) for row in rows]
 
 
 def _where(asked: Any, filters: str | None) -> tuple[Any, ...]:

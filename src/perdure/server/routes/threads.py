@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from typing import Any
 
@@ -14,11 +13,9 @@ from perdure.server.errors import InvalidRequestError, TakenError
 from perdure.server.inputs import types_of
 from perdure.server.responses import Json
 from perdure.server.routes import Call, Endpoint, found_or_404, nothing, page
+from perdure.server.scanning import count_with_values, states_of, with_values
 from perdure.server.shapes import extracted, selected, shown_thread
 from perdure.server.states import delete_thread, graph_of, state_of
-
-_AT_ONCE = 16
-_SCANNED = 1000
 
 
 def _ttl(call: Call, given: schema.Ttl | None) -> dict[str, Any] | None:
@@ -125,7 +122,7 @@ async def search(call: Call, body: schema.ThreadSearch) -> Any:
     filters = await call.filters("threads", "search", value)
     body.metadata = value["metadata"]
     if body.values:
-        rows = await _with_values(call, body, filters)
+        rows = await with_values(call.core, body, filters)
     else:
         limit = body.limit
         body.limit += 1
@@ -133,7 +130,7 @@ async def search(call: Call, body: schema.ThreadSearch) -> Any:
         body.limit = limit
     shown_rows, headers = page(call, rows, body.limit, body.offset)
     needs_state = body.extract or not body.select or {"values", "interrupts"} & set(body.select)
-    states = await _states(call, shown_rows) if needs_state else [None] * len(shown_rows)
+    states = await states_of(call.core, shown_rows) if needs_state else [None] * len(shown_rows)
     shown = []
     for row, state in zip(shown_rows, states, strict=True):
         thread = shown_thread(row, state)
@@ -142,47 +139,13 @@ async def search(call: Call, body: schema.ThreadSearch) -> Any:
     return Json(shown, headers=headers)
 
 
-async def _states(call: Call, rows: list[dict[str, Any]]) -> list[Any]:
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(row: dict[str, Any]) -> Any:
-        async with gate:
-            return await state_of(call.core, row)
-
-    return await asyncio.gather(*map(one, rows))
-
-
-async def _with_values(call: Call, body: schema.ThreadSearch, filters: str | None) -> list[dict[str, Any]]:
-    """Find threads by their values: states are the saver's, so they are read one page after the other."""
-    wanted, skip = body.limit + 1, body.offset
-    found: list[dict[str, Any]] = []
-    asked = msgspec.structs.replace(body, limit=_SCANNED, offset=0)
-    while len(found) < skip + wanted:
-        rows = await call.core.database.read(threads.search, asked, filters)
-        for row, state in zip(rows, await _states(call, rows), strict=True):
-            values = {} if state is None or not isinstance(state.values, dict) else state.values
-            if body.values and all(key in values and values[key] == value for key, value in body.values.items()):
-                found.append(row)
-        if len(rows) < _SCANNED:
-            break
-        asked.offset += _SCANNED
-    return found[skip : skip + wanted]
-
-
 async def count(call: Call, body: schema.ThreadCount) -> Any:
     """Return how many threads there are."""
     value: dict[str, Any] = {"metadata": body.metadata or {}, "status": body.status}
     filters = await call.filters("threads", "search", value)
     body.metadata = value["metadata"]
     if body.values:
-        asked = schema.ThreadSearch(
-            ids=body.ids, metadata=body.metadata, values=body.values, status=body.status, limit=1000
-        )
-        total, asked.offset = 0, 0
-        while rows := await _with_values(call, asked, filters):
-            total += min(len(rows), asked.limit)
-            asked.offset += asked.limit
-        return total
+        return await count_with_values(call.core, body, filters)
     return await call.core.database.read(threads.count, body, filters)
 
 

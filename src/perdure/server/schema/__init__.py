@@ -31,6 +31,7 @@ from perdure.server.schema.common import (
     Uuid,
 )
 from perdure.server.schema.crons import CronCount, CronCreate, CronPatch, CronSearch
+from perdure.server.schema.perdure import RunLook, ThreadLook
 from perdure.server.schema.runs import BatchedRun, RunCreate, RunFields, RunsCancel
 from perdure.server.schema.store import ItemDelete, ItemPut, ItemSearch, NamespaceSearch
 from perdure.server.schema.threads import (
@@ -79,6 +80,7 @@ __all__ = [
     "Offset",
     "RunCreate",
     "RunFields",
+    "RunLook",
     "RunStatus",
     "RunsCancel",
     "Seconds",
@@ -91,6 +93,7 @@ __all__ = [
     "Superstep",
     "ThreadCount",
     "ThreadCreate",
+    "ThreadLook",
     "ThreadPatch",
     "ThreadPrune",
     "ThreadSearch",
