@@ -100,7 +100,7 @@ export class ThreadView {
     const round = (this.round += 1);
     let found;
     try {
-      found = await Promise.all([api.thread(this.id), api.history(this.id, PAGE), api.runs(this.id)]);
+      found = await Promise.all([api.thread(this.id), api.history(this.id, PAGE + 1), api.runs(this.id)]);
     } catch (error) {
       if (error.status === 404) return this.gone();
       throw error;
@@ -114,11 +114,12 @@ export class ThreadView {
   }
 
   /** Put the newest states before the older ones that are here; if there is a gap between them, forget those. */
-  join(newest) {
+  join(found) {
+    const newest = found.slice(0, PAGE);
     const ids = new Set(newest.map(idOf));
     const last = this.states.findLastIndex((one) => ids.has(idOf(one)));
-    const older = last < 0 || newest.length < PAGE ? [] : this.states.slice(last + 1);
-    if (!older.length) this.hasOlder = newest.length === PAGE;
+    const older = last < 0 || found.length <= PAGE ? [] : this.states.slice(last + 1);
+    if (!older.length) this.hasOlder = found.length > PAGE;
     this.states = [...newest, ...older];
   }
 
@@ -214,9 +215,9 @@ export class ThreadView {
   }
 
   async older() {
-    const last = this.states.at(-1);
-    const found = await api.history(this.id, LARGEST_PAGE, idOf(last));
-    if (this.states.at(-1) !== last || this.isOver) return;
+    const last = idOf(this.states.at(-1));
+    const found = await api.history(this.id, LARGEST_PAGE, last);
+    if (idOf(this.states.at(-1)) !== last || this.isOver) return;
     this.states = [...this.states, ...found];
     this.hasOlder = found.length === LARGEST_PAGE;
     this.draw();
