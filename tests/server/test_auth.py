@@ -203,6 +203,25 @@ async def test_a_page_of_another_origin_cant_make_runs(client, server):
         assert (await http.post("/runs/wait", content=body, headers=same)).status_code == 200
 
 
+async def test_a_name_that_only_leads_here_opens_nothing(server, guarded):
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        for name in (
+            "evil.example",
+            "evil.example:2024",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "10.0.0.1",
+        ):
+            headers = {"host": name, "origin": f"http://{name}"}
+            assert (await http.post("/threads/search", json={}, headers=headers)).status_code == 403
+            assert (await http.get("/openapi.json", headers=headers)).status_code == 403
+        for name in ("localhost", "LOCALHOST:1", "app.localhost:2024", "127.0.0.1:9", "[::1]:2024"):
+            assert (await http.post("/threads/search", json={}, headers={"host": name})).status_code == 200
+    async with httpx.AsyncClient(base_url=guarded.url) as http:  # its users say who they are
+        headers = {"host": "perdure.example", "authorization": "Bearer a"}
+        assert (await http.post("/threads/search", json={}, headers=headers)).status_code == 200
+
+
 async def test_the_protocols_know_who_asks(guarded, users):
     alice, bob, reader = users
     id_ = (await alice.threads.create())["thread_id"]

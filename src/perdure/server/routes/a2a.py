@@ -25,7 +25,7 @@ from perdure.server.making import assistant_named
 from perdure.server.responses import Json, Live
 from perdure.server.routes import Call, Endpoint, check_streams, is_uuid
 from perdure.server.routes.assistants import schemas_of
-from perdure.server.routes.runs import make, output_when_ended, own_or, stop, stored_output
+from perdure.server.routes.runs import make, output_when_ended, own_or, stop_heard, stored_output
 from perdure.server.states import graph_of, state_of
 from perdure.server.streams import ENDED, Listener
 
@@ -228,9 +228,7 @@ async def _cancel(call: Call, assistant: dict[str, Any], form: Form, request: Re
     run = await _run(call, assistant, jsonrpc.params_of(request, TaskId).id, "update")
     if run["status"] in ENDED:
         raise RpcError(_NOT_CANCELABLE, f"task {run['run_id']} has ended: {run['status']}")
-    listener = call.core.streams.listen(run["run_id"], for_result=True)
-    await stop(call, run["run_id"], "interrupt")
-    await output_when_ended(call, run, listener)
+    await output_when_ended(call, run, await stop_heard(call, run, "interrupt"))
     return await _shown(call, form, await _again(call, run))
 
 

@@ -338,6 +338,18 @@ async def stop(call: Call, run_id: str, action: str) -> str | None:
     return before
 
 
+async def stop_heard(call: Call, run: dict[str, Any], action: str) -> Listener:
+    """Ask a run to stop, and listen to how it ends."""
+    check_streams(call.core)
+    listener = call.core.streams.listen(run["run_id"], for_result=True)
+    try:
+        await stop(call, run["run_id"], action)
+    except BaseException:
+        call.core.streams.leave(run["run_id"], listener)
+        raise
+    return listener
+
+
 def _action(call: Call) -> str:
     action = call.request.query_params.get("action", "interrupt")
     if action not in ("interrupt", "rollback"):
@@ -351,10 +363,10 @@ async def cancel(call: Call) -> Any:
     action = _action(call)
     if run["status"] in ENDED:
         raise TakenError(f"run {run['run_id']} has ended: {run['status']}")
-    listener = call.core.streams.listen(run["run_id"], for_result=True) if call.flag("wait") else None
-    await stop(call, run["run_id"], action)
-    if listener is None:
+    if not call.flag("wait"):
+        await stop(call, run["run_id"], action)
         return Json({}, 202)
+    listener = await stop_heard(call, run, action)
     return _waiting(output_when_ended(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, None)
 
 
@@ -379,9 +391,7 @@ async def delete(call: Call) -> Any:
     """Delete a run; one that runs is stopped first. Its checkpoints stay."""
     run = await _read(call, "update")
     if run["status"] not in ENDED:
-        listener = call.core.streams.listen(run["run_id"], for_result=True)
-        await stop(call, run["run_id"], "interrupt")
-        await output_when_ended(call, run, listener)
+        await output_when_ended(call, run, await stop_heard(call, run, "interrupt"))
     await call.core.database.once(runs.delete, run["run_id"])
     return nothing()
 
@@ -406,9 +416,7 @@ ENDPOINTS = [
     Endpoint("POST", "/runs", create_stateless, schema.RunCreate, "Stateless runs", answers=answers.ok(answers.Run)),
     Endpoint("POST", "/runs/wait", wait_stateless, schema.RunCreate, "Stateless runs", answers=answers.ANYTHING),
     Endpoint("POST", "/runs/stream", stream_stateless, schema.RunCreate, "Stateless runs", answers=answers.EVENTS),
-    Endpoint(
-        "POST", "/runs/batch", batch, list[schema.BatchedRun], "Stateless runs", answers=answers.ok(list[answers.Run])
-    ),
+    Endpoint("POST", "/runs/batch", batch, schema.Batch, "Stateless runs", answers=answers.ok(list[answers.Run])),
     Endpoint("POST", "/runs/cancel", cancel_many, schema.RunsCancel, "Runs", answers=answers.NOTHING),
     Endpoint("GET", "/runs/{run_id}/stream", join_stream, tag="Stateless runs", answers=answers.EVENTS),
 ]

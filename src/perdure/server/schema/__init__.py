@@ -32,7 +32,7 @@ from perdure.server.schema.common import (
 )
 from perdure.server.schema.crons import CronCount, CronCreate, CronPatch, CronSearch
 from perdure.server.schema.perdure import RunLook, ThreadLook
-from perdure.server.schema.runs import BatchedRun, RunCreate, RunFields, RunsCancel
+from perdure.server.schema.runs import Batch, BatchedRun, RunCreate, RunFields, RunsCancel
 from perdure.server.schema.store import ItemDelete, ItemPut, ItemSearch, NamespaceSearch
 from perdure.server.schema.threads import (
     HistorySearch,
@@ -55,6 +55,7 @@ __all__ = [
     "AssistantCreate",
     "AssistantPatch",
     "AssistantSearch",
+    "Batch",
     "BatchedRun",
     "Body",
     "Checkpoint",

@@ -92,6 +92,9 @@ class BatchedRun(RunCreate):
                 setattr(self, own, value)
 
 
+Batch = Annotated[list[BatchedRun], Meta(max_length=1000)]
+
+
 class RunsCancel(Body):
     """Which runs to cancel."""
 

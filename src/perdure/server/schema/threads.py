@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from perdure.server.schema.common import (
     Body,
@@ -78,7 +80,7 @@ class ThreadSearch(ThreadCount):
 class ThreadPrune(Body):
     """Which threads to make smaller, and how."""
 
-    thread_ids: list[Uuid]
+    thread_ids: Annotated[list[Uuid], Meta(max_length=1000)]
     strategy: Literal["delete", "keep_latest"] = "delete"
 
 
