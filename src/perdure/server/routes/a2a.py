@@ -25,11 +25,11 @@ from perdure.server.making import assistant_named
 from perdure.server.responses import Json, Live
 from perdure.server.routes import Call, Endpoint, check_streams, is_uuid
 from perdure.server.routes.assistants import schemas_of
-from perdure.server.routes.runs import make, output_when_ended, own_or, stop_heard, stored_output
+from perdure.server.routes.listening import HEARTBEAT, output_when_ended, stop_heard, stored_output
+from perdure.server.routes.runs import make, own_or
 from perdure.server.states import graph_of, state_of
 from perdure.server.streams import ENDED, Listener
 
-_HEARTBEAT: Final = b": heartbeat\r\n\r\n"
 _NO_TASK: Final = -32001
 _NOT_CANCELABLE: Final = -32002
 _NO_PUSH: Final = -32003
@@ -163,7 +163,7 @@ def _live(call: Call, form: Form, request: Request, run: dict[str, Any], listene
             async for event in events:
                 yield b"data: %b\r\n\r\n" % encode(jsonrpc.answer(request, event))
 
-    return Live(parts(), beat=_HEARTBEAT, media_type="text/event-stream")
+    return Live(parts(), beat=HEARTBEAT, media_type="text/event-stream")
 
 
 async def _events(

@@ -22,14 +22,14 @@ from perdure.server.jsonrpc import INVALID_PARAMS, NO_METHOD, RpcError
 from perdure.server.responses import Json, Live
 from perdure.server.routes import Call, Endpoint
 from perdure.server.routes.assistants import schemas_of
-from perdure.server.routes.runs import make, on_leave, output_when_ended, own_or
+from perdure.server.routes.listening import HEARTBEAT, on_leave, output_when_ended
+from perdure.server.routes.runs import make, own_or
 
 VERSIONS: Final = ("2025-11-25", "2025-06-18", "2025-03-26")
 
 _MOST_TOOLS: Final = 1000
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST_NAME: Final = 55
-_HEARTBEAT: Final = b": heartbeat\r\n\r\n"
 
 
 class _Initialize(msgspec.Struct, kw_only=True):
@@ -131,7 +131,7 @@ async def _call_tool(call: Call, request: jsonrpc.Request) -> Any:
         yield b"event: message\r\ndata: %b\r\n\r\n" % told
 
     leave = on_leave(call, run, "cancel")
-    return Live(parts(), beat=_HEARTBEAT, media_type="text/event-stream", on_leave=leave)
+    return Live(parts(), beat=HEARTBEAT, media_type="text/event-stream", on_leave=leave)
 
 
 def _content(output: bytes) -> dict[str, Any]:

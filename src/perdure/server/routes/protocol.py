@@ -16,11 +16,10 @@ from perdure.server.protocol.replay import beginning, follow
 from perdure.server.protocol.wire import event_sse
 from perdure.server.responses import Json, Live
 from perdure.server.routes import Call, Endpoint, check_streams, found_or_404
+from perdure.server.routes.listening import HEARTBEAT
 
 if TYPE_CHECKING:
     from perdure.server.core import Core
-
-_HEARTBEAT = b": heartbeat\r\n\r\n"
 
 
 async def command(call: Call) -> Any:
@@ -46,7 +45,7 @@ async def stream(call: Call, body: schema.EventStream) -> Any:
             async for frame in frames:
                 yield event_sse(frame)
 
-    return Live(parts(), beat=_HEARTBEAT, media_type="text/event-stream")
+    return Live(parts(), beat=HEARTBEAT, media_type="text/event-stream")
 
 
 def connector(core: Core) -> Callable[[WebSocket], Awaitable[None]]:

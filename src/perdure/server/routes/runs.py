@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
 from perdure.server import answers, schema
 from perdure.server.bodies import check_metadata
 from perdure.server.database import runs, threads
-from perdure.server.encoding import decode, encode, encode_text
+from perdure.server.encoding import decode, encode_text
 from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError
-from perdure.server.execution import output_of
 from perdure.server.making import assistant_named, make_run
 from perdure.server.protocol.wire import MARK
-from perdure.server.responses import Json, Live
+from perdure.server.responses import Json
 from perdure.server.routes import Call, Endpoint, check_streams, chosen_headers, found_or_404, nothing
+from perdure.server.routes.listening import (
+    frames,
+    no_parts,
+    on_leave,
+    output_when_ended,
+    sse,
+    stop,
+    stop_heard,
+    stored_output,
+    waiting,
+)
 from perdure.server.shapes import selected, shown_run
-from perdure.server.states import state_of
-from perdure.server.streams import DONE, ENDED, HIDDEN, RESULT, Listener, SlowListenerError, number_of
+from perdure.server.streams import DONE, ENDED, RESULT, number_of
 
 Listens = Literal["stream", "result"] | None
 
-_HEARTBEAT = b": heartbeat\r\n\r\n"
 _STATES = frozenset({"values", "updates"})
 OWN = {"created_by": "system"}
 """The metadata of the graphs' own assistants, which nobody else's may have."""
@@ -109,7 +117,7 @@ async def _stream(call: Call, body: schema.RunCreate, thread_id: str | None) -> 
     again = f"{_place(run)}/stream" if thread_id is not None else f"/runs/{run['run_id']}/stream"
     headers = {"Content-Location": _prefix(call) + _place(run), "Location": _prefix(call) + again}
     leave = on_leave(call, run, body.on_disconnect or "cancel")
-    return _sse(_frames(call, run, listener, None, None), headers, leave)
+    return sse(frames(call, run, listener, None, None), headers, leave)
 
 
 async def _wait(call: Call, body: schema.RunCreate, thread_id: str | None) -> Any:
@@ -117,7 +125,7 @@ async def _wait(call: Call, body: schema.RunCreate, thread_id: str | None) -> An
     place = _prefix(call) + _place(run)
     headers = {"Content-Location": place, "Location": f"{place}/join"}
     leave = on_leave(call, run, body.on_disconnect or "cancel")
-    return _waiting(output_when_ended(call, run, listener), headers, leave)
+    return waiting(output_when_ended(call, run, listener), headers, leave)
 
 
 async def create(call: Call, body: schema.RunCreate) -> Any:
@@ -164,74 +172,6 @@ async def batch(call: Call, body: list[schema.BatchedRun]) -> Any:
 # -- listening
 
 
-def on_leave(call: Call, run: dict[str, Any], policy: str) -> Callable[[], Awaitable[None]] | None:
-    """Return what is done when a run's client goes: `cancel` it, or let it `continue`."""
-    if policy == "continue":
-        return None
-
-    async def leave() -> None:
-        await stop(call, run["run_id"], "interrupt")
-
-    return leave
-
-
-async def _frames(
-    call: Call, run: dict[str, Any], listener: Listener, after: int | None, modes: frozenset[str] | None
-) -> AsyncGenerator[bytes, None]:
-    """Yield a run's events as parts of an SSE stream."""
-    resumable = run["kwargs"].get("stream_resumable", False)
-    try:
-        async for frame in call.core.streams.follow(run, listener, after=after):
-            mode = frame.name.partition("|")[0].partition("/")[0]
-            if frame.name in HIDDEN or frame.name.startswith(MARK) or (modes is not None and mode not in modes):
-                continue
-            yield frame.text(frame.seq if resumable else None)
-    except SlowListenerError as e:
-        yield b"event: error\r\ndata: %b\r\n\r\n" % encode({"error": "SlowListenerError", "message": str(e)})
-    finally:
-        call.core.streams.leave(run["run_id"], listener)
-
-
-async def output_when_ended(call: Call, run: dict[str, Any], listener: Listener) -> bytes:
-    """Wait for a run's end; return its output as JSON."""
-    streams = call.core.streams
-    channel = streams.channel(run["run_id"])
-    found: bytes | None = None
-    try:
-        async for frame in streams.follow(run, listener, after=0 if not channel.is_local else None):
-            if frame.name == RESULT:
-                found = frame.data
-        if found is None:
-            found = channel.result
-        return found if found is not None else encode(await stored_output(call, run["run_id"]))
-    finally:
-        streams.leave(run["run_id"], listener)
-
-
-async def stored_output(call: Call, run_id: str) -> Any:
-    """Return what a run left behind that ended before anybody asked: its error, or its thread's state."""
-    run = await call.core.database.read(runs.get, run_id)
-    if run is None:
-        return None
-    if run["error"] is not None:
-        return {"__error__": run["error"]}
-    thread = await call.core.database.read(threads.get, run["thread_id"])
-    return None if thread is None else output_of(await state_of(call.core, thread))
-
-
-def _sse(parts: AsyncGenerator[bytes, None], headers: dict[str, str], leave: Any) -> Live:
-    return Live(parts, beat=_HEARTBEAT, media_type="text/event-stream", headers=headers, on_leave=leave)
-
-
-def _waiting(result: Awaitable[bytes], headers: dict[str, str], leave: Any) -> Live:
-    """Answer with headers at once, and with JSON in the end; line breaks before it keep the connection alive."""
-
-    async def parts() -> AsyncGenerator[bytes, None]:
-        yield await result
-
-    return Live(parts(), beat=b"\n", media_type="application/json", headers=headers, on_leave=leave)
-
-
 async def _read(call: Call, action: str = "read") -> dict[str, Any]:
     """Return the run of the path, if the caller may see it, or do something to its thread."""
     run_id = call.id("run_id")
@@ -256,7 +196,7 @@ async def join(call: Call) -> Any:
     if run["status"] in ENDED:
         return Json(await stored_output(call, run["run_id"]))
     listener = call.core.streams.listen(run["run_id"], for_result=True)
-    return _waiting(output_when_ended(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, leave)
+    return waiting(output_when_ended(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, leave)
 
 
 async def join_stream(call: Call) -> Any:
@@ -272,13 +212,8 @@ async def join_stream(call: Call) -> Any:
     listener = call.core.streams.listen(run["run_id"])
     if run["status"] in ENDED and after is None:
         call.core.streams.leave(run["run_id"], listener)
-        return _sse(_no_parts(), {}, None)
-    return _sse(_frames(call, run, listener, after, modes), headers, leave)
-
-
-async def _no_parts() -> AsyncGenerator[bytes, None]:
-    return
-    yield b""
+        return sse(no_parts(), {}, None)
+    return sse(frames(call, run, listener, after, modes), headers, leave)
 
 
 async def thread_stream(call: Call) -> Any:
@@ -303,7 +238,7 @@ async def thread_stream(call: Call) -> Any:
             if "run_modes" in modes or is_lifecycle or ("state_update" in modes and mode in _STATES):
                 yield frame.text(frame.event)
 
-    return _sse(parts(), {"Location": f"{_prefix(call)}/threads/{thread_id}/stream"}, None)
+    return sse(parts(), {"Location": f"{_prefix(call)}/threads/{thread_id}/stream"}, None)
 
 
 # -- looking, cancelling, deleting
@@ -327,29 +262,6 @@ async def listed(call: Call) -> Any:
     return [selected(shown_run(row), call.words("select")) for row in rows]
 
 
-async def stop(call: Call, run_id: str, action: str) -> str | None:
-    """Ask a run to stop, wherever it runs; return its status before."""
-    before = await call.core.database.write(runs.cancel, run_id, action)
-    if before == "running":
-        call.core.hints.cancel(run_id, action)
-    elif before == "pending":
-        call.core.streams.close(run_id)
-        call.core.hints.queue()
-    return before
-
-
-async def stop_heard(call: Call, run: dict[str, Any], action: str) -> Listener:
-    """Ask a run to stop, and listen to how it ends."""
-    check_streams(call.core)
-    listener = call.core.streams.listen(run["run_id"], for_result=True)
-    try:
-        await stop(call, run["run_id"], action)
-    except BaseException:
-        call.core.streams.leave(run["run_id"], listener)
-        raise
-    return listener
-
-
 def _action(call: Call) -> str:
     action = call.request.query_params.get("action", "interrupt")
     if action not in ("interrupt", "rollback"):
@@ -367,7 +279,7 @@ async def cancel(call: Call) -> Any:
         await stop(call, run["run_id"], action)
         return Json({}, 202)
     listener = await stop_heard(call, run, action)
-    return _waiting(output_when_ended(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, None)
+    return waiting(output_when_ended(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, None)
 
 
 async def cancel_many(call: Call, body: schema.RunsCancel) -> Any:
