@@ -55,7 +55,7 @@ class Client:
         """Return the seconds to the first bytes of the body and to the end, and the body."""
         data = json.dumps(body).encode()
         head = (
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
         )
         began = time.perf_counter()
         self.writer.write(head.encode() + data)
