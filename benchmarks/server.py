@@ -54,9 +54,8 @@ class Client:
     async def ask(self, path: str, body: object) -> tuple[float, float, bytes]:
         """Return the seconds to the first bytes of the body and to the end, and the body."""
         data = json.dumps(body).encode()
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-        )
+        about = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
+        head = f"POST {path} HTTP/1.1\r\n{about}\r\n\r\n"
         began = time.perf_counter()
         self.writer.write(head.encode() + data)
         answer = (await self.reader.readuntil(b"\r\n\r\n")).lower()

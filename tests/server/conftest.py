@@ -5,13 +5,39 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
-from tests.server.serving import Served
+from tests.server.serving import PROJECT, Served
+
+
+@pytest.fixture(scope="session", autouse=True)
+def conforming() -> Iterator[None]:
+    """Hold every answer that is read at once against the description of the API."""
+    from tests.server.conforming import check
+
+    send, asend = httpx.Client.send, httpx.AsyncClient.send
+
+    def sent(self: httpx.Client, request: httpx.Request, **options: Any) -> httpx.Response:
+        response = send(self, request, **options)
+        if not options.get("stream"):
+            check(response)
+        return response
+
+    async def asent(self: httpx.AsyncClient, request: httpx.Request, **options: Any) -> httpx.Response:
+        response = await asend(self, request, **options)
+        if not options.get("stream"):
+            check(response)
+        return response
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx.Client, "send", sent)
+        patch.setattr(httpx.AsyncClient, "send", asent)
+        yield
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
@@ -60,3 +86,21 @@ def own_database(database_url: str, tmp_path: Path, request: pytest.FixtureReque
         return f"sqlite:///{tmp_path / 'own.db'}"
     found: str = request.getfixturevalue("database")
     return found
+
+
+@pytest.fixture(scope="session")
+def guarded(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server whose users are kept apart, on the session's database: what others have left there is there too."""
+    folder = tmp_path_factory.mktemp("guarded")
+    (folder / "guarded.py").write_text(PROJECT.with_name("guarded.py").read_text())
+    with Served(folder, database_url, config={"auth": {"path": "./guarded.py:auth"}}) as served:
+        yield served
+
+
+@pytest.fixture
+async def users(guarded: Served) -> AsyncIterator[list[LangGraphClient]]:
+    """Alice, Bob, and one who may only read."""
+    clients = [get_client(url=guarded.url, headers={"authorization": f"Bearer {who}"}) for who in "abr"]
+    yield clients
+    for client in clients:
+        await client.aclose()

@@ -26,11 +26,21 @@ async def nobody_deletes_for_bob(ctx: Auth.types.AuthContext, value: dict):
     return {"owner": ctx.user.identity}
 
 
+@auth.on.threads.read
+async def shared_ones_may_be_read(ctx: Auth.types.AuthContext, value: dict):
+    return {"$or": [{"owner": ctx.user.identity}, {"shared": {"$contains": ctx.user.identity}}]}
+
+
 @auth.on.threads.create_run
 async def readers_dont_run(ctx: Auth.types.AuthContext, value: dict):
     assert "write" in ctx.permissions, "readers don't run"
     value["metadata"]["by"] = ctx.user.identity
     return {"owner": ctx.user.identity}
+
+
+@auth.on.crons.search
+async def own_crons(ctx: Auth.types.AuthContext, value: dict):
+    value["metadata"] = {**value["metadata"], "owner": ctx.user.identity}
 
 
 @auth.on.store

@@ -17,23 +17,6 @@ from tests.server.serving import PROJECT, Served
 GUARDED = PROJECT.with_name("guarded.py")
 
 
-@pytest.fixture(scope="module")
-def guarded(database_url, tmp_path_factory, request):
-    """A server whose users are kept apart, on the session's database: what others have left there is there too."""
-    folder = tmp_path_factory.mktemp("guarded")
-    (folder / "guarded.py").write_text(GUARDED.read_text())
-    with Served(folder, database_url, config={"auth": {"path": "./guarded.py:auth"}}) as served:
-        yield served
-
-
-@pytest.fixture
-async def users(guarded):
-    clients = [get_client(url=guarded.url, headers={"authorization": f"Bearer {who}"}) for who in "abr"]
-    yield clients
-    for client in clients:
-        await client.aclose()
-
-
 async def test_nobody_gets_in_without_saying_who_they_are(guarded):
     async with httpx.AsyncClient(base_url=guarded.url) as http:
         assert (await http.get("/ok")).status_code == 200
@@ -218,6 +201,25 @@ async def test_a_page_of_another_origin_cant_make_runs(client, server):
             assert answer.status_code == 403
         same = {"origin": server.url, "content-type": "text/plain"}
         assert (await http.post("/runs/wait", content=body, headers=same)).status_code == 200
+
+
+async def test_a_name_that_only_leads_here_opens_nothing(server, guarded):
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        for name in (
+            "evil.example",
+            "evil.example:2024",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "10.0.0.1",
+        ):
+            headers = {"host": name, "origin": f"http://{name}"}
+            assert (await http.post("/threads/search", json={}, headers=headers)).status_code == 403
+            assert (await http.get("/openapi.json", headers=headers)).status_code == 403
+        for name in ("localhost", "LOCALHOST:1", "app.localhost:2024", "127.0.0.1:9", "[::1]:2024"):
+            assert (await http.post("/threads/search", json={}, headers={"host": name})).status_code == 200
+    async with httpx.AsyncClient(base_url=guarded.url) as http:  # its users say who they are
+        headers = {"host": "perdure.example", "authorization": "Bearer a"}
+        assert (await http.post("/threads/search", json={}, headers=headers)).status_code == 200
 
 
 async def test_the_protocols_know_who_asks(guarded, users):

@@ -12,6 +12,7 @@ def bounded(tmp_path):
         "PERDURE_LARGEST_BODY": "2000",
         "PERDURE_MOST_STREAMS": "1",
         "PERDURE_RECURSION_LIMIT": "5",
+        "PERDURE_MOST_SCANNED": "3",
         "BG_JOB_TIMEOUT_SECS": "1",
         "LOG_JSON": "true",
     }
@@ -42,6 +43,7 @@ async def test_bounds_hold(bounded):
             assert response.headers["content-location"].startswith("/api/threads/")
             await asyncio.sleep(0.1)
             assert (await http.post("/runs/wait", json=body)).status_code == 429
+            assert (await http.get(f"/threads/{id_}/stream")).status_code == 429
         assert (await http.post("/store/namespaces", json={})).status_code == 404
         for _ in range(100):  # until the last one's client has gone
             if not (await http.get("/metrics?format=json")).json()["api"]["streams"]:
@@ -54,6 +56,22 @@ async def test_bounds_hold(bounded):
     [failed] = [line for line in lines if "to the log" in line["message"]]
     assert failed["run_id"]
     assert "Traceback" in failed["exception"]
+
+
+async def test_searches_by_values_read_so_many_states_and_no_more(bounded):
+    async with httpx.AsyncClient(base_url=f"{bounded.url}/api") as http:
+        for n in range(5):
+            steps = [{"updates": [{"values": {"items": [{"n": n}]}, "as_node": "__start__"}]}]
+            made = {"metadata": {"graph_id": "line", "of": n % 2}, "supersteps": steps}
+            assert (await http.post("/threads", json=made)).status_code == 200
+        narrow = {"values": {"items": [{"n": 3}]}, "metadata": {"of": 1}}
+        assert len((await http.post("/threads/search", json=narrow)).json()) == 1
+        assert (await http.post("/threads/count", json=narrow)).json() == 1
+        for path in ("search", "count"):
+            answer = await http.post(f"/threads/{path}", json={"values": {"items": [{"n": 3}]}})
+            assert answer.status_code == 422
+            assert "more than 3 states" in answer.json()["detail"]
+            assert "metadata" in answer.json()["detail"]
 
 
 async def test_the_server_tells_of_itself(client, http):

@@ -6,6 +6,7 @@ import uuid
 from urllib.parse import urlsplit
 
 import httpx
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -128,9 +129,10 @@ async def test_the_description_names_its_statuses_and_parameters(description):
     _, found = description
     runs = found["paths"]["/threads/{thread_id}/runs"]["get"]
     assert {p["name"] for p in runs["parameters"]} == {"thread_id", "limit", "offset", "status", "select"}
-    assert {"401", "404", "422", "2XX"} <= runs["responses"].keys()
+    assert {"200", "401", "404", "422"} <= runs["responses"].keys()
     assert "default" not in runs["responses"]
     assert all(urlsplit(path).path == path for path in found["paths"])
+    assert not any("2XX" in one["responses"] for operations in found["paths"].values() for one in operations.values())
     assert json.dumps(found).count('"$ref": "#/components/schemas/Error"') > 100
 
 
@@ -157,3 +159,33 @@ async def test_what_databases_cant_hold_is_refused(http, method, path, body):
 async def test_what_is_a_graphs_own_may_have_any_character(http):
     body = {"assistant_id": "line", "input": {"items": ["a\0b"]}}
     assert (await http.post("/runs/wait", json=body)).json()["items"] == ["a\0b", "first", "second"]
+
+
+async def test_the_description_has_a_form_for_every_answer(description):
+    _, found = description
+    for path, operations in found["paths"].items():
+        for method, operation in operations.items():
+            done = {status: told for status, told in operation["responses"].items() if status.startswith("2")}
+            assert done or (path.startswith("/mcp") and method != "post"), (method, path)
+            for status, told in done.items():
+                assert ("content" in told) == (
+                    status != "204" and (path, status) not in {("/mcp", "202"), ("/mcp/", "202")}
+                )
+    run = found["components"]["schemas"]["Run"]
+    assert run["additionalProperties"] is False
+    assert set(run["required"]) == set(run["properties"])
+    listed = found["paths"]["/threads/{thread_id}/runs"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert listed["schema"]["items"] == {"$ref": "#/components/schemas/SomeRun"}
+    assert found["components"]["schemas"]["SomeRun"].get("required", []) == []
+
+
+def test_an_answer_that_isnt_described_is_noticed():
+    from tests.server.conforming import check
+
+    def answer(body, path="/threads/count", status=200):
+        return httpx.Response(status, json=body, request=httpx.Request("POST", f"http://x{path}"))
+
+    check(answer(3))
+    for wrong in (answer("3"), answer(3, status=201), answer([{"no": "run"}], "/runs/batch"), answer({}, "/threads")):
+        with pytest.raises((AssertionError, jsonschema_rs.ValidationError)):
+            check(wrong)

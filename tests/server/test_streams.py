@@ -209,7 +209,7 @@ async def test_a_client_that_doesnt_read_is_cut_and_costs_no_memory(client, serv
         }
     )
     with socket.create_connection((place.hostname, place.port)) as raw:
-        request = f"POST /threads/{id_}/runs/stream HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        request = f"POST /threads/{id_}/runs/stream HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         raw.sendall(f"{request}Content-Length: {len(body)}\r\n\r\n{body}".encode())
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:

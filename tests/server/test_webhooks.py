@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from langgraph_sdk.errors import UnprocessableEntityError
 
-from perdure.server.config import WebhooksSpec, WebhookUrls
+from perdure.server.config_file import WebhooksSpec, WebhookUrls
 from perdure.server.webhooks import Policy
 
 

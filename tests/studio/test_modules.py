@@ -209,7 +209,7 @@ def test_lanes_of_a_history(call):
         ("status:busy graph:line", {"status": "busy", "metadata": {"graph_id": "line"}}, []),
         ("status:odd", {"metadata": {"status": "odd"}}, []),
         ("n:5 on:true who:Ada", {"metadata": {"n": 5, "on": True, "who": "Ada"}}, []),
-        ("Some Words", {}, ["some", "words"]),
+        ("Some Words", {}, ["Some", "Words"]),
         ("00000000-0000-4000-8000-000000000000", {"ids": ["00000000-0000-4000-8000-000000000000"]}, []),
     ],
 )

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -19,10 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from perdure import studio
 from perdure.errors import PerdureError, StorageError
 from perdure.server import openapi
-from perdure.server.config import CorsSpec
 from perdure.server.core import Core
 from perdure.server.errors import RequestError, status_of
 from perdure.server.graphs import load_object
+from perdure.server.origins import guards
 from perdure.server.own_app import middleware_of, read_again, without_middleware
 from perdure.server.responses import Json
 from perdure.server.routes import (
@@ -32,6 +29,7 @@ from perdure.server.routes import (
     assistants,
     crons,
     mcp,
+    perdure,
     protocol,
     runs,
     state,
@@ -42,11 +40,9 @@ from perdure.server.routes import (
 )
 
 if TYPE_CHECKING:
-    from perdure.server.config import HttpSpec
+    from perdure.server.config_file import HttpSpec
 
 _log = logging.getLogger("perdure.server.http")
-
-_LOCAL: Final = CorsSpec(allow_origin_regex=r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
 
 def endpoints_of(http: HttpSpec) -> list[Endpoint]:
@@ -57,11 +53,11 @@ def endpoints_of(http: HttpSpec) -> list[Endpoint]:
     if not http.disable_crons:
         found += crons.ENDPOINTS  # before the runs: /runs/crons is no run
     if not http.disable_threads:
-        found += [*threads.ENDPOINTS, *state.ENDPOINTS]
+        found += [*threads.ENDPOINTS, *state.ENDPOINTS, *perdure.THREADS]
     if not (http.disable_threads or http.disable_runs):
         found += protocol.ENDPOINTS
     if not http.disable_runs:
-        found += runs.ENDPOINTS
+        found += [*runs.ENDPOINTS, *perdure.RUNS]
     if not http.disable_store:
         found += store.ENDPOINTS
     if not http.disable_mcp:
@@ -90,7 +86,6 @@ def make_app(core: Core) -> Starlette:
         routes.append(Mount("/", app=Guarded(bare, core) if http.enable_custom_route_auth else bare))
     if http.mount_prefix:
         routes = [Mount(http.mount_prefix, routes=routes)]
-    cors = http.cors or (_LOCAL if core.settings.local_pages else None)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -105,7 +100,7 @@ def make_app(core: Core) -> Starlette:
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[*_middleware(cors), *middleware_of(own, core, endpoints)],
+        middleware=[*guards(core), *middleware_of(own, core, endpoints)],
         exception_handlers={PerdureError: _answer_error, Exception: _answer_bug},
     )
 
@@ -148,70 +143,6 @@ class Guarded:
             await send({"type": "websocket.close", "code": 1008})  # there is no request whose user could be asked for
             return
         await self._app(scope, receive, send)
-
-
-class Origins:
-    """Refuses to change anything for pages of other origins, unless the configuration lets them.
-
-    A browser sends a page's request without asking first if it looks like a form, and from a page on the internet to
-    this machine as well.
-
-    Args:
-        app: The application.
-        allowed: Tells whether an origin may.
-    """
-
-    def __init__(self, app: ASGIApp, allowed: Callable[[str], bool]) -> None:
-        self._app = app
-        self._allowed = allowed
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_socket = scope["type"] == "websocket"
-        if is_socket or (scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS")):
-            headers = Headers(scope=scope)
-            origin = headers.get("origin")
-            own = headers.get("host", "")
-            is_other = origin is not None and origin.partition("://")[2] != own and not self._allowed(origin)
-            if is_other or (origin is None and headers.get("sec-fetch-site") == "cross-site"):
-                if is_socket:
-                    await send({"type": "websocket.close", "code": 4403})
-                    return
-                answer = Json({"detail": f"pages of {origin or 'other origins'} may not do this"}, 403)
-                await answer(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
-def _allowing(cors: CorsSpec | None) -> Callable[[str], bool]:
-    if cors is None:
-        return lambda _: False
-    pattern = None if cors.allow_origin_regex is None else re.compile(cors.allow_origin_regex)
-    return lambda origin: (
-        "*" in cors.allow_origins
-        or origin in cors.allow_origins
-        or (pattern is not None and pattern.fullmatch(origin) is not None)
-    )
-
-
-def _middleware(cors: CorsSpec | None) -> list[Middleware]:
-    origins = Middleware(Origins, allowed=_allowing(cors))
-    if cors is None:
-        return [origins]
-    from starlette.middleware.cors import CORSMiddleware
-
-    return [
-        origins,
-        Middleware(
-            CORSMiddleware,
-            allow_origins=cors.allow_origins,
-            allow_origin_regex=cors.allow_origin_regex,
-            allow_methods=cors.allow_methods,
-            allow_headers=cors.allow_headers,
-            allow_credentials=cors.allow_credentials,
-            expose_headers=cors.expose_headers,
-            max_age=cors.max_age,
-        ),
-    ]
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

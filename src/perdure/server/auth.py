@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from perdure.server.bodies import read_body
 from perdure.server.encoding import encode_text
 from perdure.server.errors import ForbiddenError, NotAuthenticatedError, RequestError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from perdure.server.auth_cache import Remembered
 
-ANYBODY: Final[Mapping[str, Any]] = {}
+_IMPOSSIBLE: Final = object()
 
 
 class User:
@@ -67,9 +68,17 @@ class Guard:
         api_keys: Keys of which a request must bring one, each with a name.
         auth: An object of the shape of the SDK's `Auth`.
         remembered: Who asked lately; None: `authenticate` is asked each time.
+        largest: Bytes of a body that are read before it is known who asks.
     """
 
-    def __init__(self, api_keys: Mapping[str, str], auth: Any = None, remembered: Remembered | None = None) -> None:
+    def __init__(
+        self,
+        api_keys: Mapping[str, str],
+        auth: Any = None,
+        remembered: Remembered | None = None,
+        largest: int = 1 << 25,
+    ) -> None:
+        self._largest = largest
         self._remembered = remembered
         self._keys = dict(api_keys)
         self._auth = auth
@@ -126,7 +135,7 @@ class Guard:
         }
         names = inspect.signature(handler).parameters
         if "body" in names:
-            known["body"] = await request.body()
+            known["body"] = await read_body(request, self._largest)
         try:
             found = handler(**{name: known[name] for name in names if name in known})
             found = await found if inspect.isawaitable(found) else found
@@ -199,17 +208,33 @@ def _fields(user: Any) -> dict[str, Any]:
 
 
 def _alternatives(said: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a filter as a list of metadata, of which a row must have all of one."""
+    """Return a filter as a list of metadata, of which a row must have all of one; none for what no row can have."""
     found: list[dict[str, Any]] = [{}]
     for key, wanted in said.items():
         if key == "$or":
-            found = [{**a, **b} for a in found for one in wanted for b in _alternatives(one)]
+            found = _joined(found, [b for one in wanted for b in _alternatives(one)])
         elif key == "$and":
             for one in wanted:
-                found = [{**a, **b} for a in found for b in _alternatives(one)]
+                found = _joined(found, _alternatives(one))
+        elif key.startswith("$"):
+            raise ForbiddenError(f"a filter has {key}, which isn't known", hint="$or, $and")
         else:
-            found = [{**a, key: _metadata(key, wanted)} for a in found]
+            found = _joined(found, [{key: _metadata(key, wanted)}])
     return found
+
+
+def _joined(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what has all of one of each; two values of one key rule each other out."""
+    return [made for a in some for b in others if (made := _both(a, b)) is not _IMPOSSIBLE]
+
+
+def _both(a: Any, b: Any) -> Any:
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        made = {key: _both(a[key], b[key]) if key in a and key in b else {**a, **b}[key] for key in {**a, **b}}
+        return _IMPOSSIBLE if any(value is _IMPOSSIBLE for value in made.values()) else made
+    if isinstance(a, list) and isinstance(b, list):
+        return [*a, *b]
+    return a if type(a) is type(b) and a == b else _IMPOSSIBLE
 
 
 def _metadata(key: str, wanted: Any) -> Any:

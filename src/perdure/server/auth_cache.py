@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from perdure.server.auth import User
-    from perdure.server.config import AuthCache
+    from perdure.server.config_file import AuthCache
 
 Key = tuple[str | None, ...]
 

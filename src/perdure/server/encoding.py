@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from perdure.types import Interrupt
 
+if TYPE_CHECKING:
+    from perdure.server.answers import Question
+
 _DEPTH = 64
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _FAILURES = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
@@ -36,11 +41,17 @@ def decode(data: bytes | str) -> Any:
     return _decoder.decode(data)
 
 
-def asked(interrupt: Any) -> dict[str, Any]:
+def number_in(text: str) -> int | None:
+    """Return the number that a stranger's text is, if it is one that every database holds; None if it is none."""
+    return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def asked(interrupt: Any) -> Question:
     """Return a question as clients see it."""
-    told = {"value": interrupt.value, "id": interrupt.id}
-    schema = getattr(interrupt, "response_schema", None)
-    return told if schema is None else {**told, "response_schema": schema}
+    told: Question = {"value": interrupt.value, "id": interrupt.id}
+    if (schema := getattr(interrupt, "response_schema", None)) is not None:
+        told["response_schema"] = schema
+    return told
 
 
 def _hook(value: Any) -> Any:

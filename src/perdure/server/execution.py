@@ -20,6 +20,7 @@ from perdure.server.inputs import all_keys_of, config_of, input_of, options_of, 
 from perdure.server.modes import RunModes
 from perdure.server.protocol.telling import MODES, Teller
 from perdure.server.shapes import shown_run, shown_time
+from perdure.server.states import forget_later
 from perdure.server.streams import DONE, RESULT, Frame
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ class Execution:
         if ending.webhook is not None:
             self.core.webhooks.hint()
         if ending.forget == "thread" and held:
-            self.core.forget_later(self.thread_id)
+            forget_later(self.core, self.thread_id)
 
     # -- streaming
 

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from perdure.errors import InvalidConfigError, UsageError
-from perdure.server.config import ConfigFile
+from perdure.server.config_file import ConfigFile
 from perdure.server.inputs import is_langgraph
 
 _NAMESPACE: Final = uuid.UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")

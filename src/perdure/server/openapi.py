@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from perdure import __version__
+from perdure.server import answers
+from perdure.server.answers import JSON
 from perdure.server.openapi_queries import QUERIES
 from perdure.server.routes import Endpoint
 
@@ -36,23 +38,8 @@ _ERROR = {
     "required": ["detail"],
 }
 
-_RPC_ERROR = {
-    "anyOf": [
-        {"$ref": "#/components/schemas/Error"},
-        {
-            "type": "object",
-            "properties": {
-                "jsonrpc": {"const": "2.0"},
-                "error": {
-                    "type": "object",
-                    "properties": {"code": {"type": "integer"}, "message": {"type": "string"}},
-                    "required": ["code", "message"],
-                },
-            },
-            "required": ["jsonrpc", "error"],
-        },
-    ]
-}
+_RPC_FAILURE = {"anyOf": [{"$ref": "#/components/schemas/Error"}, {"$ref": "#/components/schemas/Rpc"}]}
+_DONE = {200: "Done", 202: "It will be done", 204: "Done, and there is nothing to say"}
 
 
 def describe(endpoints: Sequence[Endpoint], auth: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -62,18 +49,22 @@ def describe(endpoints: Sequence[Endpoint], auth: dict[str, Any] | None = None) 
         endpoints: The routes.
         auth: How clients say who they are: `securitySchemes` and `security`.
     """
-    bodies = [endpoint.body for endpoint in endpoints if endpoint.body is not None]
-    made, components = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
-    schemas = iter(made)
+    asked = [endpoint.body for endpoint in endpoints if endpoint.body is not None]
+    told = [answer.form for endpoint in endpoints for answer in endpoint.answers if answer.form is not None]
+    made, components = msgspec.json.schema_components([*asked, *told], ref_template="#/components/schemas/{name}")
+    for name in vars(answers).keys() & components.keys():
+        components[name]["additionalProperties"] = False  # a TypedDict has just what it says
+    bodies, forms = iter(made), iter(made[len(asked) :])
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
-        body = None if endpoint.body is None else next(schemas)
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, body)
+        body = None if endpoint.body is None else next(bodies)
+        shown = [None if answer.form is None else next(forms) for answer in endpoint.answers]
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, body, shown)
     described: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "perdure", "version": __version__},
         "paths": paths,
-        "components": {"schemas": {**components, "Error": _ERROR, "RpcError": _RPC_ERROR}},
+        "components": {"schemas": {**components, "Error": _ERROR, "RpcFailure": _RPC_FAILURE}},
     }
     if auth:
         described["components"] |= {"securitySchemes": auth.get("securitySchemes", {})}
@@ -81,7 +72,7 @@ def describe(endpoints: Sequence[Endpoint], auth: dict[str, Any] | None = None) 
     return described
 
 
-def _operation(endpoint: Endpoint, body: Any) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, body: Any, forms: Sequence[Any]) -> dict[str, Any]:
     summary = (inspect.getdoc(endpoint.handler) or "").partition("\n")[0]
     name = f"{endpoint.handler.__module__.rpartition('.')[2]}_{endpoint.handler.__name__}"
     suffix = "_of" if "{namespace}" in endpoint.path else "_stateless" if endpoint.tag == "Stateless runs" else ""
@@ -97,13 +88,17 @@ def _operation(endpoint: Endpoint, body: Any) -> dict[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
-    form = "RpcError" if endpoint.tag in _RPC else "Error"
-    error = {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{form}"}}}}
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
+    error_form = "RpcFailure" if endpoint.tag in _RPC else "Error"
+    error = {"content": {JSON: {"schema": {"$ref": f"#/components/schemas/{error_form}"}}}}
     errors = _ERRORS if not endpoint.is_open else {status: _ERRORS[status] for status in ("422", "503")}
     if endpoint.tag in _RPC:
         errors = {**errors, "405": "There are no sessions"}
-    operation["responses"] = {"2XX": {"description": "Done"}}
+    operation["responses"] = {}
+    for answer, form in zip(endpoint.answers, forms, strict=True):
+        told = operation["responses"].setdefault(str(answer.status), {"description": _DONE[answer.status]})
+        if form is not None:
+            told.setdefault("content", {})[answer.media] = {"schema": form}
     operation["responses"] |= {status: {"description": why, **error} for status, why in errors.items()}
     return operation
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,9 +11,12 @@ from perdure.server.encoding import encode_text
 from perdure.server.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from perdure.server.config import QueueSpec
+    from perdure.server.config_file import QueueSpec
 
 DEFAULT: Final = "default"
+
+_LONGEST_KEY: Final = 200
+"""Characters of a key; of a longer one, and of one that databases can't hold, its hash is taken."""
 
 
 class Queues:
@@ -64,7 +68,10 @@ class Queues:
             found = found.get(part) if isinstance(found, Mapping) else None
         if found is None:
             return None
-        return found if isinstance(found, str) else encode_text(found)
+        text = found if isinstance(found, str) else encode_text(found)
+        if len(text) <= _LONGEST_KEY and "\0" not in text:
+            return text
+        return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def _limit(name: str, spec: QueueSpec) -> Limit | None:

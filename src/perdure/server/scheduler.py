@@ -16,7 +16,9 @@ from cronsim import CronSim, CronSimError
 
 from perdure.errors import PerdureError, UsageError
 from perdure.server.database import crons, events, now, queues, threads
+from perdure.server.making import make_run
 from perdure.server.schema import RunCreate
+from perdure.server.states import delete_thread
 
 if TYPE_CHECKING:
     from perdure.server.core import Core
@@ -37,7 +39,7 @@ def next_time(schedule: str, timezone: str | None, after: float, end: float | No
         raise UsageError(f"{schedule!r} is not a schedule", hint="five fields: minute hour day month weekday")
     try:
         zone = ZoneInfo(timezone) if timezone else UTC
-    except (ZoneInfoNotFoundError, ValueError) as e:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as e:
         raise UsageError(f"there is no time zone {timezone!r}", hint="an IANA name such as Europe/Berlin") from e
     try:
         found = next(CronSim(schedule, datetime.fromtimestamp(after, zone)))
@@ -81,7 +83,10 @@ class Scheduler:
         while True:
             try:
                 for cron in await self._core.database.read(crons.due, now()):
-                    await self._run(cron)
+                    try:
+                        await self._run(cron)
+                    except (PerdureError, msgspec.MsgspecError) as e:  # nobody's cron is in the way of others'
+                        _log.warning("cron %s made no run: %s", cron["cron_id"], e)
                 if now() - swept > self._core.settings.sweep:
                     swept = now()
                     await self._core.database.once(events.sweep, self._core.settings.keep_events)
@@ -107,10 +112,7 @@ class Scheduler:
         payload["config"]["configurable"] = configurable
         asked = msgspec.convert(payload, RunCreate)
         asked.on_completion = cron["on_run_completed"] or "delete"
-        try:
-            await self._core.make_run(asked, cron["thread_id"], caller=cron["caller"], filters=None)
-        except PerdureError as e:
-            _log.warning("cron %s made no run: %s", cron["cron_id"], e)
+        await make_run(self._core, asked, cron["thread_id"], caller=cron["caller"], filters=None)
 
     async def sweep(self) -> None:
         """Delete threads whose time is over."""
@@ -120,4 +122,4 @@ class Scheduler:
                 await core.saver.aprune([thread_id], strategy="keep_latest")
                 await core.database.once(threads.put_off, thread_id, None)
             else:
-                await core.delete_thread(thread_id, None)
+                await delete_thread(core, thread_id, None)

@@ -18,9 +18,11 @@ from typing import Any, Final
 
 import uvicorn
 
+from perdure.errors import InvalidConfigError
 from perdure.server.app import make_app
+from perdure.server.bounded_http import BoundedHttp
 from perdure.server.config import NAMES
-from perdure.server.core import Core, check_binding
+from perdure.server.core import Core
 from perdure.server.logs import configure
 from perdure.server.settings import Settings, from_environment, to_environment
 
@@ -104,6 +106,7 @@ def run(settings: Settings, listening: socket.socket | None) -> int:
         log_config=None,
         access_log=False,
         lifespan="on",
+        http=BoundedHttp,
         ws=_WebSockets,
         ws_max_size=settings.largest_body,
         timeout_graceful_shutdown=int(settings.grace + _PATIENCE),
@@ -114,6 +117,20 @@ def run(settings: Settings, listening: socket.socket | None) -> int:
     server = _Uvicorn(config, core)
     server.run(sockets=[listening])
     return 0 if server.started or server.told else 1
+
+
+def check_binding(settings: Settings, guard_is_open: bool) -> None:
+    """Refuse to let everybody in from everywhere.
+
+    Raises:
+        InvalidConfigError: The address is reachable from elsewhere, and nobody is asked who they are.
+    """
+    if settings.host in ("127.0.0.1", "::1", "localhost") or settings.insecure or not guard_is_open:
+        return
+    raise InvalidConfigError(
+        f"anybody who reaches {settings.host}:{settings.port} could run graphs and read all threads",
+        hint='set PERDURE_API_KEYS, or "auth" in the configuration; or say --insecure',
+    )
 
 
 async def _work(core: Core) -> None:

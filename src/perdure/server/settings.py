@@ -39,6 +39,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         sweep: Seconds between two looks for what is over: threads with a time to live, old events.
         largest_body: Bytes of a request.
         most_streams: Streams open at once.
+        most_scanned: States that a search of threads by their values reads.
         longest_backlog: Bytes that a slow client's stream may be behind before it is cut.
         recursion_limit: Supersteps of a run, whatever its config says; None for any.
         log_json: Whether the log is JSON, a line an event.
@@ -63,6 +64,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     sweep: float = 30.0
     largest_body: int = 32 * _MEGABYTE
     most_streams: int = 10_000
+    most_scanned: int = 10_000
     longest_backlog: int = 8 * _MEGABYTE
     recursion_limit: int | None = None
     log_json: bool = False
@@ -91,6 +93,7 @@ _VARIABLES: Final[dict[str, tuple[str, type]]] = {
     "PERDURE_SWEEP_SECONDS": ("sweep", float),
     "PERDURE_LARGEST_BODY": ("largest_body", int),
     "PERDURE_MOST_STREAMS": ("most_streams", int),
+    "PERDURE_MOST_SCANNED": ("most_scanned", int),
     "PERDURE_LONGEST_BACKLOG": ("longest_backlog", int),
     "PERDURE_RECURSION_LIMIT": ("recursion_limit", int),
     "LOG_JSON": ("log_json", bool),

@@ -3,70 +3,125 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from perdure.server.encoding import asked
+from perdure.server import answers
+from perdure.server.encoding import asked, decode, encode
 
 _INDEX = re.compile(r"-?[0-9]{1,9}")
-_PLACE = ("thread_id", "checkpoint_ns", "checkpoint_id")
 
 
-def shown_time(seconds: float | None) -> str | None:
+def shown_time(seconds: float) -> str:
     """Return a moment in ISO 8601."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def shown_assistant(row: dict[str, Any]) -> dict[str, Any]:
+def _perhaps(seconds: float | None) -> str | None:
+    return None if seconds is None else shown_time(seconds)
+
+
+def shown_assistant(row: dict[str, Any]) -> answers.Assistant:
     """Return an assistant, or a version of one."""
-    return row | {name: shown_time(row[name]) for name in ("created_at", "updated_at") if name in row}
+    shown: answers.Assistant = {
+        "assistant_id": row["assistant_id"],
+        "graph_id": row["graph_id"],
+        "version": row["version"],
+        "name": row["name"],
+        "description": row["description"],
+        "config": row["config"],
+        "context": row["context"],
+        "metadata": row["metadata"],
+        "created_at": shown_time(row["created_at"]),
+    }
+    if "updated_at" in row:
+        shown["updated_at"] = shown_time(row["updated_at"])
+    return shown
 
 
-def shown_run(row: dict[str, Any]) -> dict[str, Any]:
+def shown_run(row: dict[str, Any]) -> answers.Run:
     """Return a run."""
-    names = ("run_id", "thread_id", "assistant_id", "status", "metadata", "kwargs", "multitask_strategy")
-    shown = {name: row[name] for name in names}
-    shown["created_at"], shown["updated_at"] = shown_time(row["created_at"]), shown_time(row["updated_at"])
-    about = {name: row[name] for name in ("attempt", "priority", "queue")}
-    return {**shown, "cancel_reason": row["cancel"], **about}
+    return {
+        "run_id": row["run_id"],
+        "thread_id": row["thread_id"],
+        "assistant_id": row["assistant_id"],
+        "status": row["status"],
+        "metadata": row["metadata"],
+        "kwargs": row["kwargs"],
+        "multitask_strategy": row["multitask_strategy"],
+        "created_at": shown_time(row["created_at"]),
+        "updated_at": shown_time(row["updated_at"]),
+        "cancel_reason": row["cancel"],
+        "attempt": row["attempt"],
+        "priority": row["priority"],
+        "queue": row["queue"],
+    }
 
 
-def shown_thread(row: dict[str, Any], state: Any = None, *, with_ttl: bool = False) -> dict[str, Any]:
+def shown_row(row: dict[str, Any]) -> answers.ThreadRow:
+    """Return a thread without its state."""
+    return {
+        "thread_id": row["thread_id"],
+        "status": row["status"],
+        "metadata": row["metadata"],
+        "config": row["config"],
+        "error": row["error"],
+        "created_at": shown_time(row["created_at"]),
+        "updated_at": shown_time(row["updated_at"]),
+        "state_updated_at": shown_time(row["state_updated_at"]),
+    }
+
+
+def shown_thread(row: dict[str, Any], state: Any = None, *, with_ttl: bool = False) -> answers.Thread:
     """Return a thread with its values, of a state that may be missing."""
-    names = ("thread_id", "status", "metadata", "config", "error")
-    shown = {name: row[name] for name in names}
-    for name in ("created_at", "updated_at", "state_updated_at"):
-        shown[name] = shown_time(row[name])
-    shown["values"] = None if state is None or state.created_at is None else state.values
     tasks = () if state is None else state.tasks
-    shown["interrupts"] = {task.id: [asked(i) for i in task.interrupts] for task in tasks if task.interrupts}
+    known = shown_row(row)
+    shown: answers.Thread = {
+        "thread_id": known["thread_id"],
+        "status": known["status"],
+        "metadata": known["metadata"],
+        "config": known["config"],
+        "error": known["error"],
+        "created_at": known["created_at"],
+        "updated_at": known["updated_at"],
+        "state_updated_at": known["state_updated_at"],
+        "values": None if state is None or state.created_at is None else state.values,
+        "interrupts": {task.id: [asked(i) for i in task.interrupts] for task in tasks if task.interrupts},
+    }
     if with_ttl and row["ttl_minutes"] is not None:
         shown["ttl"] = {
             "ttl_minutes": row["ttl_minutes"],
             "strategy": row["ttl_strategy"],
-            "expires_at": shown_time(row["expires_at"]),
+            "expires_at": _perhaps(row["expires_at"]),
         }
     return shown
 
 
-def shown_cron(row: dict[str, Any]) -> dict[str, Any]:
+def shown_cron(row: dict[str, Any]) -> answers.Cron:
     """Return a cron."""
-    names = (
-        "cron_id", "assistant_id", "thread_id", "schedule", "timezone", "on_run_completed", "payload", "metadata",
-        "user_id",
-    )  # fmt: skip
-    shown = {name: row[name] for name in names} | {"enabled": bool(row["enabled"])}
-    times = {"end_time": "end_time", "next_run_date": "next_run_at", "created_at": "created_at"}
-    shown |= {name: shown_time(row[column]) for name, column in times.items()}
-    return shown | {"updated_at": shown_time(row["updated_at"])}
+    return {
+        "cron_id": row["cron_id"],
+        "assistant_id": row["assistant_id"],
+        "thread_id": row["thread_id"],
+        "schedule": row["schedule"],
+        "timezone": row["timezone"],
+        "on_run_completed": row["on_run_completed"],
+        "payload": row["payload"],
+        "metadata": row["metadata"],
+        "user_id": row["user_id"],
+        "enabled": bool(row["enabled"]),
+        "end_time": _perhaps(row["end_time"]),
+        "next_run_date": _perhaps(row["next_run_at"]),
+        "created_at": shown_time(row["created_at"]),
+        "updated_at": shown_time(row["updated_at"]),
+    }
 
 
-def shown_state(state: Any) -> dict[str, Any]:
+def shown_state(state: Any) -> answers.State:
     """Return the state of a thread."""
     checkpoint = _checkpoint(state.config)
     parent = _checkpoint(state.parent_config) if state.parent_config else None
-    interrupts = [asked(item) for item in state.interrupts or ()]
     return {
         "values": state.values,
         "next": list(state.next),
@@ -75,20 +130,25 @@ def shown_state(state: Any) -> dict[str, Any]:
         "created_at": state.created_at,
         "checkpoint": checkpoint,
         "parent_checkpoint": parent,
-        "interrupts": interrupts,
+        "interrupts": [asked(item) for item in state.interrupts or ()],
         "checkpoint_id": checkpoint["checkpoint_id"],
         "parent_checkpoint_id": parent and parent["checkpoint_id"],
     }
 
 
-def _checkpoint(config: Any) -> dict[str, Any]:
+def _checkpoint(config: Any) -> answers.Place:
     conf = config.get("configurable") or {}
-    shown = {name: conf.get(name) for name in _PLACE}
-    shown["checkpoint_ns"] = shown["checkpoint_ns"] or ""
-    return shown | ({"checkpoint_map": conf["checkpoint_map"]} if conf.get("checkpoint_map") else {})
+    shown: answers.Place = {
+        "thread_id": conf.get("thread_id"),
+        "checkpoint_ns": conf.get("checkpoint_ns") or "",
+        "checkpoint_id": conf.get("checkpoint_id"),
+    }
+    if conf.get("checkpoint_map"):
+        shown["checkpoint_map"] = conf["checkpoint_map"]
+    return shown
 
 
-def _task(task: Any) -> dict[str, Any]:
+def _task(task: Any) -> answers.Task:
     inner: Any = task.state
     is_state = inner is not None and not isinstance(inner, dict)
     return {
@@ -107,7 +167,7 @@ def _error(error: Any) -> str:
     return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
 
 
-def selected(shown: dict[str, Any], select: Iterable[str] | None) -> dict[str, Any]:
+def selected(shown: Mapping[str, Any], select: Iterable[str] | None) -> Mapping[str, Any]:
     """Return only what was asked for; `values.key` is one key of the values."""
     if not select:
         return shown
@@ -121,9 +181,15 @@ def selected(shown: dict[str, Any], select: Iterable[str] | None) -> dict[str, A
     return found
 
 
-def extracted(thread: dict[str, Any], paths: dict[str, str]) -> dict[str, Any]:
+def extracted(thread: Mapping[str, Any], paths: dict[str, str]) -> dict[str, Any]:
     """Return what `extract` asks for: by alias, the value at a path such as `values.messages[-1].content`."""
     return {alias: _at(thread, path) for alias, path in paths.items()}
+
+
+def _data(value: Any) -> dict[str, Any]:
+    """Return an object as clients see it: its data, and nothing else that Python would find there."""
+    found = value if isinstance(value, dict) else decode(encode(value))
+    return found if isinstance(found, dict) else {}
 
 
 def _at(value: Any, path: str) -> Any:
@@ -133,7 +199,7 @@ def _at(value: Any, path: str) -> Any:
             is_place = isinstance(value, (list, tuple)) and _INDEX.fullmatch(index)
             value = value[int(index)] if is_place and -len(value) <= int(index) < len(value) else None
         elif part:
-            value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
+            value = _data(value).get(part)
         if value is None:
             return None
     return value

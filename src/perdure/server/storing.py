@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from perdure.server.graphs import load_object
 
 if TYPE_CHECKING:
-    from perdure.server.config import ConfigFile
+    from perdure.server.config_file import ConfigFile
     from perdure.server.settings import Settings
 
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from perdure.errors import PerdureError
 from perdure.server.database import events, now, runs, threads
+from perdure.server.encoding import number_in
 
 if TYPE_CHECKING:
     from perdure.server.database import Database
@@ -77,7 +78,7 @@ def number_of(last_event_id: str | None) -> int | None:
     if not last_event_id:
         return None
     number = last_event_id.rpartition("-")[2]
-    return int(number) if number.isdigit() and last_event_id != "-1" else 0
+    return (number_in(number) or 0) if last_event_id != "-1" else 0
 
 
 class Pace:
@@ -341,14 +342,14 @@ class Streams:
         return any(one.reached < event for one in self._threads.get(thread_id, ()))
 
     async def follow_thread(
-        self, thread_id: str, after: int | None, alive: Callable[[], bool]
+        self, thread_id: str, after: int | None, filters: str | None
     ) -> AsyncGenerator[Frame, None]:
-        """Yield the events of a thread's runs, of all that come, for as long as the client is `alive`.
+        """Yield the events of a thread's runs, of all that come, for as long as the client may see the thread.
 
         Args:
             thread_id: The thread.
             after: The last event that was seen; None: only what comes.
-            alive: Tells whether to go on.
+            filters: What of threads the client may see.
         """
         listener = Listener(self._limit)
         self._threads.setdefault(thread_id, []).append(listener)
@@ -356,12 +357,14 @@ class Streams:
             last = await self._database.read(events.last_of_thread, thread_id) if after is None else after
             listener.reached = last
             renewed, pace = 0.0, Pace()
-            while alive() and not self.is_closing:
+            while not self.is_closing:
                 if now() > renewed:
+                    if filters is not None and not await self._database.read(threads.get, thread_id, filters):
+                        return
                     await self._database.note(threads.watch, thread_id, now() + _WATCH)
                     renewed = now() + _WATCH / 3
                 listener.take()
-                rows = await self._database.read(events.of_thread, thread_id, last, pace.limit)
+                rows = await self._database.read(events.of_thread, thread_id, last, pace.limit, filters)
                 pace.note(rows)
                 for row in rows:
                     listener.reached = last = row["event"]

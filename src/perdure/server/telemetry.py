@@ -10,7 +10,7 @@ from perdure.server.graphs import load_object
 
 if TYPE_CHECKING:
     from perdure.interop.otel_server import Telemetry
-    from perdure.server.config import TelemetrySpec
+    from perdure.server.config_file import TelemetrySpec
 
 
 def telemetry_of(spec: TelemetrySpec | None, folder: Path) -> Telemetry | None:

@@ -22,9 +22,10 @@ from urllib.parse import urlsplit
 
 from perdure.errors import InvalidConfigError, PerdureError
 from perdure.server.database import now, webhooks
+from perdure.server.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from perdure.server.config import WebhooksSpec
+    from perdure.server.config_file import WebhooksSpec
     from perdure.server.core import Core
 
 _log = logging.getLogger("perdure.server.webhooks")
@@ -33,6 +34,9 @@ _ATTEMPTS: Final = 6
 _TIMEOUT: Final = 20.0
 _PAUSES: Final = (2.0, 10.0, 60.0, 300.0, 1800.0)
 _POLL: Final = 5.0
+_TRANSLATED: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+"""Networks whose addresses end with one of IPv4: RFC 6052, and the compatible ones of RFC 4291."""
+
 SIGNATURE: Final = "X-Perdure-Signature"
 """The header `t=<time>,v1=<hex>`: HMAC-SHA256 of `<time>.<body>` by the secret."""
 
@@ -48,6 +52,15 @@ class Policy:
     def __init__(self, spec: WebhooksSpec, *, disabled: bool = False) -> None:
         self.spec = spec
         self.disabled = disabled
+
+    def check(self, url: str | None) -> None:
+        """Refuse an address that no message may go to.
+
+        Raises:
+            InvalidRequestError: It is one.
+        """
+        if url is not None and (why := self.refusal(url)) is not None:
+            raise InvalidRequestError(f"Webhook not allowed: {why}")
 
     def refusal(self, url: str) -> str | None:
         """Return why a message may not go to an address, None if it may; without looking its name up."""
@@ -87,9 +100,7 @@ class Policy:
         Raises:
             ValueError: It is none.
         """
-        address = ipaddress.ip_address(text)
-        mapped = getattr(address, "ipv4_mapped", None)
-        address = mapped or address
+        address = _leads_to(ipaddress.ip_address(text))
         if address.is_loopback:
             return "host blocked: loopback IP range" if self.spec.url.disable_loopback else None
         if not address.is_global or address.is_multicast:
@@ -125,6 +136,15 @@ class Policy:
         moment = str(int(time.time()))
         digest = hmac.new(secret.encode(), f"{moment}.{body}".encode(), hashlib.sha256).hexdigest()
         return {SIGNATURE: f"t={moment},v1={digest}"}
+
+
+def _leads_to(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the IPv4 address that is inside of an IPv6 one and is gone to by it, or the address itself."""
+    if isinstance(address, ipaddress.IPv4Address) or address.is_loopback:
+        return address
+    if any(address in network for network in _TRANSLATED):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or (address.teredo or [address])[-1]
 
 
 def _matches(host: str, domain: str) -> bool:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from perdure.server.auth import Guard
 from perdure.server.auth_cache import Remembered
-from perdure.server.config import AuthCache
+from perdure.server.config_file import AuthCache
 from perdure.server.errors import RequestError
 
 

@@ -44,6 +44,12 @@ def saying(said, seen=None):
         ({"who": {"$contains": ["a", "b"]}}, [{"who": ["a", "b"]}]),
         ({"$or": [{"x": 1}, {"y": {"$eq": 2}}], "z": 3}, [{"x": 1, "z": 3}, {"y": 2, "z": 3}]),
         ({"$and": [{"x": 1}, {"y": 2}]}, [{"x": 1, "y": 2}]),
+        ({"x": 1, "$and": [{"x": 2}]}, []),
+        ({"x": 1, "$or": [{"x": 2}, {"y": 3}]}, [{"x": 1, "y": 3}]),
+        ({"$and": [{"x": {"$contains": "a"}}, {"x": {"$contains": "b"}}]}, [{"x": ["a", "b"]}]),
+        ({"$and": [{"x": {"a": 1}}, {"x": {"b": 2}}]}, [{"x": {"a": 1, "b": 2}}]),
+        ({"$and": [{"x": {"a": 1}}, {"x": {"a": 2}}]}, []),
+        ({"$and": [{"x": 1}, {"x": True}]}, []),
     ],
 )
 async def test_what_a_handler_says_becomes_metadata_that_a_row_must_have(said, filters):

@@ -7,6 +7,7 @@ from typing import Any
 from perdure.database.operation import Op
 from perdure.server.database import Statements, now
 from perdure.server.database.orders import ASSISTANT, VERSION, Record, record
+from perdure.server.database.visible import check_visible
 from perdure.server.encoding import encode_text
 
 
@@ -38,6 +39,7 @@ def update(sql: Statements, assistant_id: str, changes: Record, filters: str | N
     merged = {**found["metadata"], **changes.pop("metadata", {})}
     new = {**found, **changes, "metadata": merged, "version": newest + 1, "updated_at": now()}
     texts = [encode_text(new[name]) for name in ("config", "context", "metadata")]
+    yield from check_visible(sql, texts[-1], filters)
     about = (new["graph_id"], new["name"], new["description"], *texts, new["updated_at"])
     yield [
         (sql["add_assistant_version"], (assistant_id, new["version"], *about)),
@@ -57,6 +59,7 @@ def set_latest(sql: Statements, assistant_id: str, version: int, filters: str | 
     new = {**record(ASSISTANT, rows[0]), **record(VERSION, versions[0]), "updated_at": now()}
     new["created_at"] = record(ASSISTANT, rows[0])["created_at"]
     texts = [encode_text(new[name]) for name in ("config", "context", "metadata")]
+    yield from check_visible(sql, texts[-1], filters)
     about = (new["graph_id"], new["name"], new["description"], *texts, new["updated_at"])
     yield [(sql["set_assistant"], (assistant_id, version, *about))]
     return new

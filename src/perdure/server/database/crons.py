@@ -7,6 +7,7 @@ from typing import Any
 from perdure.database.operation import Op
 from perdure.server.database import Statements
 from perdure.server.database.orders import CRON, Record, record
+from perdure.server.database.visible import check_visible
 from perdure.server.encoding import encode_text
 
 
@@ -27,12 +28,13 @@ def get(sql: Statements, cron_id: str, filters: str | None) -> Op[Record | None]
     return record(CRON, rows[0]) if rows else None
 
 
-def update(sql: Statements, new: Record) -> Op[None]:
+def update(sql: Statements, new: Record, filters: str | None) -> Op[None]:
     """Replace a cron by its new form."""
+    metadata = encode_text(new["metadata"])
+    yield from check_visible(sql, metadata, filters)
     values = (
         new["cron_id"], new["schedule"], new["timezone"], new["end_time"], int(new["enabled"]),
-        new["on_run_completed"], encode_text(new["payload"]), encode_text(new["metadata"]), new["next_run_at"],
-        new["updated_at"],
+        new["on_run_completed"], encode_text(new["payload"]), metadata, new["next_run_at"], new["updated_at"],
     )  # fmt: skip
     yield [(sql["set_cron"], values)]
 

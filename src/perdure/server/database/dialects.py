@@ -2,7 +2,8 @@
 
 A filter is JSON: an object `b` is contained in `a` if each of its members is in `a`, with the same value, or, if that
 is an object itself, contained in it; an array, if each of its elements is one of the other's. That is Postgres' `@>`.
-SQLite compares leaf by leaf; there, objects inside of arrays are compared in their order.
+SQLite compares leaf by leaf, of which an empty object or array is one; there, objects inside of arrays are compared in
+their order.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ _FILE: Final = Path(__file__).with_name("statements.sql")
 _NOTES: Final = re.compile(r"^ *--.*\n", re.MULTILINE)
 
 _LEAVES = """(CAST({b} AS text) IS NULL OR NOT EXISTS (
-    SELECT 1 FROM json_tree({b}) AS f WHERE f.type NOT IN ('object', 'array') AND NOT EXISTS (
+    SELECT 1 FROM json_tree({b}) AS f
+    WHERE f.parent IS NOT NULL AND (f.type NOT IN ('object', 'array') OR length(f.value) = 2) AND NOT EXISTS (
         SELECT 1 FROM json_tree({a}) AS m WHERE m.path = f.path AND m.type = f.type AND m.atom IS f.atom
-            AND (typeof(f.key) = 'integer' OR m.key = f.key))))"""
+            AND typeof(m.key) = typeof(f.key) AND (typeof(f.key) = 'integer' OR m.key = f.key))))"""
 
 _SQLITE: Final = {
     "contains": _LEAVES,
@@ -30,6 +32,8 @@ _SQLITE: Final = {
     SELECT 1 FROM json_each({{b}}) AS v WHERE {_LEAVES.format(a="{a}", b="v.value")}))""",  # noqa: S608 - of constants
     "among": "{a} IN (SELECT value FROM json_each({b}))",
     "position": "instr({a}, {b})",
+    "words": """(CAST({b} AS text) IS NULL OR NOT EXISTS (
+    SELECT 1 FROM json_each({b}) AS w WHERE instr({a}, w.value) = 0))""",
 }
 _POSTGRES: Final = {
     "contains": "(CAST({b} AS text) IS NULL OR {a}::jsonb @> CAST(CAST({b} AS text) AS jsonb))",
@@ -37,6 +41,9 @@ _POSTGRES: Final = {
     SELECT 1 FROM jsonb_array_elements(CAST(CAST({b} AS text) AS jsonb)) AS v WHERE {a}::jsonb @> v.value))""",
     "among": "{a} IN (SELECT jsonb_array_elements_text(CAST(CAST({b} AS text) AS jsonb)))",
     "position": "strpos({a}, {b})",
+    "words": """(CAST({b} AS text) IS NULL OR NOT EXISTS (
+    SELECT 1 FROM jsonb_array_elements_text(CAST(CAST({b} AS text) AS jsonb)) AS w(word)
+    WHERE strpos({a}, w.word) = 0))""",
 }
 
 

@@ -21,9 +21,11 @@ def of_run(sql: Statements, run_id: str, after: int, limit: int = 500) -> Op[lis
     return [record(EVENT, row) for row in rows]
 
 
-def of_thread(sql: Statements, thread_id: str, after: int, limit: int = 500) -> Op[list[Record]]:
-    """Return the events of a thread's runs after one."""
-    [rows] = yield [(sql["events_of_thread"], (thread_id, after, limit))]
+def of_thread(
+    sql: Statements, thread_id: str, after: int, limit: int = 500, filters: str | None = None
+) -> Op[list[Record]]:
+    """Return the events of a thread's runs after one; none of a thread that the filters hide."""
+    [rows] = yield [(sql["events_of_thread"], (thread_id, after, limit, filters))]
     return [record(EVENT, row) for row in rows]
 
 

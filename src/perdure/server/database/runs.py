@@ -245,6 +245,14 @@ def listed(sql: Statements, thread_id: str, status: str | None, limit: int, offs
     return [record(RUN, row) for row in rows]
 
 
+def look(sql: Statements, asked: Any, metadata: Record, filters: str | None) -> Op[list[Record]]:
+    """Return runs of all threads that may be seen, the newest first; one more than asked for, if there is."""
+    seen = (encode_text(metadata) if metadata else None, filters)
+    values = (asked.status, asked.graph_id, asked.queue, *seen, asked.limit + 1, asked.offset)
+    [rows] = yield [(sql["look_runs"], values)]
+    return [record(RUN, row) for row in rows]
+
+
 def delete(sql: Statements, run_id: str) -> Op[None]:
     """Delete a run that has ended, and its events."""
     yield [(sql[name], (run_id,)) for name in ("delete_run", "delete_events_of_run")]

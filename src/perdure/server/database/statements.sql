@@ -1,8 +1,11 @@
 -- The statements of both databases. What they write differently is a macro, filled in when the file is read (dialects.py):
 -- @schema. stands before a table; $1 is a bound value; @contains(a, b) tells whether JSON a has all of JSON b;
 -- @visible(a, b) whether a has all of one of the filters in the JSON array b, or b is NULL; @among(a, b) whether text a
--- is in the JSON array b; @position(a, b) where text b is in a, 0 if nowhere; @lock and @skip lock rows, where there are
--- locks of rows; @order is one of the orders of orders.py.
+-- is in the JSON array b; @position(a, b) where text b is in a, 0 if nowhere; @words(a, b) whether all texts of the JSON
+-- array b are in text a; @lock and @skip lock rows, where there are locks of rows; @order is one of the orders of orders.py.
+
+-- name: still_visible
+SELECT 1 WHERE @visible(CAST($1 AS text), $2);
 
 -- name: add_assistant
 INSERT INTO @schema.perdure_server_assistants
@@ -99,6 +102,13 @@ SELECT count(*) FROM @schema.perdure_server_threads
 WHERE @contains(metadata, $1) AND @visible(metadata, $2) AND (CAST($3 AS text) IS NULL OR status = $3)
     AND (CAST($4 AS text) IS NULL OR @among(thread_id, $4));
 
+-- name: look_threads
+SELECT @thread FROM @schema.perdure_server_threads
+WHERE @contains(metadata, $1) AND @visible(metadata, $2) AND (CAST($3 AS text) IS NULL OR status = $3)
+    AND (CAST($4 AS text) IS NULL OR @among(thread_id, $4))
+    AND @words(lower(thread_id || ' ' || status || ' ' || metadata || ' ' || coalesce(error, '')), $5)
+ORDER BY updated_at DESC, thread_id DESC LIMIT $6 OFFSET $7;
+
 -- name: watch_thread
 UPDATE @schema.perdure_server_threads SET watched_until = $2 WHERE thread_id = $1;
 
@@ -144,6 +154,15 @@ SELECT @run FROM @schema.perdure_server_runs WHERE run_id = $1 @lock;
 -- name: list_runs
 SELECT @run FROM @schema.perdure_server_runs WHERE thread_id = $1 AND (CAST($2 AS text) IS NULL OR status = $2)
 ORDER BY position DESC LIMIT $3 OFFSET $4;
+
+-- name: look_runs
+SELECT @run FROM @schema.perdure_server_runs AS r
+WHERE (CAST($1 AS text) IS NULL OR status = $1) AND (CAST($2 AS text) IS NULL OR graph_id = $2)
+    AND (CAST($3 AS text) IS NULL OR queue = $3)
+    AND ((CAST($4 AS text) IS NULL AND CAST($5 AS text) IS NULL) OR EXISTS (
+        SELECT 1 FROM @schema.perdure_server_threads AS t
+        WHERE t.thread_id = r.thread_id AND @contains(t.metadata, $4) AND @visible(t.metadata, $5)))
+ORDER BY position DESC LIMIT $6 OFFSET $7;
 
 -- name: delete_run
 DELETE FROM @schema.perdure_server_runs WHERE run_id = $1;
@@ -299,8 +318,10 @@ VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (run_id, seq) DO NOTHING;
 SELECT @event FROM @schema.perdure_server_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3;
 
 -- name: events_of_thread
--- Marks that readers write are no place to go on from: what a run writes at the same time may have a lower number.
-SELECT @event FROM @schema.perdure_server_events WHERE thread_id = $1 AND event > $2 AND name <> '~told'
+-- What a run's own thread has left behind after its end is still whoever's it was. Marks that readers write are no place
+-- to go on from: what a run writes at the same time may have a lower number.
+SELECT @event FROM @schema.perdure_server_events WHERE thread_id = $1 AND event > $2 AND name <> '~told' AND NOT EXISTS (
+    SELECT 1 FROM @schema.perdure_server_threads AS t WHERE t.thread_id = $1 AND NOT @visible(t.metadata, $4))
 ORDER BY event LIMIT $3;
 
 -- name: last_seq

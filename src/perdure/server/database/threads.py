@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from string import ascii_lowercase, ascii_uppercase
+from typing import Any, Final
 
 from perdure.database.operation import Op, Statement
 from perdure.server.database import Statements, now
 from perdure.server.database.orders import THREAD, Record, record
+from perdure.server.database.visible import check_visible
 from perdure.server.encoding import encode_text
 
 
@@ -43,11 +45,13 @@ def update(
     moment = now()
     found["metadata"] = {**found["metadata"], **(metadata or {})}
     found["updated_at"] = moment
+    text = encode_text(found["metadata"])
+    yield from check_visible(sql, text, filters)
     if ttl is not None:
         found["ttl_minutes"], found["ttl_strategy"] = ttl["ttl"], ttl["strategy"]
         found["expires_at"] = moment + ttl["ttl"] * 60
     life = (found["ttl_minutes"], found["ttl_strategy"], found["expires_at"])
-    yield [(sql["set_thread"], (thread_id, encode_text(found["metadata"]), *life, moment))]
+    yield [(sql["set_thread"], (thread_id, text, *life, moment))]
     return found
 
 
@@ -82,6 +86,18 @@ def count(sql: Statements, asked: Any, filters: str | None) -> Op[int]:
     """Return how many threads a search would find in all."""
     [[(found,)]] = yield [(sql["count_threads"], _where(asked, filters))]
     return int(found)
+
+
+_SMALL: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
+"""As the databases make letters small."""
+
+
+def look(sql: Statements, asked: Any, filters: str | None) -> Op[list[Record]]:
+    """Return the threads that are asked for by words too, the latest first; one more than asked for, if there is."""
+    words = [encode_text(word.translate(_SMALL))[1:-1] for word in asked.words or ()]  # as they are in JSON
+    place = (encode_text(words) if words else None, asked.limit + 1, asked.offset)
+    [rows] = yield [(sql["look_threads"], (*_where(asked, filters), *place))]
+    return [record(THREAD, row) for row in rows]
 
 
 def _where(asked: Any, filters: str | None) -> tuple[Any, ...]:

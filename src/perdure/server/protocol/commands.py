@@ -18,6 +18,7 @@ from perdure.server.routes import Call
 from perdure.server.routes.runs import make
 from perdure.server.schema import Command as GraphCommand
 from perdure.server.schema import Config
+from perdure.server.states import graph_of, state_of
 
 _log = logging.getLogger("perdure.server.protocol")
 
@@ -124,7 +125,7 @@ async def _questions(call: Call, thread: dict[str, Any]) -> list[Any]:
     """Return the questions that a thread waits with."""
     if thread["status"] == "busy":
         return []
-    state = await call.core.state_of(thread)
+    state = await state_of(call.core, thread)
     return [] if state is None else list(state.interrupts or ())
 
 
@@ -145,7 +146,8 @@ async def _started(call: Call, thread_id: str, **fields: Any) -> dict[str, Any]:
 
 async def run_start(call: Call, thread_id: str, given: schema.RunStart) -> dict[str, Any]:
     """Start a run. If the thread waits for an answer, and no checkpoint is named, the input is the answer."""
-    thread = await call.core.database.read(threads.get, thread_id)
+    filters = await call.filters("threads", "read", {"thread_id": thread_id})
+    thread = await call.core.database.read(threads.get, thread_id, filters)
     fields: dict[str, Any] = {"input": None if given.input is msgspec.UNSET else given.input}
     forks = given.config is not None and "checkpoint_id" in (given.config.configurable or {})
     if thread is not None and given.input is not msgspec.UNSET and not forks and await _questions(call, thread):
@@ -193,7 +195,7 @@ async def input_inject(call: Call, thread_id: str, given: schema.InputInject) ->
         raise CommandError(
             "invalid_argument", f"thread {thread_id} waits for an answer", hint="input.respond, with an update"
         )
-    async with call.core.graph_of(thread) as graph:
+    async with graph_of(call.core, thread) as graph:
         if graph is None:
             raise InvalidRequestError(f"thread {thread_id} has not been run yet", hint="run.start")
         await graph.aupdate_state({"configurable": {"thread_id": thread_id}}, values)
@@ -210,7 +212,7 @@ async def state_get(call: Call, thread_id: str, given: schema.StateGet) -> dict[
 
 
 async def _state(call: Call, thread: dict[str, Any], namespace: list[str]) -> Any:
-    state = await call.core.state_of(thread, subgraphs=bool(namespace))
+    state = await state_of(call.core, thread, subgraphs=bool(namespace))
     for depth, part in enumerate(namespace, 1):
         tasks = () if state is None else state.tasks
         inner = [task.state for task in tasks if part in (task.name, f"{task.name}:{task.id}")]
@@ -240,7 +242,7 @@ async def state_list_checkpoints(call: Call, thread_id: str, given: schema.ListC
     options: dict[str, Any] = {"limit": given.limit}
     if given.before is not None:
         options["before"] = {"configurable": {**place, "checkpoint_id": given.before}}
-    async with call.core.graph_of(thread) as graph:
+    async with graph_of(call.core, thread) as graph:
         if graph is None:
             return {"checkpoints": []}
         history = graph.aget_state_history({"configurable": place}, **options)
@@ -256,7 +258,7 @@ def _summary(state: Any) -> dict[str, Any]:
 async def state_fork(call: Call, thread_id: str, given: schema.StateFork) -> dict[str, Any]:
     """Run again from a checkpoint of the thread, with an input or as it was."""
     thread = await thread_of(call, thread_id)
-    state = await call.core.state_of(thread, {"checkpoint_id": given.checkpoint_id})
+    state = await state_of(call.core, thread, {"checkpoint_id": given.checkpoint_id})
     if state is None or state.created_at is None:
         raise CommandError("no_such_checkpoint", f"thread {thread_id} has no checkpoint {given.checkpoint_id}")
     config = given.config or Config()

@@ -10,6 +10,7 @@ from perdure.server.database import events, now, runs, threads
 from perdure.server.encoding import asked, encode
 from perdure.server.protocol.telling import requested
 from perdure.server.protocol.wire import TOLD, Filter, is_root_end, is_root_stop
+from perdure.server.states import state_of
 from perdure.server.streams import ENDED, Frame
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ async def beginning(core: Core, thread_id: str, wanted: Filter, since: int | Non
 
 
 async def follow(
-    core: Core, thread_id: str, wanted: Filter, after: int, *, is_new: bool
+    core: Core, thread_id: str, wanted: Filter, after: int, *, is_new: bool, filters: str | None
 ) -> AsyncGenerator[Frame, None]:
     """Yield the events that are wanted, those that come too.
 
@@ -49,13 +50,14 @@ async def follow(
         wanted: Which.
         after: The last event that was seen.
         is_new: Whether this is a stream that didn't say where to begin.
+        filters: What of threads the client may see.
     """
     if is_new:
         for frame in await open_questions(core, thread_id, after):
             if wanted.wants(frame):
                 yield frame
     opened = now() if is_new else 0.0
-    async with aclosing(core.streams.follow_thread(thread_id, after, lambda: True)) as frames:
+    async with aclosing(core.streams.follow_thread(thread_id, after, filters)) as frames:
         async for frame in frames:
             if wanted.wants(frame):
                 if is_new and wanted.is_watcher and is_root_end(frame):
@@ -78,7 +80,7 @@ async def open_questions(core: Core, thread_id: str, after: int) -> list[Frame]:
         return []
     if await core.database.read(events.of_thread, thread_id, after, 1):
         return []
-    state = await core.state_of(thread)
+    state = await state_of(core, thread)
     found = []
     for place, question in enumerate((state and state.interrupts) or (), 1):
         name, params = requested(asked(question), ())

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from perdure.server.schema import Body, Config, Limit, RunCreate, SendTo
+from perdure.server.schema import LARGEST, Body, Config, Limit, RunCreate, SendTo
 
 Namespace = list[str]
-Count = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
 Strategy = Literal["reject", "interrupt", "rollback", "enqueue"]
 
 

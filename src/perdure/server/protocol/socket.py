@@ -18,11 +18,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from perdure.errors import PerdureError
 from perdure.server.database import events, runs
 from perdure.server.encoding import encode
-from perdure.server.errors import RequestError, TooManyError
+from perdure.server.errors import NotFoundError, RequestError, TooManyError
 from perdure.server.protocol import commands, schema
 from perdure.server.protocol.replay import beginning, mark_told, open_questions
 from perdure.server.protocol.wire import MARK, Filter, event_json, is_root_end, number_of
-from perdure.server.routes import Call
+from perdure.server.routes import Call, check_streams
 from perdure.server.streams import Frame, Pace, frame_of
 
 _CLOSED: Final = 4000
@@ -58,13 +58,15 @@ class Connection:
         call: Who has connected.
         socket: The socket.
         thread_id: The thread.
+        filters: What of threads they may see.
     """
 
-    def __init__(self, call: Call, socket: WebSocket, thread_id: str) -> None:
+    def __init__(self, call: Call, socket: WebSocket, thread_id: str, filters: str | None) -> None:
         self._call = call
         self._core = call.core
         self._socket = socket
         self._thread_id = thread_id
+        self._filters = filters
         self._subscriptions: dict[str, Subscription] = {}
         self._numbers = itertools.count(1)
         self._sending = asyncio.Lock()
@@ -141,7 +143,7 @@ class Connection:
     ) -> None:
         pace = Pace()
         while after < until:
-            rows = await self._core.database.read(events.of_thread, self._thread_id, after, pace.limit)
+            rows = await self._core.database.read(events.of_thread, self._thread_id, after, pace.limit, self._filters)
             pace.note(rows)
             for frame in map(frame_of, rows):
                 if frame.event <= until and run_id in (None, frame.run_id):
@@ -157,6 +159,7 @@ class Connection:
 
     async def _reconnect(self, call: Call, thread_id: str, given: schema.Reconnect) -> dict[str, Any]:
         """Tell what was missed; subscriptions live as long as their connection, so others are not restored."""
+        await commands.thread_of(call, thread_id)
         run = await call.core.database.read(runs.get, given.run_id, thread_id)
         if run is None:
             raise commands.CommandError("no_such_run", f"thread {thread_id} has no run {given.run_id}")
@@ -183,12 +186,14 @@ class Connection:
     async def _tell(self) -> None:
         await self._may_read.wait()
         assert self._position is not None
-        following = self._core.streams.follow_thread(self._thread_id, self._position, lambda: True)
+        following = self._core.streams.follow_thread(self._thread_id, self._position, self._filters)
         async with aclosing(following) as frames:
             async for frame in frames:
                 async with self._sending:
                     self._position = frame.event
                     await self._offer(frame, list(self._subscriptions.values()))
+        if not self._core.streams.is_closing:
+            raise NotFoundError(f"there is no thread {self._thread_id} any more")
 
     async def _offer(self, frame: Frame, subscriptions: list[Subscription]) -> None:
         listeners = [one for one in subscriptions if one.wants(frame)]
@@ -210,10 +215,9 @@ async def connect(core: Any, socket: WebSocket) -> None:
     try:
         call = Call(core, request, await core.guard.user_of(request))
         thread_id = call.id("thread_id")
-        if core.streams.count >= core.settings.most_streams:
-            raise TooManyError(f"{core.settings.most_streams} clients listen already")
-        await call.filters("threads", "read", {"thread_id": thread_id})
-        await Connection(call, socket, thread_id).serve()
+        check_streams(core)
+        filters = await call.filters("threads", "read", {"thread_id": thread_id})
+        await Connection(call, socket, thread_id, filters).serve()
     except (WebSocketDisconnect, ConnectionError):
         return
     except RequestError as e:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from perdure.server.encoding import number_in
 from perdure.server.streams import Frame
 
 MARK: Final = "~"
@@ -123,4 +124,5 @@ def event_sse(frame: Frame) -> bytes:
 def number_of(event_id: str) -> tuple[str, int] | None:
     """Return the run and the number in it that an event's id names; None: it is no such id."""
     run_id, _, seq = event_id.removeprefix("synth:").partition(":")
-    return (run_id, int(seq)) if seq.isdigit() else None
+    found = number_in(seq)
+    return None if found is None else (run_id, found)

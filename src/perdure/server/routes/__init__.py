@@ -18,17 +18,17 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from perdure.server.errors import InvalidRequestError, NotFoundError, TooLargeError, status_of
+from perdure.server.bodies import decoded, read_body
+from perdure.server.encoding import number_in
+from perdure.server.errors import InvalidRequestError, NotFoundError, TooManyError, status_of
 from perdure.server.responses import Json
 
 if TYPE_CHECKING:
+    from perdure.server.answers import Answer
     from perdure.server.auth import User
-    from perdure.server.config import Headers as HeaderNames
+    from perdure.server.config_file import Headers as HeaderNames
     from perdure.server.core import Core
 
-_NUL: Final = b"\\u0000"
-_FREE: Final = frozenset({"command", "config", "context", "input", "supersteps", "update", "value", "values"})
-_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 NOTHING: Final = 204
@@ -96,9 +96,10 @@ class Call:
         text = self.request.query_params.get(name)
         if text is None:
             return default
-        if not _NUMBER.fullmatch(text) or (most is not None and not 1 <= int(text) <= most):
+        found = number_in(text)
+        if found is None or (most is not None and not 1 <= found <= most):
             raise InvalidRequestError(f"{name} must be a number{f' from 1 to {most}' if most else ''}, not {text!r}")
-        return int(text)
+        return found
 
     def words(self, *names: str) -> list[str]:
         """Return the values of a query parameter that may be repeated, or hold several: with commas, or as JSON."""
@@ -131,6 +132,7 @@ class Endpoint(NamedTuple):
         body: The Struct of the body, or a list of it; None: there is no body.
         tag: The resource.
         is_open: Whether it is answered without asking who it is.
+        answers: How it answers if nothing is wrong.
     """
 
     method: str
@@ -139,6 +141,7 @@ class Endpoint(NamedTuple):
     body: Any = None
     tag: str = ""
     is_open: bool = False
+    answers: tuple[Answer, ...] = ()
 
 
 def answerer(core: Core, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
@@ -210,50 +213,6 @@ def chosen_headers(wanted: HeaderNames, secret: Container[str], headers: Mapping
     return {name: value for name, value in headers.items() if is_chosen(name)}
 
 
-async def read_body(request: Request, most: int) -> bytes:
-    """Read a body, but not one that is too large.
-
-    Raises:
-        TooLargeError: It is.
-    """
-    length = request.headers.get("content-length")
-    if length is not None and length.isdigit():
-        if int(length) > most:
-            raise TooLargeError(f"the body has {length} bytes, at most {most} are taken")
-        return await request.body()
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise TooLargeError(f"the body has more than {most} bytes")
-        parts.append(part)
-    return b"".join(parts)
-
-
-def decoded(decoder: msgspec.json.Decoder[Any], data: bytes) -> Any:
-    """Return a body as its Struct.
-
-    Raises:
-        InvalidRequestError: It isn't JSON, or not of that form; the message names the field.
-    """
-    try:
-        body = decoder.decode(data or b"{}")
-    except (msgspec.DecodeError, RecursionError) as e:
-        raise InvalidRequestError(str(e)) from e
-    if _NUL in data:  # JSON has no other way to write it
-        for one in body if isinstance(body, list) else [body]:
-            _check_texts(one)
-    return body
-
-
-def _check_texts(body: msgspec.Struct) -> None:
-    """Refuse what not every database can hold; what is a graph's own may have it."""
-    for name in body.__struct_fields__:
-        value = getattr(body, name)
-        if name not in _FREE and value is not msgspec.UNSET and _NUL in msgspec.json.encode(value):
-            raise InvalidRequestError(f"{name} can't have NUL characters")
-
-
 def nothing() -> Response:
     """Answer that it is done, and there is nothing to say."""
     return Response(status_code=NOTHING)
@@ -269,14 +228,14 @@ def page(call: Call, rows: list[Any], limit: int, offset: int) -> tuple[list[Any
     return shown, headers
 
 
-def check_metadata(metadata: Any) -> None:
-    """Refuse metadata that not every database can hold.
+def check_streams(core: Core) -> None:
+    """Refuse one more who listens, if there are too many.
 
     Raises:
-        InvalidRequestError: There is a NUL in it.
+        TooManyError: There are.
     """
-    if metadata and "\\u0000" in msgspec.json.encode(metadata).decode():
-        raise InvalidRequestError("metadata can't have NUL characters")
+    if core.streams.count >= core.settings.most_streams:
+        raise TooManyError(f"{core.settings.most_streams} clients listen already")
 
 
 def found_or_404(found: Any, what: str) -> Any:

@@ -13,20 +13,23 @@ from typing import Any, Final
 
 from perdure import __version__
 from perdure.errors import PerdureError
-from perdure.server import jsonrpc, schema
+from perdure.server import answers, jsonrpc, schema
 from perdure.server.a2a import tasks
 from perdure.server.a2a.forms import FORMS, Form, Send, TaskId, TaskList
+from perdure.server.bodies import read_body
 from perdure.server.database import runs, threads
-from perdure.server.encoding import decode, encode
+from perdure.server.encoding import decode, encode, number_in
 from perdure.server.errors import InvalidRequestError
 from perdure.server.jsonrpc import INVALID_PARAMS, NO_METHOD, Request, RpcError
+from perdure.server.making import assistant_named
 from perdure.server.responses import Json, Live
-from perdure.server.routes import Call, Endpoint, is_uuid, read_body
+from perdure.server.routes import Call, Endpoint, check_streams, is_uuid
 from perdure.server.routes.assistants import schemas_of
-from perdure.server.routes.runs import make, output_when_ended, own_or, stop, stored_output
+from perdure.server.routes.listening import HEARTBEAT, output_when_ended, stop_heard, stored_output
+from perdure.server.routes.runs import make, own_or
+from perdure.server.states import graph_of, state_of
 from perdure.server.streams import ENDED, Listener
 
-_HEARTBEAT: Final = b": heartbeat\r\n\r\n"
 _NO_TASK: Final = -32001
 _NOT_CANCELABLE: Final = -32002
 _NO_PUSH: Final = -32003
@@ -88,7 +91,7 @@ async def _assistant(call: Call, name: str) -> dict[str, Any]:
     filters = await call.filters("assistants", "read", {"assistant_id": name})
     if not is_uuid(name) and not call.core.graphs.known(name):
         raise InvalidRequestError(f"there is no assistant {name!r}", hint=", ".join(call.core.graphs.names))
-    return await call.core.assistant(name, own_or(filters))
+    return await assistant_named(call.core, name, own_or(filters))
 
 
 # -- sending
@@ -130,7 +133,7 @@ async def _asks(call: Call, thread_id: str) -> bool:
     thread = await call.core.database.read(threads.get, thread_id, filters)
     if thread is None or thread["status"] == "busy":
         return False
-    state = await call.core.state_of(thread)
+    state = await state_of(call.core, thread)
     return state is not None and bool(state.interrupts)
 
 
@@ -160,7 +163,7 @@ def _live(call: Call, form: Form, request: Request, run: dict[str, Any], listene
             async for event in events:
                 yield b"data: %b\r\n\r\n" % encode(jsonrpc.answer(request, event))
 
-    return Live(parts(), beat=_HEARTBEAT, media_type="text/event-stream")
+    return Live(parts(), beat=HEARTBEAT, media_type="text/event-stream")
 
 
 async def _events(
@@ -186,8 +189,8 @@ async def _events(
 # -- tasks
 
 
-async def _run(call: Call, assistant: dict[str, Any], task_id: str) -> dict[str, Any]:
-    filters = await call.filters("threads", "read", {"run_id": task_id})
+async def _run(call: Call, assistant: dict[str, Any], task_id: str, action: str = "read") -> dict[str, Any]:
+    filters = await call.filters("threads", action, {"run_id": task_id})
     found = await call.core.database.read(runs.get, task_id.lower(), None, filters) if is_uuid(task_id) else None
     if found is None or found["assistant_id"] != assistant["assistant_id"]:
         raise RpcError(_NO_TASK, f"there is no task {task_id}")
@@ -212,7 +215,7 @@ async def _output(call: Call, run: dict[str, Any]) -> Any:
     thread = await call.core.database.read(threads.get, run["thread_id"])
     if thread is None:
         return None
-    async with call.core.graph_of(thread) as graph:
+    async with graph_of(call.core, thread) as graph:
         if graph is None:
             return None
         config = {"configurable": {"thread_id": run["thread_id"]}}
@@ -222,13 +225,10 @@ async def _output(call: Call, run: dict[str, Any]) -> Any:
 
 
 async def _cancel(call: Call, assistant: dict[str, Any], form: Form, request: Request) -> Any:
-    run = await _run(call, assistant, jsonrpc.params_of(request, TaskId).id)
-    await call.filters("threads", "update", {"thread_id": run["thread_id"], "run_id": run["run_id"]})
+    run = await _run(call, assistant, jsonrpc.params_of(request, TaskId).id, "update")
     if run["status"] in ENDED:
         raise RpcError(_NOT_CANCELABLE, f"task {run['run_id']} has ended: {run['status']}")
-    listener = call.core.streams.listen(run["run_id"], for_result=True)
-    await stop(call, run["run_id"], "interrupt")
-    await output_when_ended(call, run, listener)
+    await output_when_ended(call, run, await stop_heard(call, run, "interrupt"))
     return await _shown(call, form, await _again(call, run))
 
 
@@ -238,7 +238,7 @@ async def _list(call: Call, assistant: dict[str, Any], form: Form, request: Requ
         raise RpcError(INVALID_PARAMS, "tasks are listed by context", hint="contextId")
     filters = await call.filters("threads", "read", {"thread_id": given.context_id})
     thread = await call.core.database.read(threads.get, given.context_id.lower(), filters)
-    offset = int(given.page_token) if given.page_token.isdigit() else 0
+    offset = number_in(given.page_token) or 0
     rows: list[dict[str, Any]] = []
     if thread is not None:
         rows = await call.core.database.read(runs.listed, thread["thread_id"], None, given.page_size + 1, offset)
@@ -250,6 +250,7 @@ async def _list(call: Call, assistant: dict[str, Any], form: Form, request: Requ
 
 async def _resubscribe(call: Call, assistant: dict[str, Any], form: Form, request: Request) -> Any:
     run = await _run(call, assistant, jsonrpc.params_of(request, TaskId).id)
+    check_streams(call.core)
     return _live(call, form, request, run, call.core.streams.listen(run["run_id"]))
 
 
@@ -263,6 +264,6 @@ _METHODS: Final[dict[str, Method]] = {
 }
 
 ENDPOINTS = [
-    Endpoint("POST", "/a2a/{assistant_id}", post, tag="A2A"),
-    Endpoint("GET", "/.well-known/agent-card.json", card, tag="A2A"),
+    Endpoint("POST", "/a2a/{assistant_id}", post, tag="A2A", answers=(*answers.ok(answers.Rpc), *answers.EVENTS)),
+    Endpoint("GET", "/.well-known/agent-card.json", card, tag="A2A", answers=answers.ok(answers.Card)),
 ]

@@ -10,16 +10,17 @@ from typing import Any
 import msgspec
 
 from perdure.errors import UsageError
-from perdure.server import schema
+from perdure.server import answers, schema
 from perdure.server.database import assistants
 from perdure.server.encoding import encode_text
 from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError
 from perdure.server.graphs import assistant_of
 from perdure.server.responses import Json
-from perdure.server.routes import Call, Endpoint, check_metadata, found_or_404, nothing, page
+from perdure.server.routes import Call, Endpoint, found_or_404, nothing, page
+from perdure.server.routes.runs import OWN
 from perdure.server.shapes import selected, shown_assistant
+from perdure.server.states import delete_thread
 
-_MAKER = "created_by"
 _DEPTH = re.compile(r"[0-9]{1,9}")
 
 
@@ -32,11 +33,16 @@ def _with_context(config: dict[str, Any], context: dict[str, Any] | None) -> dic
     return dict(config.get("configurable") or {}) if context is None else context
 
 
+def _check_maker(metadata: dict[str, Any]) -> None:
+    """Refuse what would make an assistant everybody's."""
+    if metadata.items() >= OWN.items():
+        raise InvalidRequestError("metadata.created_by can't be 'system': that is the server's own")
+
+
 async def create(call: Call, body: schema.AssistantCreate) -> Any:
     """Make an assistant."""
     if not call.core.graphs.known(body.graph_id):
         raise NotFoundError(f"there is no graph {body.graph_id!r}", hint=", ".join(call.core.graphs.names))
-    check_metadata(body.metadata)
     config = _config(body.config)
     given: dict[str, Any] = {
         "assistant_id": body.assistant_id or str(uuid.uuid4()),
@@ -48,8 +54,7 @@ async def create(call: Call, body: schema.AssistantCreate) -> Any:
         "description": body.description,
     }
     filters = await call.filters("assistants", "create", given)
-    if given["metadata"].get(_MAKER) == "system":
-        raise InvalidRequestError(f"metadata.{_MAKER} can't be 'system': that is the server's own")
+    _check_maker(given["metadata"])
     made = await call.core.database.write(assistants.create, given)
     if made is None:
         if body.if_exists == "raise":
@@ -76,7 +81,6 @@ async def patch(call: Call, body: schema.AssistantPatch) -> Any:
     """Make a new version of an assistant; metadata is merged."""
     if body.graph_id is not None and not call.core.graphs.known(body.graph_id):
         raise NotFoundError(f"there is no graph {body.graph_id!r}", hint=", ".join(call.core.graphs.names))
-    check_metadata(body.metadata)
     assistant_id = call.id("assistant_id")
     changes: dict[str, Any] = {
         name: value
@@ -91,6 +95,7 @@ async def patch(call: Call, body: schema.AssistantPatch) -> Any:
     filters = await call.filters("assistants", "update", value)
     if "metadata" in value:
         changes["metadata"] = value["metadata"]
+        _check_maker(changes["metadata"])
     found = await call.core.database.write(assistants.update, assistant_id, changes, filters)
     return shown_assistant(found_or_404(found, f"assistant {assistant_id}"))
 
@@ -100,12 +105,13 @@ async def delete(call: Call) -> Any:
     assistant_id = call.id("assistant_id")
     filters = await call.filters("assistants", "delete", {"assistant_id": assistant_id})
     threads: list[str] = []
+    mine: str | None = None
     if call.flag("delete_threads"):
         mine = await call.filters("threads", "delete", {"assistant_id": assistant_id})
         threads = await call.core.database.read(assistants.threads_of, assistant_id, mine)
     found_or_404(await call.core.database.write(assistants.delete, assistant_id, filters), f"assistant {assistant_id}")
     for thread_id in threads:
-        await call.core.delete_thread(thread_id, None)
+        await delete_thread(call.core, thread_id, mine)
     return nothing()
 
 
@@ -231,16 +237,60 @@ async def subgraphs(call: Call) -> Any:
 
 
 ENDPOINTS = [
-    Endpoint("POST", "/assistants", create, schema.AssistantCreate, "Assistants"),
-    Endpoint("POST", "/assistants/search", search, schema.AssistantSearch, "Assistants"),
-    Endpoint("POST", "/assistants/count", count, schema.AssistantCount, "Assistants"),
-    Endpoint("GET", "/assistants/{assistant_id}", get, tag="Assistants"),
-    Endpoint("PATCH", "/assistants/{assistant_id}", patch, schema.AssistantPatch, "Assistants"),
-    Endpoint("DELETE", "/assistants/{assistant_id}", delete, tag="Assistants"),
-    Endpoint("GET", "/assistants/{assistant_id}/graph", graph, tag="Assistants"),
-    Endpoint("GET", "/assistants/{assistant_id}/schemas", schemas, tag="Assistants"),
-    Endpoint("GET", "/assistants/{assistant_id}/subgraphs", subgraphs, tag="Assistants"),
-    Endpoint("GET", "/assistants/{assistant_id}/subgraphs/{namespace}", subgraphs, tag="Assistants"),
-    Endpoint("POST", "/assistants/{assistant_id}/versions", versions, schema.VersionSearch, "Assistants"),
-    Endpoint("POST", "/assistants/{assistant_id}/latest", set_latest, schema.LatestVersion, "Assistants"),
+    Endpoint(
+        "POST", "/assistants", create, schema.AssistantCreate, "Assistants", answers=answers.ok(answers.Assistant)
+    ),
+    Endpoint(
+        "POST",
+        "/assistants/search",
+        search,
+        schema.AssistantSearch,
+        "Assistants",
+        answers=answers.ok(list[answers.SomeAssistant]),
+    ),
+    Endpoint("POST", "/assistants/count", count, schema.AssistantCount, "Assistants", answers=answers.ok(int)),
+    Endpoint("GET", "/assistants/{assistant_id}", get, tag="Assistants", answers=answers.ok(answers.Assistant)),
+    Endpoint(
+        "PATCH",
+        "/assistants/{assistant_id}",
+        patch,
+        schema.AssistantPatch,
+        "Assistants",
+        answers=answers.ok(answers.Assistant),
+    ),
+    Endpoint("DELETE", "/assistants/{assistant_id}", delete, tag="Assistants", answers=answers.NOTHING),
+    Endpoint("GET", "/assistants/{assistant_id}/graph", graph, tag="Assistants", answers=answers.ok(answers.Drawing)),
+    Endpoint(
+        "GET", "/assistants/{assistant_id}/schemas", schemas, tag="Assistants", answers=answers.ok(answers.Schemas)
+    ),
+    Endpoint(
+        "GET",
+        "/assistants/{assistant_id}/subgraphs",
+        subgraphs,
+        tag="Assistants",
+        answers=answers.ok(dict[str, answers.InnerSchemas]),
+    ),
+    Endpoint(
+        "GET",
+        "/assistants/{assistant_id}/subgraphs/{namespace}",
+        subgraphs,
+        tag="Assistants",
+        answers=answers.ok(dict[str, answers.InnerSchemas]),
+    ),
+    Endpoint(
+        "POST",
+        "/assistants/{assistant_id}/versions",
+        versions,
+        schema.VersionSearch,
+        "Assistants",
+        answers=answers.ok(list[answers.Assistant]),
+    ),
+    Endpoint(
+        "POST",
+        "/assistants/{assistant_id}/latest",
+        set_latest,
+        schema.LatestVersion,
+        "Assistants",
+        answers=answers.ok(answers.Assistant),
+    ),
 ]

@@ -10,16 +10,17 @@ import msgspec
 from msgspec import UNSET
 
 from perdure.errors import UsageError
-from perdure.server import schema
+from perdure.server import answers, schema
 from perdure.server.database import crons, now, threads
 from perdure.server.errors import InvalidRequestError
 from perdure.server.responses import Json
-from perdure.server.routes import Call, Endpoint, check_metadata, found_or_404, nothing, page
+from perdure.server.routes import Call, Endpoint, found_or_404, nothing, page
 from perdure.server.routes.runs import readable_assistant
 from perdure.server.scheduler import next_time
 from perdure.server.shapes import selected, shown_cron
 
 _OWN = frozenset({"schedule", "timezone", "end_time", "enabled", "on_run_completed", "assistant_id", "metadata"})
+_LAST = 253402300799.0  # the end of the year 9999
 _PAYLOAD = tuple(f.name for f in msgspec.structs.fields(schema.CronCreate) if f.name not in _OWN)
 
 
@@ -33,7 +34,10 @@ def _next(schedule: str, timezone: str | None, end: float | None) -> float | Non
 def _seconds(moment: Any) -> float | None:
     if moment is None:
         return None
-    return float((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    seconds = float((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    if not 0 <= seconds <= _LAST:
+        raise InvalidRequestError("end_time must be between the years 1970 and 9999")
+    return seconds
 
 
 def _payload(body: Any, before: dict[str, Any]) -> dict[str, Any]:
@@ -49,15 +53,13 @@ def _payload(body: Any, before: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _create(call: Call, body: schema.CronCreate, thread_id: str | None) -> Any:
-    check_metadata(body.metadata)
     assistant = await readable_assistant(call, body.assistant_id)
     end = _seconds(body.end_time)
     following = _next(body.schedule, body.timezone, end)
     value = {"metadata": dict(body.metadata or {}), "thread_id": thread_id, "schedule": body.schedule}
     value["cron_id"] = str(uuid.uuid4())
     await call.filters("crons", "create", value)
-    if body.webhook is not None and (why := call.core.webhooks.policy.refusal(body.webhook)) is not None:
-        raise InvalidRequestError(f"Webhook not allowed: {why}")
+    call.core.webhooks.policy.check(body.webhook)
     moment = now()
     row = {
         "cron_id": value["cron_id"],
@@ -103,11 +105,11 @@ async def get(call: Call) -> Any:
 
 async def patch(call: Call, body: schema.CronPatch) -> Any:
     """Change a cron."""
-    check_metadata(body.metadata)
     cron_id = call.id("cron_id")
     value: dict[str, Any] = {"cron_id": cron_id, "metadata": body.metadata or {}}
     filters = await call.filters("crons", "update", value)
     found = found_or_404(await call.core.database.read(crons.get, cron_id, filters), f"cron {cron_id}")
+    call.core.webhooks.policy.check(body.webhook)
     new = dict(found)
     for name in ("schedule", "timezone", "enabled", "on_run_completed"):
         if (given := getattr(body, name)) is not None:
@@ -118,7 +120,7 @@ async def patch(call: Call, body: schema.CronPatch) -> Any:
     new["payload"] = _payload(body, found["payload"])
     new["next_run_at"] = _next(new["schedule"], new["timezone"], new["end_time"])
     new["updated_at"] = now()
-    await call.core.database.once(crons.update, new)
+    await call.core.database.write(crons.update, new, filters)
     return shown_cron(new)
 
 
@@ -132,7 +134,9 @@ async def delete(call: Call) -> Any:
 
 async def search(call: Call, body: schema.CronSearch) -> Any:
     """Return crons."""
-    filters = await call.filters("crons", "search", {"metadata": body.metadata or {}})
+    value = {"metadata": body.metadata or {}}
+    filters = await call.filters("crons", "search", value)
+    body.metadata = value["metadata"]
     limit = body.limit
     body.limit += 1
     rows, headers = page(call, await call.core.database.read(crons.search, body, filters), limit, body.offset)
@@ -141,16 +145,27 @@ async def search(call: Call, body: schema.CronSearch) -> Any:
 
 async def count(call: Call, body: schema.CronCount) -> Any:
     """Return how many crons there are."""
-    filters = await call.filters("crons", "search", {"metadata": body.metadata or {}})
+    value = {"metadata": body.metadata or {}}
+    filters = await call.filters("crons", "search", value)
+    body.metadata = value["metadata"]
     return await call.core.database.read(crons.count, body, filters)
 
 
 ENDPOINTS = [
-    Endpoint("POST", "/runs/crons", create, schema.CronCreate, "Crons"),
-    Endpoint("POST", "/threads/{thread_id}/runs/crons", create_for_thread, schema.CronCreate, "Crons"),
-    Endpoint("POST", "/runs/crons/search", search, schema.CronSearch, "Crons"),
-    Endpoint("POST", "/runs/crons/count", count, schema.CronCount, "Crons"),
-    Endpoint("GET", "/runs/crons/{cron_id}", get, tag="Crons"),
-    Endpoint("PATCH", "/runs/crons/{cron_id}", patch, schema.CronPatch, "Crons"),
-    Endpoint("DELETE", "/runs/crons/{cron_id}", delete, tag="Crons"),
+    Endpoint("POST", "/runs/crons", create, schema.CronCreate, "Crons", answers=answers.ok(answers.Cron)),
+    Endpoint(
+        "POST",
+        "/threads/{thread_id}/runs/crons",
+        create_for_thread,
+        schema.CronCreate,
+        "Crons",
+        answers=answers.ok(answers.Cron),
+    ),
+    Endpoint(
+        "POST", "/runs/crons/search", search, schema.CronSearch, "Crons", answers=answers.ok(list[answers.SomeCron])
+    ),
+    Endpoint("POST", "/runs/crons/count", count, schema.CronCount, "Crons", answers=answers.ok(int)),
+    Endpoint("GET", "/runs/crons/{cron_id}", get, tag="Crons", answers=answers.ok(answers.Cron)),
+    Endpoint("PATCH", "/runs/crons/{cron_id}", patch, schema.CronPatch, "Crons", answers=answers.ok(answers.Cron)),
+    Endpoint("DELETE", "/runs/crons/{cron_id}", delete, tag="Crons", answers=answers.NOTHING),
 ]

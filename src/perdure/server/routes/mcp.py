@@ -14,21 +14,22 @@ from starlette.responses import Response
 
 from perdure import __version__
 from perdure.errors import PerdureError
-from perdure.server import jsonrpc, schema
+from perdure.server import answers, jsonrpc, schema
+from perdure.server.bodies import read_body
 from perdure.server.database import assistants
-from perdure.server.encoding import decode, encode
+from perdure.server.encoding import decode, encode, encode_text
 from perdure.server.jsonrpc import INVALID_PARAMS, NO_METHOD, RpcError
 from perdure.server.responses import Json, Live
-from perdure.server.routes import Call, Endpoint, read_body
+from perdure.server.routes import Call, Endpoint
 from perdure.server.routes.assistants import schemas_of
-from perdure.server.routes.runs import make, on_leave, output_when_ended, own_or
+from perdure.server.routes.listening import HEARTBEAT, on_leave, output_when_ended
+from perdure.server.routes.runs import make, own_or
 
 VERSIONS: Final = ("2025-11-25", "2025-06-18", "2025-03-26")
 
 _MOST_TOOLS: Final = 1000
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _LONGEST_NAME: Final = 55
-_HEARTBEAT: Final = b": heartbeat\r\n\r\n"
 
 
 class _Initialize(msgspec.Struct, kw_only=True):
@@ -99,9 +100,11 @@ async def _tool(call: Call, name: str, assistant: dict[str, Any]) -> dict[str, A
 
 async def _assistants(call: Call) -> dict[str, dict[str, Any]]:
     """Return the assistants that the caller may see, by the names of their tools: the oldest of a name has it alone."""
-    filters = own_or(await call.filters("assistants", "search", {"metadata": {}}))
+    value: dict[str, Any] = {"metadata": {}}
+    filters = own_or(await call.filters("assistants", "search", value))
+    metadata = encode_text(value["metadata"]) if value["metadata"] else None
     asked = schema.AssistantSearch(limit=_MOST_TOOLS, sort_by="created_at", sort_order="asc")
-    rows = await call.core.database.read(assistants.search, asked, None, filters)
+    rows = await call.core.database.read(assistants.search, asked, metadata, filters)
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         if not call.core.graphs.known(row["graph_id"]):
@@ -128,7 +131,7 @@ async def _call_tool(call: Call, request: jsonrpc.Request) -> Any:
         yield b"event: message\r\ndata: %b\r\n\r\n" % told
 
     leave = on_leave(call, run, "cancel")
-    return Live(parts(), beat=_HEARTBEAT, media_type="text/event-stream", on_leave=leave)
+    return Live(parts(), beat=HEARTBEAT, media_type="text/event-stream", on_leave=leave)
 
 
 def _content(output: bytes) -> dict[str, Any]:
@@ -149,8 +152,10 @@ _METHODS: Final[dict[str, Callable[[Call, jsonrpc.Request], Awaitable[Any]]]] = 
     "tools/list": _list_tools,
 }
 
+_TOLD: Final = (*answers.ok(answers.Rpc), *answers.EVENTS, answers.Answer(202, None))
+
 ENDPOINTS = [
-    Endpoint(method, path, handler, tag="MCP")
+    Endpoint(method, path, handler, tag="MCP", answers=told)
     for path in ("/mcp/", "/mcp")
-    for method, handler in (("POST", post), ("GET", get), ("DELETE", delete))
+    for method, handler, told in (("POST", post, _TOLD), ("GET", get, ()), ("DELETE", delete, ()))
 ]

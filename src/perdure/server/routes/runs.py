@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
-from perdure.server import schema
+from perdure.server import answers, schema
+from perdure.server.bodies import check_metadata
 from perdure.server.database import runs, threads
-from perdure.server.encoding import encode
-from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError, TooManyError
-from perdure.server.execution import output_of
+from perdure.server.encoding import decode, encode_text
+from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError
+from perdure.server.making import assistant_named, make_run
 from perdure.server.protocol.wire import MARK
-from perdure.server.responses import Json, Live
-from perdure.server.routes import Call, Endpoint, check_metadata, chosen_headers, found_or_404, nothing
+from perdure.server.responses import Json
+from perdure.server.routes import Call, Endpoint, check_streams, chosen_headers, found_or_404, nothing
+from perdure.server.routes.listening import (
+    frames,
+    no_parts,
+    on_leave,
+    output_when_ended,
+    sse,
+    stop,
+    stop_heard,
+    stored_output,
+    waiting,
+)
 from perdure.server.shapes import selected, shown_run
-from perdure.server.streams import DONE, ENDED, HIDDEN, RESULT, Listener, SlowListenerError, number_of
+from perdure.server.streams import DONE, ENDED, RESULT, number_of
 
 Listens = Literal["stream", "result"] | None
 
-_HEARTBEAT = b": heartbeat\r\n\r\n"
 _STATES = frozenset({"values", "updates"})
+OWN = {"created_by": "system"}
+"""The metadata of the graphs' own assistants, which nobody else's may have."""
+
 _THREAD_MODES = frozenset({"run_modes", "lifecycle", "state_update"})
 
 
@@ -29,21 +43,24 @@ _THREAD_MODES = frozenset({"run_modes", "lifecycle", "state_update"})
 async def make(call: Call, body: schema.RunCreate, thread_id: str | None, listens: Listens) -> Any:
     """Make a run of a request; see `Core.make_run`."""
     check_metadata(body.metadata)
-    if listens and call.core.streams.count >= call.core.settings.most_streams:
-        raise TooManyError(f"{call.core.settings.most_streams} clients listen already")
+    if listens:
+        check_streams(call.core)
     value: dict[str, Any] = {
         "thread_id": thread_id,
         "assistant_id": body.assistant_id,
         "metadata": dict(body.metadata or {}),
         "kwargs": {"input": body.input, "command": body.command, "config": body.config},
         "multitask_strategy": body.multitask_strategy,
+        "priority": body.priority,
+        "queue": body.queue,
         "if_not_exists": body.if_not_exists,
         "after_seconds": body.after_seconds,
     }
     filters = await call.filters("threads", "create_run", value)
     reading = await _assistant_filters(call, body.assistant_id)
     body.metadata = value["metadata"]
-    return await call.core.make_run(
+    return await make_run(
+        call.core,
         body,
         thread_id,
         caller=call.caller,
@@ -62,7 +79,7 @@ async def readable_assistant(call: Call, name: str) -> dict[str, Any]:
     Raises:
         NotFoundError: There is none.
     """
-    return await call.core.assistant(name, await _assistant_filters(call, name))
+    return await assistant_named(call.core, name, await _assistant_filters(call, name))
 
 
 async def _assistant_filters(call: Call, name: str) -> str | None:
@@ -73,7 +90,7 @@ def own_or(filters: str | None) -> str | None:
     """Let the graphs' own assistants be run by everybody who may run."""
     if filters is None:
         return None
-    return f'[{{"created_by":"system"}},{filters[1:]}'
+    return encode_text([OWN, *decode(filters)])
 
 
 def _headers(call: Call) -> dict[str, Any]:
@@ -100,7 +117,7 @@ async def _stream(call: Call, body: schema.RunCreate, thread_id: str | None) -> 
     again = f"{_place(run)}/stream" if thread_id is not None else f"/runs/{run['run_id']}/stream"
     headers = {"Content-Location": _prefix(call) + _place(run), "Location": _prefix(call) + again}
     leave = on_leave(call, run, body.on_disconnect or "cancel")
-    return _sse(_frames(call, run, listener, None, None), headers, leave)
+    return sse(frames(call, run, listener, None, None), headers, leave)
 
 
 async def _wait(call: Call, body: schema.RunCreate, thread_id: str | None) -> Any:
@@ -108,7 +125,7 @@ async def _wait(call: Call, body: schema.RunCreate, thread_id: str | None) -> An
     place = _prefix(call) + _place(run)
     headers = {"Content-Location": place, "Location": f"{place}/join"}
     leave = on_leave(call, run, body.on_disconnect or "cancel")
-    return _waiting(output_when_ended(call, run, listener), headers, leave)
+    return waiting(output_when_ended(call, run, listener), headers, leave)
 
 
 async def create(call: Call, body: schema.RunCreate) -> Any:
@@ -155,113 +172,48 @@ async def batch(call: Call, body: list[schema.BatchedRun]) -> Any:
 # -- listening
 
 
-def on_leave(call: Call, run: dict[str, Any], policy: str) -> Callable[[], Awaitable[None]] | None:
-    """Return what is done when a run's client goes: `cancel` it, or let it `continue`."""
-    if policy == "continue":
-        return None
-
-    async def leave() -> None:
-        await stop(call, run["run_id"], "interrupt")
-
-    return leave
-
-
-async def _frames(
-    call: Call, run: dict[str, Any], listener: Listener, after: int | None, modes: frozenset[str] | None
-) -> AsyncGenerator[bytes, None]:
-    """Yield a run's events as parts of an SSE stream."""
-    resumable = run["kwargs"].get("stream_resumable", False)
-    try:
-        async for frame in call.core.streams.follow(run, listener, after=after):
-            mode = frame.name.partition("|")[0].partition("/")[0]
-            if frame.name in HIDDEN or frame.name.startswith(MARK) or (modes is not None and mode not in modes):
-                continue
-            yield frame.text(frame.seq if resumable else None)
-    except SlowListenerError as e:
-        yield b"event: error\r\ndata: %b\r\n\r\n" % encode({"error": "SlowListenerError", "message": str(e)})
-    finally:
-        call.core.streams.leave(run["run_id"], listener)
-
-
-async def output_when_ended(call: Call, run: dict[str, Any], listener: Listener) -> bytes:
-    """Wait for a run's end; return its output as JSON."""
-    streams = call.core.streams
-    channel = streams.channel(run["run_id"])
-    found: bytes | None = None
-    try:
-        async for frame in streams.follow(run, listener, after=0 if not channel.is_local else None):
-            if frame.name == RESULT:
-                found = frame.data
-        if found is None:
-            found = channel.result
-        return found if found is not None else encode(await stored_output(call, run["run_id"]))
-    finally:
-        streams.leave(run["run_id"], listener)
-
-
-async def stored_output(call: Call, run_id: str) -> Any:
-    """Return what a run left behind that ended before anybody asked: its error, or its thread's state."""
-    run = await call.core.database.read(runs.get, run_id)
-    if run is None:
-        return None
-    if run["error"] is not None:
-        return {"__error__": run["error"]}
-    thread = await call.core.database.read(threads.get, run["thread_id"])
-    return None if thread is None else output_of(await call.core.state_of(thread))
-
-
-def _sse(parts: AsyncGenerator[bytes, None], headers: dict[str, str], leave: Any) -> Live:
-    return Live(parts, beat=_HEARTBEAT, media_type="text/event-stream", headers=headers, on_leave=leave)
-
-
-def _waiting(result: Awaitable[bytes], headers: dict[str, str], leave: Any) -> Live:
-    """Answer with headers at once, and with JSON in the end; line breaks before it keep the connection alive."""
-
-    async def parts() -> AsyncGenerator[bytes, None]:
-        yield await result
-
-    return Live(parts(), beat=b"\n", media_type="application/json", headers=headers, on_leave=leave)
-
-
-async def _read(call: Call) -> dict[str, Any]:
-    """Return the run of the path, if the caller may see it."""
+async def _read(call: Call, action: str = "read") -> dict[str, Any]:
+    """Return the run of the path, if the caller may see it, or do something to its thread."""
     run_id = call.id("run_id")
     thread_id = call.id("thread_id") if "thread_id" in call.request.path_params else None
-    filters = await call.filters("threads", "read", {"thread_id": thread_id, "run_id": run_id})
+    filters = await call.filters("threads", action, {"thread_id": thread_id, "run_id": run_id})
     return dict(found_or_404(await call.core.database.read(runs.get, run_id, thread_id, filters), f"run {run_id}"))
+
+
+async def _joined(call: Call) -> tuple[dict[str, Any], Any]:
+    """Return the run of the path, and what is done when its client goes: who may only look can't cancel it so."""
+    check_streams(call.core)
+    cancels = call.flag("cancel_on_disconnect")
+    run = await _read(call)
+    if cancels:
+        await _read(call, "update")
+    return run, on_leave(call, run, "cancel") if cancels else None
 
 
 async def join(call: Call) -> Any:
     """Wait for a run's end, and answer with its output."""
-    run = await _read(call)
-    leave = on_leave(call, run, "cancel") if call.flag("cancel_on_disconnect") else None
+    run, leave = await _joined(call)
     if run["status"] in ENDED:
         return Json(await stored_output(call, run["run_id"]))
     listener = call.core.streams.listen(run["run_id"], for_result=True)
-    return _waiting(output_when_ended(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, leave)
+    return waiting(output_when_ended(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, leave)
 
 
 async def join_stream(call: Call) -> Any:
     """Stream a run's events from now on; with Last-Event-ID, from there, if the run is resumable."""
-    run = await _read(call)
+    run, leave = await _joined(call)
     after = number_of(call.request.headers.get("last-event-id"))
     if not run["kwargs"].get("stream_resumable", False):
         after = None
     modes = frozenset(call.words("stream_mode")) or None
     if modes is not None:
         modes |= {"metadata", "error"} | ({"messages"} if "messages-tuple" in modes else set())
-    leave = on_leave(call, run, "cancel") if call.flag("cancel_on_disconnect") else None
     headers = {"Location": f"{_prefix(call)}{_place(run)}/stream"}
     listener = call.core.streams.listen(run["run_id"])
     if run["status"] in ENDED and after is None:
         call.core.streams.leave(run["run_id"], listener)
-        return _sse(_no_parts(), {}, None)
-    return _sse(_frames(call, run, listener, after, modes), headers, leave)
-
-
-async def _no_parts() -> AsyncGenerator[bytes, None]:
-    return
-    yield b""
+        return sse(no_parts(), {}, None)
+    return sse(frames(call, run, listener, after, modes), headers, leave)
 
 
 async def thread_stream(call: Call) -> Any:
@@ -273,9 +225,10 @@ async def thread_stream(call: Call) -> Any:
     if unknown := modes - _THREAD_MODES:
         raise InvalidRequestError(f"there is no stream mode {min(unknown)!r} of threads")
     after = number_of(call.request.headers.get("last-event-id"))
+    check_streams(call.core)
 
     async def parts() -> AsyncGenerator[bytes, None]:
-        async for frame in call.core.streams.follow_thread(thread_id, after, lambda: True):
+        async for frame in call.core.streams.follow_thread(thread_id, after, filters):
             mode = frame.name.partition("|")[0]
             if frame.name == RESULT or frame.name.startswith(MARK):
                 continue
@@ -285,7 +238,7 @@ async def thread_stream(call: Call) -> Any:
             if "run_modes" in modes or is_lifecycle or ("state_update" in modes and mode in _STATES):
                 yield frame.text(frame.event)
 
-    return _sse(parts(), {"Location": f"{_prefix(call)}/threads/{thread_id}/stream"}, None)
+    return sse(parts(), {"Location": f"{_prefix(call)}/threads/{thread_id}/stream"}, None)
 
 
 # -- looking, cancelling, deleting
@@ -309,17 +262,6 @@ async def listed(call: Call) -> Any:
     return [selected(shown_run(row), call.words("select")) for row in rows]
 
 
-async def stop(call: Call, run_id: str, action: str) -> str | None:
-    """Ask a run to stop, wherever it runs; return its status before."""
-    before = await call.core.database.write(runs.cancel, run_id, action)
-    if before == "running":
-        call.core.hints.cancel(run_id, action)
-    elif before == "pending":
-        call.core.streams.close(run_id)
-        call.core.hints.queue()
-    return before
-
-
 def _action(call: Call) -> str:
     action = call.request.query_params.get("action", "interrupt")
     if action not in ("interrupt", "rollback"):
@@ -329,15 +271,15 @@ def _action(call: Call) -> str:
 
 async def cancel(call: Call) -> Any:
     """Stop a run; `rollback` deletes it and its checkpoints. With `wait=1`, answer when it has stopped."""
-    run = await _read(call)
+    run = await _read(call, "update")
     action = _action(call)
     if run["status"] in ENDED:
         raise TakenError(f"run {run['run_id']} has ended: {run['status']}")
-    listener = call.core.streams.listen(run["run_id"], for_result=True) if call.flag("wait") else None
-    await stop(call, run["run_id"], action)
-    if listener is None:
+    if not call.flag("wait"):
+        await stop(call, run["run_id"], action)
         return Json({}, 202)
-    return _waiting(output_when_ended(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, None)
+    listener = await stop_heard(call, run, action)
+    return waiting(output_when_ended(call, run, listener), {"Location": f"{_prefix(call)}{_place(run)}/join"}, None)
 
 
 async def cancel_many(call: Call, body: schema.RunsCancel) -> Any:
@@ -359,31 +301,34 @@ async def cancel_many(call: Call, body: schema.RunsCancel) -> Any:
 
 async def delete(call: Call) -> Any:
     """Delete a run; one that runs is stopped first. Its checkpoints stay."""
-    run = await _read(call)
-    await call.filters("threads", "update", {"thread_id": run["thread_id"], "run_id": run["run_id"]})
+    run = await _read(call, "update")
     if run["status"] not in ENDED:
-        listener = call.core.streams.listen(run["run_id"], for_result=True)
-        await stop(call, run["run_id"], "interrupt")
-        await output_when_ended(call, run, listener)
+        await output_when_ended(call, run, await stop_heard(call, run, "interrupt"))
     await call.core.database.once(runs.delete, run["run_id"])
     return nothing()
 
 
 ENDPOINTS = [
-    Endpoint("POST", "/threads/{thread_id}/runs", create, schema.RunCreate, "Runs"),
-    Endpoint("POST", "/threads/{thread_id}/runs/wait", wait, schema.RunCreate, "Runs"),
-    Endpoint("POST", "/threads/{thread_id}/runs/stream", stream, schema.RunCreate, "Runs"),
-    Endpoint("GET", "/threads/{thread_id}/runs", listed, tag="Runs"),
-    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}", get, tag="Runs"),
-    Endpoint("DELETE", "/threads/{thread_id}/runs/{run_id}", delete, tag="Runs"),
-    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}/join", join, tag="Runs"),
-    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}/stream", join_stream, tag="Runs"),
-    Endpoint("POST", "/threads/{thread_id}/runs/{run_id}/cancel", cancel, tag="Runs"),
-    Endpoint("GET", "/threads/{thread_id}/stream", thread_stream, tag="Threads"),
-    Endpoint("POST", "/runs", create_stateless, schema.RunCreate, "Stateless runs"),
-    Endpoint("POST", "/runs/wait", wait_stateless, schema.RunCreate, "Stateless runs"),
-    Endpoint("POST", "/runs/stream", stream_stateless, schema.RunCreate, "Stateless runs"),
-    Endpoint("POST", "/runs/batch", batch, list[schema.BatchedRun], "Stateless runs"),
-    Endpoint("POST", "/runs/cancel", cancel_many, schema.RunsCancel, "Runs"),
-    Endpoint("GET", "/runs/{run_id}/stream", join_stream, tag="Stateless runs"),
+    Endpoint("POST", "/threads/{thread_id}/runs", create, schema.RunCreate, "Runs", answers=answers.ok(answers.Run)),
+    Endpoint("POST", "/threads/{thread_id}/runs/wait", wait, schema.RunCreate, "Runs", answers=answers.ANYTHING),
+    Endpoint("POST", "/threads/{thread_id}/runs/stream", stream, schema.RunCreate, "Runs", answers=answers.EVENTS),
+    Endpoint("GET", "/threads/{thread_id}/runs", listed, tag="Runs", answers=answers.ok(list[answers.SomeRun])),
+    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}", get, tag="Runs", answers=answers.ok(answers.Run)),
+    Endpoint("DELETE", "/threads/{thread_id}/runs/{run_id}", delete, tag="Runs", answers=answers.NOTHING),
+    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}/join", join, tag="Runs", answers=answers.ANYTHING),
+    Endpoint("GET", "/threads/{thread_id}/runs/{run_id}/stream", join_stream, tag="Runs", answers=answers.EVENTS),
+    Endpoint(
+        "POST",
+        "/threads/{thread_id}/runs/{run_id}/cancel",
+        cancel,
+        tag="Runs",
+        answers=(*answers.ANYTHING, answers.Answer(202, dict[str, Any])),
+    ),
+    Endpoint("GET", "/threads/{thread_id}/stream", thread_stream, tag="Threads", answers=answers.EVENTS),
+    Endpoint("POST", "/runs", create_stateless, schema.RunCreate, "Stateless runs", answers=answers.ok(answers.Run)),
+    Endpoint("POST", "/runs/wait", wait_stateless, schema.RunCreate, "Stateless runs", answers=answers.ANYTHING),
+    Endpoint("POST", "/runs/stream", stream_stateless, schema.RunCreate, "Stateless runs", answers=answers.EVENTS),
+    Endpoint("POST", "/runs/batch", batch, schema.Batch, "Stateless runs", answers=answers.ok(list[answers.Run])),
+    Endpoint("POST", "/runs/cancel", cancel_many, schema.RunsCancel, "Runs", answers=answers.NOTHING),
+    Endpoint("GET", "/runs/{run_id}/stream", join_stream, tag="Stateless runs", answers=answers.EVENTS),
 ]

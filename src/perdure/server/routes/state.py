@@ -6,13 +6,14 @@ from typing import Any
 
 import msgspec
 
-from perdure.server import schema
+from perdure.server import answers, schema
 from perdure.server.database import threads
 from perdure.server.errors import InvalidRequestError, TakenError
 from perdure.server.routes import Call, Endpoint
 from perdure.server.routes.threads import patch as patch_thread
 from perdure.server.routes.threads import read
 from perdure.server.shapes import selected, shown_state
+from perdure.server.states import graph_of, state_of
 
 _EMPTY: dict[str, Any] = {
     "values": {}, "next": [], "tasks": [], "metadata": None, "created_at": None, "parent_checkpoint": None,
@@ -30,7 +31,7 @@ def _address(thread_id: str, checkpoint: schema.Checkpoint | None = None, checkp
 
 async def _state(call: Call, config: Any, *, subgraphs: bool, select: list[str] | None) -> Any:
     thread = await read(call)
-    state = await call.core.state_of(thread, config["configurable"], subgraphs=subgraphs)
+    state = await state_of(call.core, thread, config["configurable"], subgraphs=subgraphs)
     if state is None:
         checkpoint = {"thread_id": thread["thread_id"], "checkpoint_ns": "", "checkpoint_id": None}
         return selected({**_EMPTY, "checkpoint": checkpoint}, select)
@@ -61,7 +62,7 @@ async def update(call: Call, body: schema.StateUpdate) -> Any:
     if thread["status"] == "busy":
         raise TakenError(f"thread {thread['thread_id']} has runs", hint="wait for them, or cancel them")
     config = _address(thread["thread_id"], body.checkpoint, body.checkpoint_id)
-    async with call.core.graph_of(thread) as graph:
+    async with graph_of(call.core, thread) as graph:
         if graph is None:
             raise InvalidRequestError(
                 f"thread {thread['thread_id']} has no graph",
@@ -93,7 +94,7 @@ async def history(call: Call, body: schema.HistorySearch) -> Any:
         options["before"] = _address(thread["thread_id"], before)
     if body.metadata:
         options["filter"] = body.metadata
-    async with call.core.graph_of(thread) as graph:
+    async with graph_of(call.core, thread) as graph:
         if graph is None:
             return []
         config = _address(thread["thread_id"], body.checkpoint)
@@ -110,11 +111,47 @@ async def get_history(call: Call) -> Any:
 
 
 ENDPOINTS = [
-    Endpoint("GET", "/threads/{thread_id}/state", get, tag="Threads"),
-    Endpoint("POST", "/threads/{thread_id}/state", update, schema.StateUpdate, "Threads"),
-    Endpoint("PATCH", "/threads/{thread_id}/state", patch, schema.MetadataPatch, "Threads"),
-    Endpoint("POST", "/threads/{thread_id}/state/checkpoint", post_at, schema.StateAt, "Threads"),
-    Endpoint("GET", "/threads/{thread_id}/state/{checkpoint_id}", get_at, tag="Threads"),
-    Endpoint("POST", "/threads/{thread_id}/history", history, schema.HistorySearch, "Threads"),
-    Endpoint("GET", "/threads/{thread_id}/history", get_history, tag="Threads"),
+    Endpoint("GET", "/threads/{thread_id}/state", get, tag="Threads", answers=answers.ok(answers.SomeState)),
+    Endpoint(
+        "POST",
+        "/threads/{thread_id}/state",
+        update,
+        schema.StateUpdate,
+        "Threads",
+        answers=answers.ok(answers.NewState),
+    ),
+    Endpoint(
+        "PATCH",
+        "/threads/{thread_id}/state",
+        patch,
+        schema.MetadataPatch,
+        "Threads",
+        answers=(*answers.ok(answers.Thread), *answers.NOTHING),
+    ),
+    Endpoint(
+        "POST",
+        "/threads/{thread_id}/state/checkpoint",
+        post_at,
+        schema.StateAt,
+        "Threads",
+        answers=answers.ok(answers.SomeState),
+    ),
+    Endpoint(
+        "GET",
+        "/threads/{thread_id}/state/{checkpoint_id}",
+        get_at,
+        tag="Threads",
+        answers=answers.ok(answers.SomeState),
+    ),
+    Endpoint(
+        "POST",
+        "/threads/{thread_id}/history",
+        history,
+        schema.HistorySearch,
+        "Threads",
+        answers=answers.ok(list[answers.SomeState]),
+    ),
+    Endpoint(
+        "GET", "/threads/{thread_id}/history", get_history, tag="Threads", answers=answers.ok(list[answers.SomeState])
+    ),
 ]

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from perdure.server import schema
+from perdure.server import answers, schema
 from perdure.server.errors import ForbiddenError, InvalidRequestError
 from perdure.server.routes import Call, Endpoint, nothing
 from perdure.store.base import PutOp
 
+_LONGEST = 2000
+"""Bytes of a namespace with a key: what fits into the index of every database."""
 
-def _namespace(labels: list[str]) -> tuple[str, ...]:
+
+def _namespace(labels: list[str], key: str = "") -> tuple[str, ...]:
     for label in labels:
         if not label or "." in label:
             raise InvalidRequestError(f"a label of a namespace can't be empty or have a dot: {label!r}")
+    if sum(len(text.encode()) + 2 for text in (*labels, key)) > _LONGEST:
+        raise InvalidRequestError(f"a namespace and a key can't have more than {_LONGEST} bytes together")
     return tuple(labels)
 
 
@@ -55,7 +60,9 @@ async def put(call: Call, body: schema.ItemPut) -> Any:
     options: dict[str, Any] = {"index": value["index"]}
     if body.ttl is not None:
         options["ttl"] = body.ttl
-    await call.core.store.aput(_namespace(list(value["namespace"])), value["key"], value["value"], **options)
+    await call.core.store.aput(
+        _namespace(list(value["namespace"]), value["key"]), value["key"], value["value"], **options
+    )
     return nothing()
 
 
@@ -109,9 +116,11 @@ async def namespaces(call: Call, body: schema.NamespaceSearch) -> Any:
 
 
 ENDPOINTS = [
-    Endpoint("PUT", "/store/items", put, schema.ItemPut, "Store"),
-    Endpoint("GET", "/store/items", get, tag="Store"),
-    Endpoint("DELETE", "/store/items", delete, schema.ItemDelete, "Store"),
-    Endpoint("POST", "/store/items/search", search, schema.ItemSearch, "Store"),
-    Endpoint("POST", "/store/namespaces", namespaces, schema.NamespaceSearch, "Store"),
+    Endpoint("PUT", "/store/items", put, schema.ItemPut, "Store", answers=answers.NOTHING),
+    Endpoint("GET", "/store/items", get, tag="Store", answers=answers.ok(answers.Item | None)),
+    Endpoint("DELETE", "/store/items", delete, schema.ItemDelete, "Store", answers=answers.NOTHING),
+    Endpoint("POST", "/store/items/search", search, schema.ItemSearch, "Store", answers=answers.ok(answers.Items)),
+    Endpoint(
+        "POST", "/store/namespaces", namespaces, schema.NamespaceSearch, "Store", answers=answers.ok(answers.Namespaces)
+    ),
 ]

@@ -9,7 +9,9 @@ from typing import Any
 from starlette.responses import Response
 
 from perdure import __version__
+from perdure.server import answers
 from perdure.server.database import queues
+from perdure.server.errors import ForbiddenError
 from perdure.server.routes import Call, Endpoint
 
 
@@ -43,13 +45,21 @@ def _version(package: str) -> str | None:
 
 async def metrics(call: Call) -> Any:
     """Tell the figures, as Prometheus reads them, or with `format=json` the most important ones."""
+    if await call.filters("metrics", "read", {"metadata": {}}) is not None:
+        raise ForbiddenError("a filter can't say which figures may be seen", hint='@auth.on: True for "metrics"')
     if call.request.query_params.get("format") == "json":
         return await call.core.metrics.measure(call.core)
     return Response(await call.core.metrics.page(call.core), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 ENDPOINTS = [
-    Endpoint("GET", "/ok", ok, tag="System", is_open=True),
-    Endpoint("GET", "/info", info, tag="System", is_open=True),
-    Endpoint("GET", "/metrics", metrics, tag="System"),
+    Endpoint("GET", "/ok", ok, tag="System", is_open=True, answers=answers.ok(answers.Alive)),
+    Endpoint("GET", "/info", info, tag="System", is_open=True, answers=answers.ok(answers.Info)),
+    Endpoint(
+        "GET",
+        "/metrics",
+        metrics,
+        tag="System",
+        answers=(answers.Answer(200, answers.Figures), answers.Answer(200, str, "text/plain")),
+    ),
 ]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from typing import Any
 
 import msgspec
 
-from perdure.server import schema
+from perdure.server import answers, schema
 from perdure.server.database import threads
 from perdure.server.errors import InvalidRequestError, TakenError
 from perdure.server.inputs import types_of
 from perdure.server.responses import Json
-from perdure.server.routes import Call, Endpoint, check_metadata, found_or_404, nothing, page
+from perdure.server.routes import Call, Endpoint, found_or_404, nothing, page
+from perdure.server.scanning import count_with_values, states_of, with_values
 from perdure.server.shapes import extracted, selected, shown_thread
-
-_AT_ONCE = 16
-_SCANNED = 1000
+from perdure.server.states import delete_thread, graph_of, state_of
 
 
 def _ttl(call: Call, given: schema.Ttl | None) -> dict[str, Any] | None:
@@ -31,7 +29,6 @@ def _ttl(call: Call, given: schema.Ttl | None) -> dict[str, Any] | None:
 
 async def create(call: Call, body: schema.ThreadCreate) -> Any:
     """Make a thread; with `supersteps`, with a state."""
-    check_metadata(body.metadata)
     thread_id = body.thread_id or str(uuid.uuid4())
     value: dict[str, Any] = {"thread_id": thread_id, "metadata": dict(body.metadata or {})}
     value["if_exists"] = body.if_exists
@@ -49,12 +46,12 @@ async def create(call: Call, body: schema.ThreadCreate) -> Any:
         await _fill(call, made, body.supersteps)
         made = await call.core.database.read(threads.get, thread_id)
     assert made is not None
-    return shown_thread(made, await call.core.state_of(made))
+    return shown_thread(made, await state_of(call.core, made))
 
 
 async def _fill(call: Call, thread: dict[str, Any], supersteps: list[schema.Superstep]) -> None:
     """Give a new thread its state, one checkpoint a superstep."""
-    async with call.core.graph_of(thread) as graph:
+    async with graph_of(call.core, thread) as graph:
         kinds = types_of(graph)
         steps = [[kinds.StateUpdate(_values(kinds, one), one.as_node) for one in step.updates] for step in supersteps]
         config = {"configurable": {"thread_id": thread["thread_id"], "checkpoint_ns": ""}}
@@ -90,12 +87,11 @@ async def get(call: Call) -> Any:
     include = call.words("include")
     if unknown := [word for word in include if word != "ttl"]:
         raise InvalidRequestError(f"include knows ttl, not {unknown[0]}")
-    return shown_thread(found, await call.core.state_of(found), with_ttl="ttl" in include)
+    return shown_thread(found, await state_of(call.core, found), with_ttl="ttl" in include)
 
 
 async def patch(call: Call, body: schema.ThreadPatch) -> Any:
     """Merge metadata into a thread's; set how long it lives."""
-    check_metadata(body.metadata)
     thread_id = call.id("thread_id")
     value: dict[str, Any] = {"thread_id": thread_id, "metadata": body.metadata or {}}
     filters = await call.filters("threads", "update", value)
@@ -104,20 +100,19 @@ async def patch(call: Call, body: schema.ThreadPatch) -> Any:
     found = found_or_404(found, f"thread {thread_id}")
     if call.request.headers.get("prefer") == "return=minimal":
         return nothing()
-    return shown_thread(found, await call.core.state_of(found))
+    return shown_thread(found, await state_of(call.core, found))
 
 
 async def delete(call: Call) -> Any:
     """Delete a thread with its state, runs and crons; a run that has it is stopped."""
     thread_id = call.id("thread_id")
     filters = await call.filters("threads", "delete", {"thread_id": thread_id})
-    found_or_404(await call.core.delete_thread(thread_id, filters), f"thread {thread_id}")
+    found_or_404(await delete_thread(call.core, thread_id, filters), f"thread {thread_id}")
     return nothing()
 
 
 async def search(call: Call, body: schema.ThreadSearch) -> Any:
     """Return threads."""
-    check_metadata(body.metadata)
     value: dict[str, Any] = {
         "metadata": body.metadata or {},
         "status": body.status,
@@ -127,7 +122,7 @@ async def search(call: Call, body: schema.ThreadSearch) -> Any:
     filters = await call.filters("threads", "search", value)
     body.metadata = value["metadata"]
     if body.values:
-        rows = await _with_values(call, body, filters)
+        rows = await with_values(call.core, body, filters)
     else:
         limit = body.limit
         body.limit += 1
@@ -135,40 +130,13 @@ async def search(call: Call, body: schema.ThreadSearch) -> Any:
         body.limit = limit
     shown_rows, headers = page(call, rows, body.limit, body.offset)
     needs_state = body.extract or not body.select or {"values", "interrupts"} & set(body.select)
-    states = await _states(call, shown_rows) if needs_state else [None] * len(shown_rows)
+    states = await states_of(call.core, shown_rows) if needs_state else [None] * len(shown_rows)
     shown = []
     for row, state in zip(shown_rows, states, strict=True):
         thread = shown_thread(row, state)
         more = {"extracted": extracted(thread, body.extract)} if body.extract else {}
-        shown.append(selected(thread, body.select) | more)
+        shown.append({**selected(thread, body.select), **more})
     return Json(shown, headers=headers)
-
-
-async def _states(call: Call, rows: list[dict[str, Any]]) -> list[Any]:
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(row: dict[str, Any]) -> Any:
-        async with gate:
-            return await call.core.state_of(row)
-
-    return await asyncio.gather(*map(one, rows))
-
-
-async def _with_values(call: Call, body: schema.ThreadSearch, filters: str | None) -> list[dict[str, Any]]:
-    """Find threads by their values: states are the saver's, so they are read one page after the other."""
-    wanted, skip = body.limit + 1, body.offset
-    found: list[dict[str, Any]] = []
-    asked = msgspec.structs.replace(body, limit=_SCANNED, offset=0)
-    while len(found) < skip + wanted:
-        rows = await call.core.database.read(threads.search, asked, filters)
-        for row, state in zip(rows, await _states(call, rows), strict=True):
-            values = {} if state is None or not isinstance(state.values, dict) else state.values
-            if body.values and all(key in values and values[key] == value for key, value in body.values.items()):
-                found.append(row)
-        if len(rows) < _SCANNED:
-            break
-        asked.offset += _SCANNED
-    return found[skip : skip + wanted]
 
 
 async def count(call: Call, body: schema.ThreadCount) -> Any:
@@ -177,14 +145,7 @@ async def count(call: Call, body: schema.ThreadCount) -> Any:
     filters = await call.filters("threads", "search", value)
     body.metadata = value["metadata"]
     if body.values:
-        asked = schema.ThreadSearch(
-            ids=body.ids, metadata=body.metadata, values=body.values, status=body.status, limit=1000
-        )
-        total, asked.offset = 0, 0
-        while rows := await _with_values(call, asked, filters):
-            total += min(len(rows), asked.limit)
-            asked.offset += asked.limit
-        return total
+        return await count_with_values(call.core, body, filters)
     return await call.core.database.read(threads.count, body, filters)
 
 
@@ -203,7 +164,7 @@ async def copy(call: Call) -> Any:
     await call.core.database.once(threads.set_status, new_id, status)
     assert made is not None
     made = {**made, "status": status}
-    return shown_thread(made, await call.core.state_of(made))
+    return shown_thread(made, await state_of(call.core, made))
 
 
 async def prune(call: Call, body: schema.ThreadPrune) -> Any:
@@ -212,7 +173,7 @@ async def prune(call: Call, body: schema.ThreadPrune) -> Any:
     pruned = 0
     for thread_id in dict.fromkeys(body.thread_ids):
         if body.strategy == "delete":
-            pruned += await call.core.delete_thread(thread_id, filters)
+            pruned += await delete_thread(call.core, thread_id, filters)
         elif await call.core.database.read(threads.get, thread_id, filters) is not None:
             await call.core.saver.aprune([thread_id], strategy="keep_latest")
             pruned += 1
@@ -220,12 +181,21 @@ async def prune(call: Call, body: schema.ThreadPrune) -> Any:
 
 
 ENDPOINTS = [
-    Endpoint("POST", "/threads", create, schema.ThreadCreate, "Threads"),
-    Endpoint("POST", "/threads/search", search, schema.ThreadSearch, "Threads"),
-    Endpoint("POST", "/threads/count", count, schema.ThreadCount, "Threads"),
-    Endpoint("POST", "/threads/prune", prune, schema.ThreadPrune, "Threads"),
-    Endpoint("GET", "/threads/{thread_id}", get, tag="Threads"),
-    Endpoint("PATCH", "/threads/{thread_id}", patch, schema.ThreadPatch, "Threads"),
-    Endpoint("DELETE", "/threads/{thread_id}", delete, tag="Threads"),
-    Endpoint("POST", "/threads/{thread_id}/copy", copy, tag="Threads"),
+    Endpoint("POST", "/threads", create, schema.ThreadCreate, "Threads", answers=answers.ok(answers.Thread)),
+    Endpoint(
+        "POST", "/threads/search", search, schema.ThreadSearch, "Threads", answers=answers.ok(list[answers.SomeThread])
+    ),
+    Endpoint("POST", "/threads/count", count, schema.ThreadCount, "Threads", answers=answers.ok(int)),
+    Endpoint("POST", "/threads/prune", prune, schema.ThreadPrune, "Threads", answers=answers.ok(answers.Pruned)),
+    Endpoint("GET", "/threads/{thread_id}", get, tag="Threads", answers=answers.ok(answers.Thread)),
+    Endpoint(
+        "PATCH",
+        "/threads/{thread_id}",
+        patch,
+        schema.ThreadPatch,
+        "Threads",
+        answers=(*answers.ok(answers.Thread), *answers.NOTHING),
+    ),
+    Endpoint("DELETE", "/threads/{thread_id}", delete, tag="Threads", answers=answers.NOTHING),
+    Endpoint("POST", "/threads/{thread_id}/copy", copy, tag="Threads", answers=answers.ok(answers.Thread)),
 ]

@@ -63,8 +63,21 @@ async function json(method, path, body, options) {
   return response.status === 204 ? null : response.json();
 }
 
+const LARGEST_PAGE = 1000;
+
+/** Read so many of what a search finds, a page after the other: {rows, more}. */
+async function pages(path, wanted, count) {
+  const rows = [];
+  for (;;) {
+    const limit = Math.min(LARGEST_PAGE, count - rows.length);
+    const response = await send("POST", path, { body: { ...wanted, limit, offset: rows.length } });
+    rows.push(...(await response.json()));
+    const more = response.headers.has("X-Pagination-Next");
+    if (!more || rows.length >= count) return { rows, more };
+  }
+}
+
 const thread = (id) => `/threads/${encodeURIComponent(id)}`;
-const BRIEF = ["thread_id", "status", "metadata", "created_at", "updated_at", "error"];
 const STATES = ["next", "tasks", "metadata", "created_at", "checkpoint", "parent_checkpoint", "interrupts"];
 const RUNS = ["run_id", "status", "assistant_id", "created_at", "updated_at", "attempt"];
 
@@ -74,12 +87,10 @@ export const api = {
   graph: (id) => json("GET", `/assistants/${id}/graph?xray=true`),
   schemas: (id) => json("GET", `/assistants/${id}/schemas`),
 
-  async threads(wanted) {
-    const response = await send("POST", "/threads/search", { body: { ...wanted, select: BRIEF } });
-    return { rows: await response.json(), more: response.headers.has("X-Pagination-Next") };
-  },
+  threads: (wanted, count) => pages("/perdure/threads/search", wanted, count),
+  allRuns: (wanted, count) => pages("/perdure/runs/search", wanted, count),
   async thread(id) {
-    const { rows } = await this.threads({ ids: [id] });
+    const { rows } = await this.threads({ ids: [id] }, 1);
     if (!rows.length) throw new ApiError(404, `there is no thread ${id}`);
     return rows[0];
   },

@@ -3,12 +3,13 @@
 import { fill, h, fresh } from "./dom.js";
 import { api, key, setKey, ApiError } from "./api.js";
 import { dialog, tell } from "./notices.js";
+import { RunsView } from "./runs.js";
 import { StartView } from "./start.js";
 import { startTheme } from "./theme.js";
 import { ThreadList } from "./threads.js";
 import { ThreadView } from "./thread.js";
 
-const KEYS = [["/", "Search threads"], ["n", "New run"], ["r", "Run on this thread"], ["j, k", "Older, newer checkpoint"], ["c", "Cancel the run"], ["Ctrl+Enter", "Send what you are filling in"], ["Esc", "Close a dialog"], ["?", "This list"]];
+const KEYS = [["/", "Search threads"], ["n", "New run"], ["r", "Run on this thread"], ["a", "All runs"], ["j, k", "Older, newer checkpoint"], ["c", "Cancel the run"], ["Ctrl+Enter", "Send what you are filling in"], ["Esc", "Close a dialog"], ["?", "This list"]];
 
 const main = document.getElementById("main");
 const server = document.getElementById("server");
@@ -36,24 +37,30 @@ function well() {
 /** Show what the address names. */
 async function route() {
   const [, place, id, checkpoint] = location.hash.split("/");
-  document.body.dataset.view = place === "threads" ? (id ? "thread" : "list") : "start";
+  document.body.dataset.view = place === "threads" ? (id ? "thread" : "list") : place === "runs" ? "runs" : "start";
   threads.select(id ?? null);
   if (view instanceof ThreadView && view.id === id) return view.go(checkpoint ?? null);
   view?.stop();
   view = null;
   try {
     assistants ??= await api.assistants();
-    const made = place === "threads" && id ? new ThreadView(id, checkpoint ?? null, { assistants, onChange: () => threads.refresh() }) : new StartView(assistants, { onStarted: started });
+    const made = viewOf(place, id, checkpoint ?? null);
     view?.stop();
     view = made;
     fill(main, made.element);
-    document.title = id ? `${id.slice(0, 8)} · perdure console` : "perdure console";
+    document.title = id ? `${id.slice(0, 8)} · perdure console` : place === "runs" ? "runs · perdure console" : "perdure console";
     await made.start();
   } catch (error) {
     unwell(error);
     if (!view || !assistants) fill(main, problem(error));
   }
   return undefined;
+}
+
+function viewOf(place, id, checkpoint) {
+  const onChange = () => threads.refresh();
+  if (place === "runs") return new RunsView({ onChange });
+  return place === "threads" && id ? new ThreadView(id, checkpoint, { assistants, onChange }) : new StartView(assistants, { onStarted: started });
 }
 
 function started(threadId) {
@@ -94,6 +101,7 @@ function showKeys() {
 
 const SHORTCUTS = {
   "/": () => threads.input.focus(),
+  a: () => document.getElementById("all-runs").click(),
   n: () => document.getElementById("new-run").click(),
   r: () => main.querySelector('[data-act="run"]')?.click(),
   c: () => main.querySelector('[data-act="cancel"]')?.click(),

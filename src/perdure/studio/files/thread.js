@@ -14,14 +14,16 @@ import { Follower } from "./sse.js";
 import { badge, runTable, Timeline } from "./timeline.js";
 
 const PAGE = 100;
-const MOST = 1000;
+const LARGEST_PAGE = 1000;
 const POLL = 4000;
 const HIDDEN = 30000;
+
+const idOf = (state) => state.checkpoint.checkpoint_id;
 
 /** The view of a thread. */
 export class ThreadView {
   constructor(id, chosen, { assistants, onChange }) {
-    Object.assign(this, { id, chosen, assistants, onChange, states: [], runs: [], limit: PAGE, round: 0, thread: null });
+    Object.assign(this, { id, chosen, assistants, onChange, states: [], runs: [], hasOlder: false, round: 0, thread: null });
     this.title = h("header", { class: "thread-head" });
     this.notice = h("div", { class: "thread-notice" });
     this.timeline = new Timeline({ onSelect: (one) => this.go(one), onOlder: guarded(() => this.older()) });
@@ -98,15 +100,27 @@ export class ThreadView {
     const round = (this.round += 1);
     let found;
     try {
-      found = await Promise.all([api.thread(this.id), api.history(this.id, this.limit), api.runs(this.id)]);
+      found = await Promise.all([api.thread(this.id), api.history(this.id, PAGE + 1), api.runs(this.id)]);
     } catch (error) {
       if (error.status === 404) return this.gone();
       throw error;
     }
     if (round !== this.round || this.isOver) return;
-    [this.thread, this.states, this.runs] = found;
+    const [thread, newest, runs] = found;
+    Object.assign(this, { thread, runs });
+    this.join(newest);
     await this.learn();
     this.draw();
+  }
+
+  /** Put the newest states before the older ones that are here; if there is a gap between them, forget those. */
+  join(found) {
+    const newest = found.slice(0, PAGE);
+    const ids = new Set(newest.map(idOf));
+    const last = this.states.findLastIndex((one) => ids.has(idOf(one)));
+    const older = last < 0 || found.length <= PAGE ? [] : this.states.slice(last + 1);
+    if (!older.length) this.hasOlder = found.length > PAGE;
+    this.states = [...newest, ...older];
   }
 
   /** Learn about the graph, once it is known which one it is. */
@@ -176,8 +190,7 @@ export class ThreadView {
     const chosenTab = this.sideTabs.list.querySelector('[aria-selected="true"]').dataset.tab;
     if (chosenTab === "runs") return fill(this.sideTabs.panel, runTable(this.runs, (run) => guarded(() => this.stopRun(run))));
     if (this.timeline.element.parentElement !== this.sideTabs.panel) fill(this.sideTabs.panel, this.timeline.element);
-    const hasOlder = this.states.length === this.limit && this.limit < MOST;
-    return this.timeline.show(this.states, this.runs, this.current?.checkpoint.checkpoint_id, hasOlder);
+    return this.timeline.show(this.states, this.runs, this.current?.checkpoint.checkpoint_id, this.hasOlder);
   }
 
   mark() {
@@ -202,8 +215,12 @@ export class ThreadView {
   }
 
   async older() {
-    this.limit = Math.min(MOST, this.limit + 2 * PAGE);
-    await this.refresh();
+    const last = idOf(this.states.at(-1));
+    const found = await api.history(this.id, LARGEST_PAGE, last);
+    if (idOf(this.states.at(-1)) !== last || this.isOver) return;
+    this.states = [...this.states, ...found];
+    this.hasOlder = found.length === LARGEST_PAGE;
+    this.draw();
   }
 
   // -- what a person does

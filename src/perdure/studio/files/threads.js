@@ -6,14 +6,13 @@ import { ago, short } from "./format.js";
 import { badge } from "./timeline.js";
 
 const PAGE = 50;
-const SEARCHED = 1000;
 const POLL = 4000;
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 const STATUSES = ["idle", "busy", "interrupted", "error"];
 
 /**
  * Read what a person searches for: {wanted, words}. A whole id, `status:busy`, `graph:name` and `key:value` of the
- * metadata are asked of the server; other words are looked for here, in what it answers.
+ * metadata must be so; other words must be somewhere in a thread's id, status, metadata or error.
  */
 export function readSearch(text) {
   const wanted = {};
@@ -23,7 +22,7 @@ export function readSearch(text) {
     if (UUID.test(part)) wanted.ids = [...(wanted.ids ?? []), part];
     else if (name === "status" && STATUSES.includes(value)) wanted.status = value;
     else if (name) wanted.metadata = { ...wanted.metadata, [name === "graph" ? "graph_id" : name]: plain(value) };
-    else words.push(part.toLowerCase());
+    else words.push(part);
   }
   return { wanted, words };
 }
@@ -43,7 +42,7 @@ export class ThreadList {
     this.onFine = onFine;
     this.limit = PAGE;
     this.current = null;
-    this.input = h("input", { type: "search", id: "search", placeholder: "Search threads", "aria-label": "Search threads: an id, words, status:busy, graph:name, or key:value of the metadata", title: "An id, words, status:busy, graph:name, or key:value of the metadata", autocomplete: "off", on: { input: paced(250, () => this.refresh()) } });
+    this.input = h("input", { type: "search", id: "search", placeholder: "Search threads", "aria-label": "Search threads: an id, words, status:busy, graph:name, or key:value of the metadata", title: "An id, words, status:busy, graph:name, or key:value of the metadata", autocomplete: "off", on: { input: paced(250, () => this.search()) } });
     this.list = h("ul", { class: "thread-list", "aria-label": "Threads, the latest first" });
     this.more = button("Show more", () => this.showMore(), { class: "quiet more", hidden: true });
     fill(element, h("div", { class: "search-row" }, this.input, h("a", { class: "button primary", href: "#/", id: "new-run" }, "New run")), this.list, this.more);
@@ -56,8 +55,13 @@ export class ThreadList {
     document.addEventListener("visibilitychange", () => document.hidden || this.refresh());
   }
 
+  search() {
+    this.limit = PAGE;
+    return this.refresh();
+  }
+
   showMore() {
-    this.limit = Math.min(SEARCHED, this.limit + 4 * PAGE);
+    this.limit += 4 * PAGE;
     return this.refresh();
   }
 
@@ -65,11 +69,10 @@ export class ThreadList {
     const round = (this.round = (this.round ?? 0) + 1);
     const { wanted, words } = readSearch(this.input.value);
     try {
-      const { rows, more } = await api.threads({ ...wanted, limit: words.length ? SEARCHED : this.limit });
+      const { rows, more } = await api.threads({ ...wanted, words }, this.limit);
       if (round !== this.round) return;
-      const found = words.length ? rows.filter((row) => words.every((word) => JSON.stringify([row.thread_id, row.metadata, row.status, row.error]).toLowerCase().includes(word))) : rows;
-      this.more.hidden = words.length > 0 || !more || this.limit >= SEARCHED;
-      this.draw(found.slice(0, words.length ? SEARCHED : this.limit));
+      this.more.hidden = !more;
+      this.draw(rows);
       this.onFine();
     } catch (error) {
       if (round === this.round) this.onProblem(error);
