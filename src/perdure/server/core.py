@@ -18,7 +18,7 @@ from perdure.checkpoint.registry import open_saver
 from perdure.errors import InvalidConfigError, PerdureError
 from perdure.server.auth import Guard
 from perdure.server.auth_cache import Remembered
-from perdure.server.config import load_config, read_env
+from perdure.server.config import RedisSpec, load_config, read_env
 from perdure.server.database import assistants, open_database, runs, threads
 from perdure.server.errors import InvalidRequestError, NotFoundError, TakenError
 from perdure.server.graphs import Graphs, assistant_of, load_object
@@ -63,6 +63,7 @@ class Core:
         database: Its tables.
         saver: Where threads are.
         store: Memory across threads.
+        redis: What carries hints between processes; None: the database, if it can.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -70,6 +71,8 @@ class Core:
         self.config = load_config(settings.config)
         self.folder: Path = settings.config.resolve().parent
         self.database = open_database(settings.database)
+        named = settings.redis and RedisSpec(settings.redis, settings.key_prefix)
+        self.redis = named or self.config.redis
         self.metrics = Metrics()
         self.queues = Queues(self.config.queues)
         self.streams = Streams(self.database, settings.longest_backlog)

@@ -200,7 +200,7 @@ class Execution:
             self.channel.publish(frame)
         self.core.streams.close(self.run_id, moved=not held)
         self.core.metrics.ended(self.run, ending.status if held else "lost")
-        self.core.hints.events(self.run_id, self.thread_id)
+        self.core.hints.events(self.run_id, self.thread_id, elsewhere=self.channel.recorded)
         self.core.hints.queue()
         if ending.webhook is not None:
             self.core.webhooks.hint()
@@ -313,7 +313,7 @@ class Execution:
                 await self.core.database.note(events.add, self._rows(frames))
                 for frame in frames:
                     self.channel.publish(frame)
-                self.core.hints.events(self.run_id, self.thread_id)
+                self.core.hints.events(self.run_id, self.thread_id, elsewhere=True)
         finally:
             self._writing = None
 

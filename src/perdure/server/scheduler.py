@@ -17,6 +17,7 @@ from cronsim import CronSim, CronSimError
 from perdure.errors import PerdureError, UsageError
 from perdure.server.database import crons, events, now, queues, threads
 from perdure.server.schema import RunCreate
+from perdure.server.tasks import end
 
 if TYPE_CHECKING:
     from perdure.server.core import Core
@@ -73,8 +74,7 @@ class Scheduler:
     async def stop(self) -> None:
         """Stop."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     async def _keep(self) -> None:
         swept = rested = 0.0

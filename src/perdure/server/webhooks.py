@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from perdure.errors import InvalidConfigError, PerdureError
 from perdure.server.database import now, webhooks
+from perdure.server.tasks import end
 
 if TYPE_CHECKING:
     from perdure.server.config import WebhooksSpec
@@ -155,8 +156,7 @@ class Sender:
     async def stop(self) -> None:
         """Stop; what is unsent is sent later, or by another process."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     def hint(self) -> None:
         """Look for messages now."""
