@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,8 +44,10 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def started(command: Sequence[str], folder: Path, environment: Mapping[str, str], port: int) -> Iterator[Running]:
-    """Start a server in a group of its own; wait for its `/ok`."""
+def started(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], port: int | None
+) -> Iterator[Running]:
+    """Start a server in a group of its own; wait for its `/ok`, or if it has no port for its word that it works."""
     url = f"http://127.0.0.1:{port}"
     began = time.perf_counter()
     with (folder / "log").open("wb") as log:
@@ -53,11 +55,14 @@ def started(command: Sequence[str], folder: Path, environment: Mapping[str, str]
             command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **environment}, start_new_session=True
         )
     try:
-        while not _is_ok(url):
+        while not (_is_ok(url) if port else "working on" in (folder / "log").read_text()):
             if server.poll() is not None or time.perf_counter() - began > PATIENCE:
                 raise RuntimeError(f"{' '.join(command)} doesn't start:\n{(folder / 'log').read_text()[-4000:]}")
             time.sleep(0.005)
         yield Running(url, server.pid, (time.perf_counter() - began) * 1e3)
+    except BaseException:
+        print(f"its log ends so:\n{(folder / 'log').read_text()[-4000:]}", file=sys.stderr)
+        raise
     finally:
         server.send_signal(signal.SIGTERM)
         try:
@@ -65,6 +70,8 @@ def started(command: Sequence[str], folder: Path, environment: Mapping[str, str]
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)  # what it has left behind
 
 
 @contextmanager
@@ -74,6 +81,18 @@ def perdure(folder: Path, database: str, *arguments: str, **environment: str) ->
     port = free_port()
     command = [sys.executable, "-m", "perdure.cli", "serve", "--db", database, "--port", str(port), *arguments]
     with started(command, folder, environment, port) as running:
+        yield running
+
+
+@contextmanager
+def split(folder: Path, database: str, **environment: str) -> Iterator[Running]:
+    """Start two processes of this package's server: one only answers, one only runs."""
+    _write_project(folder / "worker", "perdure.json", {})
+    command = [sys.executable, "-m", "perdure.cli", "serve", "--db", database, "--no-api"]
+    with (
+        perdure(folder / "api", database, "--jobs", "0", **environment) as running,
+        started(command, folder / "worker", environment, None),
+    ):
         yield running
 
 

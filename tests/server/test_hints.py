@@ -12,8 +12,10 @@ import redis
 from langgraph_sdk import get_client
 from tests.server.serving import Served
 
+from perdure.errors import InvalidConfigError
 from perdure.server.config import RedisSpec
 from perdure.server.hints import Hints
+from perdure.server.pubsub import PubSub
 
 POLL = 2.0
 """Seconds between two looks at the queue."""
@@ -123,6 +125,12 @@ async def test_a_valkey_that_is_not_there_is_told_and_the_server_goes_on(uri, wh
         await client.aclose()
         assert served.log.count(why) == 1
         assert served.stop() == 0
+
+
+@pytest.mark.parametrize("uri", ["", "localhost", "redis://here:x/0", "redis://here/0?unknown=1"])
+def test_an_address_that_cannot_be_one_is_refused_with_an_example(uri):
+    with pytest.raises(InvalidConfigError, match="REDIS_URI=redis://user:password@host:6379/0"):
+        PubSub(RedisSpec(uri))
 
 
 def test_a_missing_package_is_told_and_the_database_carries_the_hints(monkeypatch, caplog):

@@ -48,9 +48,11 @@ class PubSub:
         self._channel = f"{spec.key_prefix}{_CHANNEL}"
         self._mine = uuid.uuid4().hex.encode()
         try:
-            place = self._client().connection_pool.connection_kwargs
-        except ValueError as e:
+            pool = self._client().connection_pool
+            pool.connection_class(**pool.connection_kwargs)  # connects to nothing yet, but looks at each option
+        except (ValueError, TypeError) as e:
             raise InvalidConfigError(f"redis: {e}", hint="REDIS_URI=redis://user:password@host:6379/0") from e
+        place = pool.connection_kwargs
         self.name = f"Valkey or Redis at {place.get('path') or place.get('host', 'localhost')}"
 
     def _client(self) -> Redis:

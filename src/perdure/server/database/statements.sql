@@ -369,5 +369,8 @@ ORDER BY due_at LIMIT $2;
 UPDATE @schema.perdure_server_webhooks SET due_at = $3, attempt = attempt + 1 WHERE run_id = $1 AND due_at = $2
 RETURNING run_id;
 
+-- name: put_off_webhook
+UPDATE @schema.perdure_server_webhooks SET due_at = $2 WHERE run_id = $1;
+
 -- name: delete_webhook
 DELETE FROM @schema.perdure_server_webhooks WHERE run_id = $1;
