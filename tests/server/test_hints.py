@@ -111,6 +111,19 @@ async def loses_no_event_of_a_stream_when_it_dies(pair, valkey):
     assert all(served.log.count("nothing is lost") == 1 for served in pair.both)
 
 
+async def test_a_server_behind_a_pooler_polls_and_says_so(pooled_database, tmp_path):
+    with Served(tmp_path / "server", pooled_database) as served:
+        client = get_client(url=served.url)
+        runs = [client.runs.wait(None, "line", input={"items": []}) for _ in range(40)]
+        for done in await asyncio.gather(*runs):
+            assert done["items"] == ["first", "second"]
+        await client.aclose()
+        assert served.stop() == 0
+        assert served.log.count("NOTIFY doesn't pass a pooler: all is polled") == 1
+        assert "prepared statement" not in served.log
+        assert "ERROR" not in served.log
+
+
 @pytest.mark.parametrize(
     ("uri", "why"),
     [

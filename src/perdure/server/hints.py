@@ -44,7 +44,7 @@ class Wire(Protocol):
     errors: tuple[type[Exception], ...]
 
     async def carry(self, up: Callable[[], None], take: Take, heard: Callable[[str], None]) -> None:
-        """Carry until the connection is lost, which is raised.
+        """Carry until the connection is lost, which is raised; return at once if it is no use to try.
 
         Args:
             up: To be called when the connection is there.
@@ -122,7 +122,7 @@ class Hints:
         was_told = False
         while True:
             try:
-                await wire.carry(partial(self._came_up, wire), self._take, self._heard)
+                return await wire.carry(partial(self._came_up, wire), self._take, self._heard)
             except wire.errors as e:
                 was_told = was_told and not self._is_up
                 _log.log(logging.DEBUG if was_told else logging.WARNING, _DOWN, wire.name, e)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,8 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
+from perdure.database.postgres.connecting import ais_pooled
+
 if TYPE_CHECKING:
     from perdure.server.hints import Take
+
+_log = logging.getLogger("perdure.server.hints")
 
 _CHANNEL: Final = "perdure_server"
 
@@ -32,7 +37,11 @@ class Notify:
 
     async def carry(self, up: Callable[[], None], take: Take, heard: Callable[[str], None]) -> None:
         """Tell and hear on one connection: to hear, it must not be in use; texts to tell end the hearing."""
-        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+        connecting = psycopg.AsyncConnection.connect(self._url, autocommit=True, prepare_threshold=None)
+        async with await connecting as connection:
+            if await ais_pooled(connection):
+                _log.warning("NOTIFY doesn't pass a pooler: all is polled, unless REDIS_URI names a Valkey or Redis")
+                return
             await connection.execute(f"LISTEN {_CHANNEL}")
             up()
             telling = asyncio.ensure_future(take())
