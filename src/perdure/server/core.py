@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -33,7 +33,9 @@ from perdure.server.webhooks import Policy, Sender
 from perdure.server.worker import Worker
 
 if TYPE_CHECKING:
+    from perdure.database.operation import Op
     from perdure.interop.otel_server import Telemetry
+    from perdure.server.database import Statements
     from perdure.server.schema import RunCreate
     from perdure.server.settings import Settings
     from perdure.server.streams import Listener
@@ -185,6 +187,7 @@ class Core:
         modes: list[str] | None = None,
         extra_configurable: dict[str, Any] | None = None,
         key: str | None = None,
+        condition: Callable[[Statements], Op[bool]] | None = None,
     ) -> Made:
         """Make a run, and run it at once if there is room and its thread is free.
 
@@ -197,6 +200,7 @@ class Core:
             listens: Whether somebody listens from the beginning: to all, or for the output.
             modes: Stream modes, instead of those that are asked for.
             extra_configurable: More parameters, such as headers.
+            condition: An operation of the same transaction; if it says no, nothing is made.
             key: Names the request: made again with the same key, it gives the same run, for as long as that is kept.
 
         Raises:
@@ -240,7 +244,10 @@ class Core:
         try:
             # Who waits notices a power failure; who doesn't was promised the run.
             write = self.database.lightly if listens else self.database.write
-            made = await write(runs.create, new, filters)
+            if condition is None:
+                made = await write(runs.create, new, filters)
+            else:
+                made = await write(runs.create_if, condition, new, filters)
             run = made.run
             if run is None:
                 raise _refusal(made, new)
@@ -388,6 +395,8 @@ def command_of(asked: Any) -> dict[str, Any] | None:
 
 
 def _refusal(made: runs.Created, new: runs.NewRun) -> Exception:
+    if made.refusal == "not now":
+        return TakenError(f"run {new.run_id} isn't made: its moment was another's")
     if made.refusal == "busy":
         return TakenError(
             f"Thread is already running a task: {new.thread_id}",
