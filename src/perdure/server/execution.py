@@ -61,6 +61,7 @@ class Execution:
         elsewhere = run["watched"] == 2 or (run["watched"] == 1 and not self.channel.listeners)
         resumable = run["kwargs"].get("stream_resumable", False)
         self.channel.recorded = bool(resumable or elsewhere or core.streams.watches(self.thread_id))
+        self._was_begun = run["generation"] > 1
         self.task: asyncio.Task[None] | None = None
         self._seq = 0
         self._unwritten: list[Frame] = []
@@ -112,7 +113,8 @@ class Execution:
             self.core.streams.close(self.run_id, moved=True)
             return None
         if self.stopped == "back":
-            await self._give_back(0.0)
+            # Its worker was asked to stop: however often that happens, the run has done nothing wrong.
+            await self._give_back(0.0, counts=False)
             return None
         if isinstance(error, TransientStorageError) and self.run["attempt"] < self.core.settings.attempts:
             _log.warning("run %s: %s; it is tried again", self.run_id, error)
@@ -120,8 +122,8 @@ class Execution:
             return None
         return await self._ended(error)
 
-    async def _give_back(self, delay: float) -> None:
-        await self.core.database.write(runs.put_back, self.run, delay)
+    async def _give_back(self, delay: float, *, counts: bool = True) -> None:
+        await self.core.database.write(runs.put_back, self.run, delay, counts=counts)
         self.core.streams.close(self.run_id, moved=True)
         self.core.hints.queue()
 
@@ -220,7 +222,7 @@ class Execution:
     async def _streamed(self) -> None:
         kwargs = self.run["kwargs"]
         config = self._config()
-        if self.run["attempt"] > 1:
+        if self._was_begun:
             self._seq = await self.core.database.read(events.last_of_run, self.run_id)
         self._tell("metadata", {"run_id": self.run_id, "attempt": self.run["attempt"]})
         if self._teller is not None:
@@ -245,7 +247,7 @@ class Execution:
     async def _begin(self, graph: Any, config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return the input, and the config; of a run that was begun before, what goes on with it."""
         value = input_of(self.run, graph)
-        if self.run["attempt"] < 2:
+        if not self._was_begun:
             return value, config
         here = {"configurable": {"thread_id": self.thread_id}}
         state = await graph.aget_state(here)

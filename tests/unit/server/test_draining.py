@@ -22,7 +22,7 @@ class Slow:
     def __init__(self):
         self.claiming, self.go, self.given_back = asyncio.Event(), asyncio.Event(), []
 
-    async def write(self, operation, *args):
+    async def write(self, operation, *args, **options):
         if operation is runs.put_back:
             self.given_back.append(args[0]["run_id"])
             return True

@@ -213,10 +213,11 @@ def finish(sql: Statements, run: Record, ending: Ending) -> Op[bool]:
     return True
 
 
-def put_back(sql: Statements, run: Record, delay: float) -> Op[bool]:
-    """Give a run back to the queue, for any worker to go on with."""
+def put_back(sql: Statements, run: Record, delay: float, *, counts: bool = True) -> Op[bool]:
+    """Give a run back to the queue, for any worker to go on with; `counts`: as an attempt, of which it has so many."""
     moment = now()
-    [rows] = yield [(sql["put_back"], (run["run_id"], run["generation"], moment + delay, moment))]
+    values = (run["run_id"], run["generation"], moment + delay, moment, int(not counts))
+    [rows] = yield [(sql["put_back"], values)]
     if rows:
         yield [(sql["leave_thread_busy"], (run["thread_id"], run["run_id"]))]
     return bool(rows)

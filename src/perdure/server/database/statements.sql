@@ -280,7 +280,8 @@ UPDATE @schema.perdure_server_threads SET run_id = NULL, status = CASE WHEN EXIS
 WHERE thread_id = $1 AND run_id = $2;
 
 -- name: put_back
-UPDATE @schema.perdure_server_runs SET status = 'pending', due_at = $3, updated_at = $4, lease_until = 0
+UPDATE @schema.perdure_server_runs SET status = 'pending', due_at = $3, updated_at = $4, lease_until = 0,
+    attempt = attempt - $5
 WHERE run_id = $1 AND generation = $2 AND status = 'running' RETURNING thread_id;
 
 -- name: leave_thread_busy
