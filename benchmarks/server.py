@@ -1,26 +1,28 @@
-"""Loads a server and prints the gates: how soon it is up, answers, streams; how many runs a second; how much memory.
+"""Loads servers and prints the gates: how soon each is up, answers, streams; how many runs a second; how much memory.
 
 python -m benchmarks.server                      perdure on SQLite and on a Postgres of its own
-python -m benchmarks.server --only sqlite
+python -m benchmarks.server --peers FOLDER       and `langgraph dev` and Aegra, which are installed there
+python -m benchmarks.server --only SQLite
 python -m benchmarks.server --url http://127.0.0.1:2024     any server of this API that is up already
 
-The client is a bare one: with an SDK it would use more of the machine than the server does.
+One load script for all; the servers are measured one after the other, each alone on the machine.
 """
 
 import argparse
 import asyncio
-import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+
+from benchmarks import contenders
+from benchmarks.asking import BODY, Client, right
 
 GATES = {
     "cold start to /ok": (1000, "ms", "<="),
@@ -32,85 +34,60 @@ GATES = {
     "errors": (0, "", "<="),
     "RSS idle": (90, "MB", "<="),
 }
-BODY = {"assistant_id": "agent", "input": {"items": ["x"]}}
+UNITS = {"RSS after the load": "MB", "server CPU a run": "ms", "load average before": ""}
 COUNT = 200
 SECONDS = 10.0
+LONGEST = 25.0
+"""Seconds after which a slow server's row has been asked often enough."""
+
+Figures = dict[str, float]
+Start = Callable[[Path], AbstractContextManager[contenders.Running]]
 
 
-class Client:
-    """One connection, kept alive."""
-
-    def __init__(self, url: str) -> None:
-        place = urlsplit(url)
-        self.host, self.port = place.hostname, place.port
-
-    async def __aenter__(self):
-        self.reader, self.writer = await asyncio.open_connection(self.host, self.port)
-        return self
-
-    async def __aexit__(self, *_: object):
-        self.writer.close()
-
-    async def ask(self, path: str, body: object) -> tuple[float, float, bytes]:
-        """Return the seconds to the first bytes of the body and to the end, and the body."""
-        data = json.dumps(body).encode()
-        about = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
-        head = f"POST {path} HTTP/1.1\r\n{about}\r\n\r\n"
-        began = time.perf_counter()
-        self.writer.write(head.encode() + data)
-        answer = (await self.reader.readuntil(b"\r\n\r\n")).lower()
-        status = int(answer.split(b" ", 2)[1])
-        if b"transfer-encoding: chunked" in answer:
-            first, whole = await self._chunks()
-        else:
-            length = int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0])
-            whole, first = await self.reader.readexactly(length), time.perf_counter()
-        if status >= 400:
-            raise RuntimeError(f"{status}: {whole!r}")
-        return first - began, time.perf_counter() - began, whole
-
-    async def _chunks(self) -> tuple[float, bytes]:
-        first, parts = 0.0, []
-        while size := int((await self.reader.readline()), 16):
-            parts.append(await self.reader.readexactly(size))
-            first = first or time.perf_counter()
-            await self.reader.readexactly(2)
-        await self.reader.readexactly(2)
-        return first, b"".join(parts)
-
-
-def right(answer: bytes) -> bool:
-    return json.loads(answer).get("items") == ["x", "first", "second"]
-
-
-async def measure(url: str) -> dict[str, float]:
-    found: dict[str, float] = {"errors": 0}
-    async with Client(url) as client:
-        for _ in range(20):
-            await client.ask("/runs/wait", BODY)
-        times = []
-        for _ in range(COUNT):
-            _, end, answer = await client.ask("/runs/wait", BODY)
-            times.append(end * 1e3)
-            found["errors"] += not right(answer)
-        found["runs/wait p50"] = statistics.median(times)
-        found["runs/wait p95"] = sorted(times)[int(len(times) * 0.95)]
-        times = []
-        for _ in range(COUNT // 4):
-            thread = json.loads((await client.ask("/threads", {}))[2])["thread_id"]
-            for _ in range(2):
-                times.append((await client.ask(f"/threads/{thread}/runs/wait", BODY))[1] * 1e3)
-        found["runs/wait of a thread p50"] = statistics.median(times)
-        times = [(await client.ask("/runs/stream", {**BODY, "stream_mode": "updates"}))[0] * 1e3 for _ in range(COUNT)]
-        found["SSE first event p50"] = statistics.median(times)
-    until = time.perf_counter() + SECONDS
-    runs = await asyncio.gather(*[load(url, until, found) for _ in range(16)])
-    found["16 clients"] = sum(runs) / SECONDS
-    found["runs"] = 20 + COUNT + COUNT // 2 + COUNT + sum(runs)
+async def times(ask: Callable[[], Awaitable[float]], count: int) -> list[float]:
+    """Return what was measured, in milliseconds: so often, or for as long as patience lasts."""
+    until = time.perf_counter() + LONGEST
+    found: list[float] = []
+    while len(found) < count and (len(found) < 10 or time.perf_counter() < until):
+        found.append(await ask() * 1e3)
     return found
 
 
-async def load(url: str, until: float, found: dict[str, float]) -> int:
+async def measure(url: str) -> Figures:
+    found: Figures = {"errors": 0}
+    async with Client(url) as client:
+        thread = ""
+
+        async def wait() -> float:
+            _, end, answer = await client.ask("/runs/wait", BODY)
+            found["errors"] += not right(answer)
+            return end
+
+        async def wait_on_thread() -> float:
+            nonlocal thread
+            place = thread or await client.thread()
+            thread = "" if thread else place  # two runs each
+            return (await client.ask(f"{place}/runs/wait", BODY))[1]
+
+        async def first_event() -> float:
+            return (await client.ask("/runs/stream", {**BODY, "stream_mode": "updates"}))[0]
+
+        count = len(await times(wait, 20))
+        waited = await times(wait, COUNT)
+        on_thread = await times(wait_on_thread, COUNT // 2)
+        streamed = await times(first_event, COUNT)
+    found["runs/wait p50"] = statistics.median(waited)
+    found["runs/wait p95"] = sorted(waited)[int(len(waited) * 0.95)]
+    found["runs/wait of a thread p50"] = statistics.median(on_thread)
+    found["SSE first event p50"] = statistics.median(streamed)
+    began = time.perf_counter()
+    runs = await asyncio.gather(*[load(url, began + SECONDS, found) for _ in range(16)])
+    found["16 clients"] = sum(runs) / (time.perf_counter() - began)
+    found["runs"] = count + len(waited) + len(on_thread) + len(streamed) + sum(runs)
+    return found
+
+
+async def load(url: str, until: float, found: Figures) -> int:
     count = 0
     async with Client(url) as client:
         while time.perf_counter() < until:
@@ -120,93 +97,84 @@ async def load(url: str, until: float, found: dict[str, float]) -> int:
     return count
 
 
-@contextmanager
-def served(database: str, folder: Path, found: dict[str, float]) -> Iterator[str]:
-    """Start a server; tell how long that took, and what it needs while nobody asks for anything."""
-    (folder / "served.py").write_text(Path(__file__).with_name("served.py").read_text())
-    (folder / "perdure.json").write_text(json.dumps({"graphs": {"agent": "./served.py:graph"}}))
-    command = [sys.executable, "-m", "perdure.cli", "serve", "--db", database, "--port", "0"]
-    began = time.perf_counter()
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env={**os.environ, "COLUMNS": "200"})
-    try:
-        url = wait_for_ok(folder / "log", server)
-        found["cold start to /ok"] = (time.perf_counter() - began) * 1e3
+def one(start: Start) -> Figures:
+    """Start a server in a folder of its own, and measure it."""
+    found: Figures = {"load average before": os.getloadavg()[0]}
+    with tempfile.TemporaryDirectory() as folder, start(Path(folder)) as running:
+        found["cold start to /ok"] = running.start
         time.sleep(1)
-        found["RSS idle"] = rss(server.pid)
-        used = cpu(server.pid)
-        yield url
-        found["server CPU a run"] = (cpu(server.pid) - used) / found["runs"] * 1e3
-        found["RSS after the load"] = rss(server.pid)
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(20)
+        found["RSS idle"] = running.rss
+        used = running.cpu
+        found |= asyncio.run(measure(running.url))
+        found["server CPU a run"] = (running.cpu - used) / found["runs"] * 1e3
+        found["RSS after the load"] = running.rss
+    return found
 
 
-def wait_for_ok(log: Path, server: subprocess.Popen[bytes]) -> str:
-    import urllib.request
-
-    while server.poll() is None:
-        urls = [word for word in log.read_text().split() if word.startswith("http://127")]
-        if urls:
-            # The socket listens before the server has started: this waits for the answer.
-            with urllib.request.urlopen(f"{urls[0]}/ok") as answer:
-                assert answer.status == 200
-            return urls[0]
-        time.sleep(0.005)
-    raise RuntimeError(log.read_text())
-
-
-def cpu(pid: int) -> float:
-    """Return the seconds of CPU that a process has used; on a busy machine they tell more than those of the wall."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def rss(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/status").read_text().partition("VmRSS:")[2].split()
-    return int(fields[0]) / 1024
-
-
-def report(name: str, found: dict[str, float]) -> bool:
-    print(f"\n{name}")
+def report(results: dict[str, Figures]) -> bool:
+    """Print a row a figure and a column a server: perdure's with the gate, peers' with how they compare."""
+    ours = [name for name in results if name.startswith(("perdure", "http"))]
+    peers = [name for name in results if name not in ours]
+    print(f"\n| | {' | '.join(results)} | must | |\n|{'---|' * (len(results) + 3)}")
     good = True
-    for row, figure in found.items():
+    for row in next(iter(results.values())):
         if row == "runs":
             continue
-        gate, unit, side = GATES.get(row, (None, "ms" if "CPU" in row else "MB", ""))
-        passes = gate is None or (figure <= gate if side == "<=" else figure >= gate)
+        gate, unit, side = GATES.get(row, (None, UNITS.get(row, ""), ""))
+        cells = [f"{figures.get(row, float('nan')):.1f} {unit}".strip() for figures in results.values()]
+        passes = gate is None or all(
+            results[name][row] <= gate if side == "<=" else results[name][row] >= gate for name in ours
+        )
         good &= passes
         wanted = "" if gate is None else f"{side} {gate} {unit}"
-        print(f"  {row:28} {figure:8.1f} {unit:7} {wanted:16} {'' if gate is None else 'ok' if passes else 'FAILS'}")
+        print(f"| {row} | {' | '.join(cells)} | {wanted} | {'' if gate is None else 'ok' if passes else 'FAILS'} |")
+    for peer in peers:
+        for name in ours:
+            print(f"{peer} / {name}: {', '.join(_ratios(results[peer], results[name]))}")
     return good
+
+
+def _ratios(peer: Figures, own: Figures) -> list[str]:
+    """Return how many times better the second is, by row."""
+    rows = [row for row, (gate, *_) in GATES.items() if gate and row in peer]
+    return [
+        f"{row} {peer[row] / own[row] if GATES[row][2] == '<=' else own[row] / peer[row]:.1f}x"
+        for row in rows
+        if own[row] and peer[row]
+    ]
+
+
+def on_sqlite(folder: Path) -> AbstractContextManager[contenders.Running]:
+    return contenders.perdure(folder, f"sqlite:///{folder}/bench.db")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--only", choices=["sqlite", "postgres"])
+    parser.add_argument("--only", choices=["SQLite", "Postgres"])
+    parser.add_argument("--peers", type=Path, metavar="FOLDER")
     parser.add_argument("--url")
     given = parser.parse_args()
+    results: dict[str, Figures] = {}
     if given.url:
-        return 0 if report(given.url, asyncio.run(measure(given.url))) else 1
-    good = True
-    with tempfile.TemporaryDirectory() as folder:
-        if given.only != "postgres":
-            good &= one("SQLite", f"sqlite:///{folder}/bench.db", Path(folder))
-    if given.only != "sqlite":
+        return 0 if report({given.url: asyncio.run(measure(given.url))}) else 1
+    if given.only != "Postgres":
+        results["perdure, SQLite"] = one(on_sqlite)
+    if given.only != "SQLite":
         from tests.servers.postgres import Server
 
-        # Its defaults: commits wait for the disk.
-        with Server({}) as server, tempfile.TemporaryDirectory() as folder:
-            good &= one("Postgres", server.url(), Path(folder))
-    return 0 if good else 1
-
-
-def one(name: str, database: str, folder: Path) -> bool:
-    found: dict[str, float] = {}
-    with served(database, folder, found) as url:
-        found |= asyncio.run(measure(url))
-    return report(name, found)
+        with Server({}) as server:  # its defaults: commits wait for the disk
+            results["perdure, Postgres"] = one(partial(contenders.perdure, database=server.url()))
+    missing = {}
+    if given.peers:
+        for name, start in (("langgraph dev", contenders.langgraph_dev), ("Aegra, Postgres", contenders.aegra)):
+            try:
+                results[name] = one(partial(start, environments=given.peers.resolve()))
+            except (OSError, RuntimeError, subprocess.CalledProcessError) as e:
+                missing[name] = e
+    good = report(results)
+    for name, why in missing.items():
+        print(f"{name} couldn't be measured: {why}")
+    return 0 if good and not missing else 1
 
 
 if __name__ == "__main__":

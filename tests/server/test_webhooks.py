@@ -4,13 +4,16 @@ import asyncio
 import hashlib
 import hmac
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 
 import pytest
 from langgraph_sdk.errors import UnprocessableEntityError
 
+from perdure.server import webhooks as sending
 from perdure.server.config_file import WebhooksSpec, WebhookUrls
-from perdure.server.webhooks import Policy
+from perdure.server.database.webhooks import Message
+from perdure.server.webhooks import Policy, Sender
 
 
 @asynccontextmanager
@@ -84,6 +87,11 @@ async def test_an_address_that_isnt_allowed_is_refused(client):
         "http://224.0.0.1/x",
         "file:///etc/passwd",
         "http:///x",
+        "http://a..b/x",
+        "http://[64:ff9b::10.0.0.1]/x",
+        "http://[2002:a00:1::]/x",
+        "http://[::127.0.0.1]/x",
+        "http://[fec0::1]/x",
         "x" * 3000,
     ],
 )
@@ -99,3 +107,80 @@ def test_rules_of_the_configuration():
     assert policy.refusal("http://a.example/x") == "it is not https://"
     assert "host" in policy.refusal("https://b.example/x")
     assert "port" in policy.refusal("https://a.example:8443/x")
+
+
+def sender():
+    rules = WebhookUrls(disable_loopback=False)
+    return Sender(None, Policy(WebhooksSpec(url=rules)))
+
+
+def posted(url):
+    return sender()._post(Message("r", url, "{}", 0, 0.0))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a..b/x", "http://localhost/\x00", "http://localhost:1/x", "http://2130706433:1/"]
+)
+async def test_an_address_that_no_message_can_go_to_is_a_failure_not_the_servers_end(url):
+    assert await posted(url)
+
+
+async def talk(reader, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+        await writer.drain()
+
+
+async def drip(reader, writer):
+    while True:
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(("serve", "failure"), [(talk, None), (drip, "it took longer than 1 s")])
+async def test_a_receiver_that_never_ends_is_left_soon(serve, failure, monkeypatch):
+    ended = asyncio.Event()
+
+    async def until_left(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nX: " if serve is drip else b"")
+        with suppress(ConnectionError):
+            await serve(reader, writer)
+        writer.close()
+        ended.set()
+
+    monkeypatch.setattr(sending, "_TIMEOUT", 1.0)
+    async with await asyncio.start_server(until_left, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        assert await asyncio.wait_for(posted(url), 5) == failure
+        await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_a_slow_receiver_holds_up_nobody_elses_message(monkeypatch):
+    waiting, done = asyncio.Event(), []
+
+    class Database:
+        async def read(self, operation, *args):
+            return [Message(name, name, "{}", 0, 0.0) for name in ("slow", "quick")]
+
+        async def once(self, operation, *args):
+            if operation is sending.webhooks.delete:
+                done.append(args[0])
+            return True
+
+    async def post(self, message):
+        if message.url == "slow":
+            await waiting.wait()
+
+    monkeypatch.setattr(Sender, "_post", post)
+    core = SimpleNamespace(database=Database(), keep=lambda work, name: asyncio.create_task(work))
+    made = Sender(core, Policy(WebhooksSpec()))
+    made.start()
+    await asyncio.sleep(0.05)
+    assert done == ["quick"]
+    waiting.set()
+    await asyncio.sleep(0.05)
+    assert done == ["quick", "slow"]
+    await made.stop()

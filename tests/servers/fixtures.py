@@ -73,6 +73,14 @@ def valkey() -> Iterator[Valkey]:
 
 
 @pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    """A Valkey that the test may kill."""
+    _require(valkey_binary)
+    with Valkey() as server:
+        yield server
+
+
+@pytest.fixture
 def own_postgres() -> Iterator[Server]:
     """A server that the test may kill."""
     _require(binaries)

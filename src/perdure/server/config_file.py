@@ -183,6 +183,18 @@ class QueueSpec(Section, frozen=True):
     per_key: KeyLimits | None = None
 
 
+class RedisSpec(Section, frozen=True):
+    """A Valkey or Redis that carries hints between processes, instead of the database.
+
+    Attributes:
+        uri: `redis://user:password@host:6379/0`; `REDIS_URI` says it without a password in a file.
+        key_prefix: What names of channels there begin with: deployments that share it have different ones.
+    """
+
+    uri: str
+    key_prefix: str = ""
+
+
 class TelemetrySpec(Section, frozen=True):
     """That requests and runs are told to OpenTelemetry.
 
@@ -222,6 +234,7 @@ class ConfigFile(Section, frozen=True):
     webhooks: WebhooksSpec = WebhooksSpec()
     queues: dict[str, QueueSpec] = {}
     telemetry: TelemetrySpec | None = None
+    redis: RedisSpec | None = None
     # What follows is for building an image.
     python_version: str | None = None
     node_version: str | None = None

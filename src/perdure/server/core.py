@@ -14,6 +14,7 @@ from perdure.checkpoint.registry import open_saver
 from perdure.server.auth import Guard
 from perdure.server.auth_cache import Remembered
 from perdure.server.config import load_config, read_env
+from perdure.server.config_file import RedisSpec
 from perdure.server.database import assistants, open_database
 from perdure.server.graphs import Graphs, assistant_of, load_object
 from perdure.server.hints import Hints
@@ -45,6 +46,7 @@ class Core:
         database: Its tables.
         saver: Where threads are.
         store: Memory across threads.
+        redis: What carries hints between processes; None: the database, if it can.
         forgetting: Deletions of threads that are under way.
     """
 
@@ -53,6 +55,8 @@ class Core:
         self.config = load_config(settings.config)
         self.folder: Path = settings.config.resolve().parent
         self.database = open_database(settings.database)
+        named = settings.redis and RedisSpec(settings.redis, settings.key_prefix)
+        self.redis = named or self.config.redis
         self.metrics = Metrics()
         self.queues = Queues(self.config.queues)
         self.streams = Streams(self.database, settings.longest_backlog)

@@ -61,6 +61,7 @@ class Execution:
         resumable = run["kwargs"].get("stream_resumable", False)
         is_heard = run["watched"] == 2 or core.streams.watches(self.thread_id)
         self.channel.recorded = bool(resumable or elsewhere or is_heard)
+        self._was_begun = run["generation"] > 1
         self.task: asyncio.Task[None] | None = None
         self._seq = 0
         self._unwritten: list[Frame] = []
@@ -117,7 +118,8 @@ class Execution:
             self.core.streams.close(self.run_id, moved=True)
             return None
         if self.stopped == "back":
-            await self._give_back(0.0)
+            # Its worker was asked to stop: however often that happens, the run has done nothing wrong.
+            await self._give_back(0.0, counts=False)
             return None
         if isinstance(error, TransientStorageError) and self.run["attempt"] < self.core.settings.attempts:
             _log.warning("run %s: %s; it is tried again", self.run_id, error)
@@ -125,8 +127,8 @@ class Execution:
             return None
         return await self._ended(error)
 
-    async def _give_back(self, delay: float) -> None:
-        await self.core.database.write(runs.put_back, self.run, delay)
+    async def _give_back(self, delay: float, *, counts: bool = True) -> None:
+        await self.core.database.write(runs.put_back, self.run, delay, counts=counts)
         self.core.streams.close(self.run_id, moved=True)
         self.core.hints.queue()
 
@@ -209,7 +211,7 @@ class Execution:
             self.channel.publish(frame)
         self.core.streams.close(self.run_id, moved=not held)
         self.core.metrics.ended(self.run, ending.status if held else "lost")
-        self.core.hints.events(self.run_id, self.thread_id)
+        self.core.hints.events(self.run_id, self.thread_id, elsewhere=self.channel.recorded)
         self.core.hints.queue()
         if ending.webhook is not None:
             self.core.webhooks.hint()
@@ -228,7 +230,7 @@ class Execution:
 
     async def _streamed(self) -> None:
         config = self._config()
-        if self.run["attempt"] > 1:
+        if self._was_begun:
             self._seq = await self.core.database.read(events.last_of_run, self.run_id)
         self._tell("metadata", {"run_id": self.run_id, "attempt": self.run["attempt"]})
         if self._teller is not None:
@@ -251,7 +253,7 @@ class Execution:
     async def _begin(self, graph: Any, config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return the input, and the config; of a run that was begun before, what goes on with it."""
         value = input_of(self.run, graph)
-        if self.run["attempt"] < 2:
+        if not self._was_begun:
             return value, config
         here = {"configurable": {"thread_id": self.thread_id}}
         state = await graph.aget_state(here)
@@ -328,7 +330,7 @@ class Execution:
                     return
                 for frame in frames:
                     self.channel.publish(frame)
-                self.core.hints.events(self.run_id, self.thread_id)
+                self.core.hints.events(self.run_id, self.thread_id, elsewhere=True)
         finally:
             self._writing = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -15,7 +16,9 @@ from perdure.server.graphs import assistant_of
 from perdure.server.modes import REFUSED
 
 if TYPE_CHECKING:
+    from perdure.database.operation import Op
     from perdure.server.core import Core
+    from perdure.server.database import Statements
     from perdure.server.schema import RunCreate
     from perdure.server.streams import Listener
 
@@ -57,6 +60,7 @@ async def make_run(
     modes: list[str] | None = None,
     extra_configurable: dict[str, Any] | None = None,
     key: str | None = None,
+    condition: Callable[[Statements], Op[bool]] | None = None,
 ) -> Made:
     """Make a run, and run it at once if there is room and its thread is free.
 
@@ -69,6 +73,7 @@ async def make_run(
         listens: Whether somebody listens from the beginning: to all, or for the output.
         modes: Stream modes, instead of those that are asked for.
         extra_configurable: More parameters, such as headers.
+        condition: An operation of the same transaction; if it says no, nothing is made.
         key: Names the request: made again with the same key, it gives the same run, for as long as that is kept.
 
     Raises:
@@ -112,7 +117,10 @@ async def make_run(
     try:
         # Who waits notices a power failure; who doesn't was promised the run.
         write = core.database.lightly if listens else core.database.write
-        made = await write(runs.create, new, filters)
+        if condition is None:
+            made = await write(runs.create, new, filters)
+        else:
+            made = await write(runs.create_if, condition, new, filters)
         run = made.run
         if run is None:
             raise _refusal(made, new)
@@ -217,6 +225,8 @@ def command_of(asked: Any) -> dict[str, Any] | None:
 
 
 def _refusal(made: runs.Created, new: runs.NewRun) -> Exception:
+    if made.refusal == "not now":
+        return TakenError(f"run {new.run_id} isn't made: its moment was another's")
     if made.refusal == "busy":
         return TakenError(
             f"Thread is already running a task: {new.thread_id}",

@@ -14,14 +14,17 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from cronsim import CronSim, CronSimError
 
-from perdure.errors import PerdureError, UsageError
+from perdure.errors import PerdureError, TransientStorageError, UsageError
 from perdure.server.database import crons, events, now, queues, threads
 from perdure.server.making import make_run
 from perdure.server.schema import RunCreate
 from perdure.server.states import delete_thread
+from perdure.server.tasks import end
 
 if TYPE_CHECKING:
+    from perdure.database.operation import Op
     from perdure.server.core import Core
+    from perdure.server.database import Statements
 
 _log = logging.getLogger("perdure.server.scheduler")
 
@@ -75,18 +78,14 @@ class Scheduler:
     async def stop(self) -> None:
         """Stop."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     async def _keep(self) -> None:
         swept = rested = 0.0
         while True:
             try:
                 for cron in await self._core.database.read(crons.due, now()):
-                    try:
-                        await self._run(cron)
-                    except (PerdureError, msgspec.MsgspecError) as e:  # nobody's cron is in the way of others'
-                        _log.warning("cron %s made no run: %s", cron["cron_id"], e)
+                    await self._run(cron)
                 if now() - swept > self._core.settings.sweep:
                     swept = now()
                     await self._core.database.once(events.sweep, self._core.settings.keep_events)
@@ -99,20 +98,32 @@ class Scheduler:
             await asyncio.sleep(min(_TICK, self._pause))
 
     async def _run(self, cron: dict[str, Any]) -> None:
-        """Claim a cron's moment, and make its run. Moments that were missed while nothing ran are one."""
-        following = next_time(cron["schedule"], cron["timezone"], now(), cron["end_time"])
-        if not await self._core.database.once(crons.move, cron["cron_id"], cron["next_run_at"], following):
-            return
-        if cron["end_time"] is not None and cron["next_run_at"] > cron["end_time"]:
-            return
-        payload = dict(cron["payload"])
-        payload["assistant_id"] = cron["assistant_id"]
-        payload["config"] = dict(payload.get("config") or {})
-        configurable = {**(payload["config"].get("configurable") or {}), "cron_id": cron["cron_id"]}
-        payload["config"]["configurable"] = configurable
-        asked = msgspec.convert(payload, RunCreate)
-        asked.on_completion = cron["on_run_completed"] or "delete"
-        await make_run(self._core, asked, cron["thread_id"], caller=cron["caller"], filters=None)
+        """Claim a cron's moment and make its run, in one transaction. Moments missed while nothing ran are one.
+
+        A run that can't be made now is made later if the database is why, and else left out.
+        """
+        following: float | None = None
+        moved: bool | None = None
+
+        def claim(sql: Statements) -> Op[bool]:
+            nonlocal moved
+            moved = yield from crons.move(sql, cron["cron_id"], cron["next_run_at"], following)
+            return moved
+
+        try:
+            following = next_time(cron["schedule"], cron["timezone"], now(), cron["end_time"])
+            if cron["end_time"] is not None and cron["next_run_at"] > cron["end_time"]:
+                await self._core.database.once(claim)
+                return
+            whose = {"caller": cron["caller"], "filters": None}
+            await make_run(self._core, _asked(cron), cron["thread_id"], condition=claim, **whose)
+        except TransientStorageError:
+            raise
+        except (PerdureError, msgspec.ValidationError) as e:
+            if moved is None:
+                await self._core.database.once(claim)
+            if moved:  # or else another process was first
+                _log.warning("cron %s made no run: %s", cron["cron_id"], e)
 
     async def sweep(self) -> None:
         """Delete threads whose time is over."""
@@ -123,3 +134,17 @@ class Scheduler:
                 await core.database.once(threads.put_off, thread_id, None)
             else:
                 await delete_thread(core, thread_id, None)
+
+
+def _asked(cron: dict[str, Any]) -> RunCreate:
+    """Return the run that a cron asks for.
+
+    Raises:
+        msgspec.ValidationError: It was stored by a version that knew other runs.
+    """
+    config = dict(cron["payload"].get("config") or {})
+    config["configurable"] = {**(config.get("configurable") or {}), "cron_id": cron["cron_id"]}
+    payload = {**cron["payload"], "assistant_id": cron["assistant_id"], "config": config}
+    asked = msgspec.convert(payload, RunCreate)
+    asked.on_completion = cron["on_run_completed"] or "delete"
+    return asked

@@ -28,6 +28,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         port: Its port.
         insecure: Whether anybody may call it from elsewhere without auth.
         local_pages: Whether pages of this machine, on any port, may call it.
+        redis: A Valkey or Redis that carries hints between processes; empty: what the configuration names, if anything.
+        key_prefix: What names of channels there begin with.
         jobs: How many runs a process does at once; 0: none, it only answers requests.
         serves: Whether it answers requests; if not, it only runs what others have asked for.
         lease: Seconds after which a silent worker's runs are taken over.
@@ -53,6 +55,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: int = DEFAULT_PORT
     insecure: bool = False
     local_pages: bool = False
+    redis: str = ""
+    key_prefix: str = ""
     jobs: int = 10
     serves: bool = True
     lease: float = 10.0
@@ -81,6 +85,8 @@ _VARIABLES: Final[dict[str, tuple[str, type]]] = {
     "PERDURE_PORT": ("port", int),
     "PERDURE_INSECURE": ("insecure", bool),
     "PERDURE_LOCAL_PAGES": ("local_pages", bool),
+    "REDIS_URI": ("redis", str),
+    "REDIS_KEY_PREFIX": ("key_prefix", str),
     "N_JOBS_PER_WORKER": ("jobs", int),
     "PERDURE_JOBS": ("jobs", int),
     "PERDURE_SERVES": ("serves", bool),

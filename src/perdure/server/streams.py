@@ -147,6 +147,11 @@ class Listener:
         self._wake.clear()
         return frames
 
+    @property
+    def has_more(self) -> bool:
+        """Whether something waits to be taken, or was dropped: a run may begin and end here while one looks away."""
+        return bool(self._frames) or self.has_lost
+
     def hint(self) -> None:
         """Wake the listener to look at the database."""
         self._wake.set()
@@ -235,11 +240,6 @@ class Streams:
         for listener in self._threads.get(thread_id, ()):
             listener.hint()
 
-    def is_recorded(self, run_id: str) -> bool:
-        """Tell whether a run that this process runs is recorded: somebody elsewhere may listen."""
-        channel = self._channels.get(run_id)
-        return channel is not None and channel.recorded
-
     def close_all(self) -> None:
         """Let all listeners go: the server stops. Clients come back, and find the run with another process."""
         self.is_closing = True
@@ -317,7 +317,7 @@ class Streams:
             async for frame in self._read(run_id, last):
                 yield frame
                 last = frame.seq
-            if has_ended and not channel.is_local:
+            if has_ended and not channel.is_local and not listener.has_more:
                 return
             await listener.wait(_SLOWEST_POLL)
 

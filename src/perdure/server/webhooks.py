@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from perdure.errors import InvalidConfigError, PerdureError
 from perdure.server.database import now, webhooks
 from perdure.server.errors import InvalidRequestError
+from perdure.server.tasks import end
 
 if TYPE_CHECKING:
     from perdure.server.config_file import WebhooksSpec
@@ -37,6 +38,7 @@ _POLL: Final = 5.0
 _TRANSLATED: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 """Networks whose addresses end with one of IPv4: RFC 6052, and the compatible ones of RFC 4291."""
 
+_BATCH: Final = 20
 SIGNATURE: Final = "X-Perdure-Signature"
 """The header `t=<time>,v1=<hex>`: HMAC-SHA256 of `<time>.<body>` by the secret."""
 
@@ -88,6 +90,10 @@ class Policy:
             _matches(parts.hostname, domain) for domain in rules.allowed_domains
         ):
             return f"host {parts.hostname} is not allowed"
+        try:
+            parts.hostname.encode("idna")
+        except UnicodeError:
+            return "it is no URL"
         with suppress(ValueError):
             return self.refused_address(parts.hostname)
         if parts.hostname == "localhost" or parts.hostname.endswith(".localhost"):
@@ -103,7 +109,8 @@ class Policy:
         address = _leads_to(ipaddress.ip_address(text))
         if address.is_loopback:
             return "host blocked: loopback IP range" if self.spec.url.disable_loopback else None
-        if not address.is_global or address.is_multicast:
+        is_old = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+        if not address.is_global or address.is_multicast or address.is_reserved or is_old:
             return "host blocked: private or reserved IP range"
         return None
 
@@ -175,8 +182,7 @@ class Sender:
     async def stop(self) -> None:
         """Stop; what is unsent is sent later, or by another process."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     def hint(self) -> None:
         """Look for messages now."""
@@ -185,21 +191,36 @@ class Sender:
     async def _keep(self) -> None:
         while True:
             self._wake.clear()
-            try:
-                for message in await self._core.database.read(webhooks.due, now(), 20):
-                    await self._send(message)
-            except PerdureError as e:
-                _log.warning("webhooks can't be read: %s", e)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _POLL)
+            if await self._sent_all():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), _POLL)
+
+    async def _sent_all(self) -> bool:
+        """Send what is due; tell whether there is nothing more to do now."""
+        try:
+            messages = await self._core.database.read(webhooks.due, now(), _BATCH)
+        except PerdureError as e:
+            _log.warning("webhooks can't be read: %s", e)
+            return True
+        # Together: one that is slow to take its message holds up only its batch, and for a bounded time.
+        ends = await asyncio.gather(*map(self._send, messages), return_exceptions=True)
+        for error in ends:
+            if isinstance(error, PerdureError):
+                _log.warning("webhooks can't be noted as sent: %s", error)
+            elif error is not None:
+                raise error
+        return len(messages) < _BATCH or any(ends)
 
     async def _send(self, message: webhooks.Message) -> None:
-        pause = _PAUSES[min(message.attempt, len(_PAUSES) - 1)]
-        if not await self._core.database.once(webhooks.take, message, now() + _TIMEOUT + pause):
+        database, pause = self._core.database, _PAUSES[min(message.attempt, len(_PAUSES) - 1)]
+        # Should this process die meanwhile, it is due again by itself.
+        if not await database.once(webhooks.take, message, now() + _TIMEOUT + pause):
             return
         failure = await self._post(message)
         if failure is None or message.attempt + 1 >= _ATTEMPTS:
-            await self._core.database.once(webhooks.delete, message.run_id)
+            await database.once(webhooks.delete, message.run_id)
+        else:
+            await database.once(webhooks.put_off, message.run_id, now() + pause)
         if failure is not None:
             _log.warning("webhook of run %s, attempt %d: %s", message.run_id, message.attempt + 1, failure)
 
@@ -208,21 +229,29 @@ class Sender:
         import httpx
 
         try:
-            target, host = await self._target(message.url)
-            sent_at = f',"webhook_sent_at":"{time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}"}}'
-            body = message.body[:-1] + sent_at
-            headers = {"Content-Type": "application/json", "Host": host, **self.policy.headers()}
-            headers |= self.policy.signed(body)
-            async with httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=False) as client:
-                name = host.rpartition(":")[0] or host
-                extensions: dict[str, Any] = {"sni_hostname": name}
-                answer = await client.post(target, content=body.encode(), headers=headers, extensions=extensions)
-        except (httpx.HTTPError, OSError, InvalidConfigError) as e:
+            async with asyncio.timeout(_TIMEOUT):
+                return await self._posted(message)
+        except TimeoutError:
+            return f"it took longer than {_TIMEOUT:.0f} s"
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, InvalidConfigError) as e:
             return f"{type(e).__name__}: {e}"
-        return None if answer.is_success else f"it was answered by {answer.status_code}"
 
-    async def _target(self, url: str) -> tuple[str, str]:
-        """Look the name up, check where it leads, and return the URL by address, and the host."""
+    async def _posted(self, message: webhooks.Message) -> str | None:
+        import httpx
+
+        target, host, name = await self._target(message.url)
+        sent_at = f',"webhook_sent_at":"{time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}"}}'
+        body = message.body[:-1] + sent_at
+        headers = {"Content-Type": "application/json", "Host": host, **self.policy.headers()}
+        headers |= self.policy.signed(body)
+        extensions: dict[str, Any] = {"sni_hostname": name}
+        async with httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=False) as client:
+            sending = client.stream("POST", target, content=body.encode(), headers=headers, extensions=extensions)
+            async with sending as answer:  # what it says isn't read: it may be of any size
+                return None if answer.is_success else f"it was answered by {answer.status_code}"
+
+    async def _target(self, url: str) -> tuple[str, str, str]:
+        """Look the name up, check where it leads; return the URL by address, the `Host`, and the name."""
         parts = urlsplit(url)
         refusal = self.policy.refusal(url)
         if refusal is not None:
@@ -236,4 +265,7 @@ class Sender:
                 raise InvalidConfigError(f"{url}: {refusal}")
         address = str(found[0][4][0])
         shown = f"[{address}]" if ":" in address else address
-        return parts._replace(netloc=f"{shown}:{port}").geturl(), parts.netloc
+        name = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode()
+        host = f"[{name}]" if ":" in name else name
+        host = host if parts.port is None else f"{host}:{parts.port}"
+        return parts._replace(netloc=f"{shown}:{port}").geturl(), host, name

@@ -28,6 +28,7 @@ from perdure.checkpoint.liveness import holder, is_dead
 from perdure.errors import PerdureError
 from perdure.server.database import now, queues, runs
 from perdure.server.execution import Execution
+from perdure.server.tasks import end
 
 if TYPE_CHECKING:
     from perdure.server.core import Core
@@ -55,7 +56,8 @@ class Worker:
         self._wake = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
         self._draining = False
-        self._stop_beating = threading.Event()
+        self._beat_now = threading.Event()
+        self._has_stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # -- life
@@ -71,15 +73,19 @@ class Worker:
     async def stop(self) -> None:
         """Let the runs end, for a while; give back those that haven't."""
         self._draining = True
-        for loop in self._loops:
-            loop.cancel()
+        self._wake.set()
+        if self._loops:
+            # What is being claimed is waited for: cancelled, it would be claimed and run by nobody.
+            await asyncio.wait(self._loops[:1], timeout=self.core.settings.grace)
+            await end(*self._loops)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self.core.settings.grace)
         for execution in list(self.active.values()):
             execution.stop("back")
         if self._tasks:
             await asyncio.wait(self._tasks)
-        self._stop_beating.set()
+        self._has_stopped = True
+        self._beat_now.set()
 
     @property
     def room(self) -> int:
@@ -103,8 +109,10 @@ class Worker:
         self._wake.set()
 
     def begin(self, run: dict[str, Any]) -> Execution:
-        """Run a run that was claimed for this worker."""
+        """Run a run that was claimed for this worker; if that was asked to stop meanwhile, give it back."""
         execution = Execution(self.core, run)
+        if self._draining:
+            execution.stop("back")
         self.active[run["run_id"]] = execution
         task = asyncio.create_task(self._work(execution))
         self._tasks.add(task)
@@ -123,10 +131,14 @@ class Worker:
         if (execution := self.active.get(run_id)) is not None:
             execution.stop(action)
 
+    def look(self) -> None:
+        """Ask the database now how the claims stand: somebody says that a run was asked to stop."""
+        self._beat_now.set()
+
     # -- claiming
 
     async def _claim_all(self) -> None:
-        while True:
+        while not self._draining:
             self._wake.clear()
             try:
                 pause = await self._claim()
@@ -153,7 +165,11 @@ class Worker:
     def _beat(self) -> None:
         """Renew the claims, in a thread."""
         pause = min(self.core.settings.lease / 3, _LONGEST_SILENCE)
-        while not self._stop_beating.wait(pause):
+        while True:
+            self._beat_now.wait(pause)
+            self._beat_now.clear()
+            if self._has_stopped:
+                return
             executions = list(self.active.values())
             if not executions:
                 continue
@@ -204,4 +220,4 @@ class Worker:
         if await self.core.database.write(runs.finish, run, ending):
             _log.error("run %s is given up: %s", held.run_id, message)
             self.core.metrics.dead.inc()
-            self.core.hints.events(held.run_id, held.thread_id)
+            self.core.hints.events(held.run_id, held.thread_id, elsewhere=True)

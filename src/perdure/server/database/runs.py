@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from perdure.database.operation import Op, Statement
@@ -60,7 +60,7 @@ class Created(NamedTuple):
 
     Attributes:
         run: It, None if it was refused.
-        refusal: `no thread`, `busy`; or `made before`, with the run.
+        refusal: `no thread`, `busy`, `not now`; or `made before`, with the run.
         stopped: Running ones that were asked to stop, for it.
         removed: Waiting ones that were deleted or interrupted, for it.
     """
@@ -118,6 +118,15 @@ def create(sql: Statements, new: NewRun, filters: str | None) -> Op[Created]:
         batch.append((sql["set_thread_metadata"], (new.thread_id, metadata, config, "busy", moment)))
     yield batch
     return Created(run, None, running if makes_way else (), waiting if makes_way else ())
+
+
+def create_if(
+    sql: Statements, condition: Callable[[Statements], Op[bool]], new: NewRun, filters: str | None
+) -> Op[Created]:
+    """Do what `create` does if an operation of the same transaction says so; if not, refuse with `not now`."""
+    if not (yield from condition(sql)):
+        return Created(None, "not now")
+    return (yield from create(sql, new, filters))
 
 
 def _row(new: NewRun, moment: float, *, claimed: bool) -> Record:
@@ -207,10 +216,11 @@ def finish(sql: Statements, run: Record, ending: Ending) -> Op[bool]:
     return True
 
 
-def put_back(sql: Statements, run: Record, delay: float) -> Op[bool]:
-    """Give a run back to the queue, for any worker to go on with."""
+def put_back(sql: Statements, run: Record, delay: float, *, counts: bool = True) -> Op[bool]:
+    """Give a run back to the queue, for any worker to go on with; `counts`: as an attempt, of which it has so many."""
     moment = now()
-    [rows] = yield [(sql["put_back"], (run["run_id"], run["generation"], moment + delay, moment))]
+    values = (run["run_id"], run["generation"], moment + delay, moment, int(not counts))
+    [rows] = yield [(sql["put_back"], values)]
     if rows:
         yield [(sql["leave_thread_busy"], (run["thread_id"], run["run_id"]))]
     return bool(rows)

@@ -299,7 +299,8 @@ UPDATE @schema.perdure_server_threads SET run_id = NULL, status = CASE WHEN EXIS
 WHERE thread_id = $1 AND run_id = $2;
 
 -- name: put_back
-UPDATE @schema.perdure_server_runs SET status = 'pending', due_at = $3, updated_at = $4, lease_until = 0
+UPDATE @schema.perdure_server_runs SET status = 'pending', due_at = $3, updated_at = $4, lease_until = 0,
+    attempt = attempt - $5
 WHERE run_id = $1 AND generation = $2 AND status = 'running' RETURNING thread_id;
 
 -- name: leave_thread_busy
@@ -395,6 +396,9 @@ ORDER BY due_at LIMIT $2;
 -- name: move_webhook
 UPDATE @schema.perdure_server_webhooks SET due_at = $3, attempt = attempt + 1 WHERE run_id = $1 AND due_at = $2
 RETURNING run_id;
+
+-- name: put_off_webhook
+UPDATE @schema.perdure_server_webhooks SET due_at = $2 WHERE run_id = $1;
 
 -- name: delete_webhook
 DELETE FROM @schema.perdure_server_webhooks WHERE run_id = $1;

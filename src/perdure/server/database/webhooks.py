@@ -30,6 +30,11 @@ def take(sql: Statements, message: Message, until: float) -> Op[bool]:
     return bool(rows)
 
 
+def put_off(sql: Statements, run_id: str, until: float) -> Op[None]:
+    """Let a message be due at `until`: it couldn't be sent."""
+    yield [(sql["put_off_webhook"], (run_id, until))]
+
+
 def delete(sql: Statements, run_id: str) -> Op[None]:
     """Delete a message: it was sent, or given up."""
     yield [(sql["delete_webhook"], (run_id,))]

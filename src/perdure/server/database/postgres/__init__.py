@@ -43,7 +43,7 @@ class PostgresDatabase(Database):
     def __init__(self, url: str) -> None:
         self.url = url
         self.sql = postgres_statements()
-        self._driver = Driver(Pool(parameters_of(url), _POOL, 3), _RETRY_FOR, _THREADS, _unmerged)
+        self._driver = Driver(Pool(parameters_of(url), _POOL, "auto"), _RETRY_FOR, _THREADS, _unmerged)
 
     async def setup(self) -> None:
         where = self._driver.where
