@@ -13,7 +13,7 @@ from langgraph_sdk import get_client
 from tests.server.serving import Served
 
 from perdure.errors import InvalidConfigError
-from perdure.server.config import RedisSpec
+from perdure.server.config_file import RedisSpec
 from perdure.server.hints import Hints
 from perdure.server.pubsub import PubSub
 

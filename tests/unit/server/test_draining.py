@@ -12,7 +12,8 @@ from perdure.server.tasks import end
 from perdure.server.worker import Worker
 
 RUN = {
-    "run_id": "r", "thread_id": "t", "graph_id": "g", "generation": 1, "attempt": 1, "watched": 0, "kwargs": {},
+    "run_id": "r", "thread_id": "t", "graph_id": "g", "generation": 1, "attempt": 1, "watched": 0,
+    "kwargs": {"stream_mode": ["values"], "stream_subgraphs": False},
 }  # fmt: skip
 
 

@@ -41,7 +41,7 @@ _THREAD_MODES = frozenset({"run_modes", "lifecycle", "state_update"})
 
 
 async def make(call: Call, body: schema.RunCreate, thread_id: str | None, listens: Listens) -> Any:
-    """Make a run of a request; see `Core.make_run`."""
+    """Make a run of a request; see `making.make_run`."""
     check_metadata(body.metadata)
     if listens:
         check_streams(call.core)
