@@ -121,7 +121,7 @@ async def test_a_key_has_limits_of_its_own_and_holds_up_no_other(ask, tmp_path):
     assert most_at_once(by_label["small"]) == 1
     assert most_at_once(by_label["None"]) == 3  # those without a key have no such limit
     assert [label for label, *_ in by_label["big"]] == [f"big{n}" for n in range(8)]
-    assert max(end for _, _, end in by_label["small"]) < max(began for _, began, _ in by_label["big"])
+    assert max(end for _, _, end in by_label["small"]) < max(end for _, _, end in by_label["big"])
 
 
 async def test_a_rate_holds_over_both_processes_and_is_used(ask, tmp_path):

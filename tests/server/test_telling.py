@@ -32,7 +32,7 @@ class Database:
 
 def execution(database, *, resumable, backlog=1000):
     streams = Streams(database, backlog)
-    hints = SimpleNamespace(events=lambda run_id, thread_id: None)
+    hints = SimpleNamespace(events=lambda run_id, thread_id, elsewhere: None)
     kwargs = {"stream_resumable": resumable, "stream_mode": ["custom"], "stream_subgraphs": False}
     run = {"run_id": "r", "thread_id": "t", "generation": 1, "watched": 0, "graph_id": "g", "kwargs": kwargs}
     return Execution(SimpleNamespace(streams=streams, hints=hints, database=database), run)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from perdure.errors import TransientStorageError
+from perdure.server import scheduler as scheduling
 from perdure.server.database import crons, open_database, runs
 from perdure.server.errors import NotFoundError
 from perdure.server.scheduler import Scheduler
@@ -25,34 +26,40 @@ async def database(tmp_path):
     await made.aclose()
 
 
-def scheduler(database, error):
-    async def make_run(*args, **options):
-        raise error
+@pytest.fixture
+def scheduler(monkeypatch, database):
+    """Return what makes a scheduler whose runs can't be made."""
 
-    config = SimpleNamespace(checkpointer=None)
-    core = SimpleNamespace(database=database, config=config, settings=SimpleNamespace(sweep=30.0), make_run=make_run)
-    return Scheduler(core)
+    def made(error):
+        async def make_run(*args, **options):
+            raise error
+
+        monkeypatch.setattr(scheduling, "make_run", make_run)
+        config = SimpleNamespace(checkpointer=None)
+        return Scheduler(SimpleNamespace(database=database, config=config, settings=SimpleNamespace(sweep=30.0)))
+
+    return made
 
 
 async def next_run(database):
     return (await database.read(crons.get, "c", None))["next_run_at"]
 
 
-async def test_a_run_that_can_never_be_made_is_left_out_and_told(database, caplog):
-    await scheduler(database, NotFoundError("there is no assistant"))._run(CRON)
+async def test_a_run_that_can_never_be_made_is_left_out_and_told(scheduler, database, caplog):
+    await scheduler(NotFoundError("there is no assistant"))._run(CRON)
     assert await next_run(database) > 60
     assert "cron c made no run: there is no assistant" in caplog.text
 
 
-async def test_a_run_that_the_database_could_not_make_is_made_later(database):
+async def test_a_run_that_the_database_could_not_make_is_made_later(scheduler, database):
     with pytest.raises(TransientStorageError):
-        await scheduler(database, TransientStorageError("away"))._run(CRON)
+        await scheduler(TransientStorageError("away"))._run(CRON)
     assert await next_run(database) == 60
 
 
 @pytest.mark.parametrize("change", [{"timezone": "No/Where"}, {"payload": {"priority": "high"}}])
-async def test_a_cron_that_can_not_be_understood_any_more_breaks_nothing(change, database, caplog):
-    await scheduler(database, AssertionError)._run({**CRON, **change})
+async def test_a_cron_that_can_not_be_understood_any_more_breaks_nothing(change, scheduler, database, caplog):
+    await scheduler(AssertionError)._run({**CRON, **change})
     assert await next_run(database) != 60
     assert "cron c made no run" in caplog.text
 
