@@ -212,6 +212,10 @@ class Journal:
         unsaved, self._unsaved = self._unsaved, []
         return unsaved
 
+    def hold(self, prepared: Prepared) -> None:
+        """Let the next commit carry a commit too."""
+        self._unsaved += prepared
+
     def flush(self) -> Prepared:
         """Return the writes of tasks that ended, without a checkpoint: the superstep stopped."""
         task, self.single = self.single, None

@@ -190,6 +190,7 @@ class Plan:
         "nodes",
         "output_channels",
         "stream_channels",
+        "takes_input_alone",
         "triggered_by",
         "versions",
         "volatile",
@@ -211,6 +212,9 @@ class Plan:
         self.stream_channels = stream_channels
         self.versions: Versions | None = None
         self.checks: Mapping[str, Callable[[Any], None]] = {}
+        start = self.nodes.get(START)
+        # Whether no function of the user's runs between a run's input and the first nodes.
+        self.takes_input_alone = start is not None and start.action is None and not start.branches
         self.has_cached_nodes = any(node.cache is not None for node in self.nodes.values())
         self.volatile = frozenset(name for name, channel in channels.items() if channel.volatile)
         self.lasting = frozenset(name for name, channel in channels.items() if type(channel) in _LASTING)

@@ -174,7 +174,7 @@ class Run:
             yield from self._supersteps()
         except GraphInterrupt as stop:
             self.interrupts = tuple(stop.args[0])
-            yield from _store(journal.at_exit(failed=True))
+            yield from _store([*journal.take_unsaved(), *journal.at_exit(failed=True)])
             self._show_stop()
             if self.parent is not None:
                 raise
@@ -185,7 +185,7 @@ class Run:
                 yield from _store(journal.at_exit(failed=True))
             raise
         else:
-            yield from _store(journal.at_exit(failed=False))
+            yield from _store([*journal.take_unsaved(), *journal.at_exit(failed=False)])
 
     def _start(self, value: Any) -> Loop:
         saved = yield from self._load()
@@ -316,7 +316,11 @@ class Run:
         dropped = machine.due(is_look=True) if machine.versions else []
         machine.apply([*dropped, Writes((), INPUT, (), self.plan.input_writes(value))])
         self.pending = []
-        yield from _store(self.journal.checkpoint("input"))
+        prepared = self.journal.checkpoint("input")
+        if self.durability == "sync" and self.plan.takes_input_alone and not self.teller.is_heard:
+            self.journal.hold(prepared)  # nothing happens before the next commit, which is the next thing to come
+        else:
+            yield from _store(prepared)
 
     def _supersteps(self) -> Loop:
         machine, settings, teller, journal = self.machine, self.settings, self.teller, self.journal
