@@ -30,12 +30,22 @@ class Database:
         return [dict(zip(names, row, strict=True), event=row[2]) for row in rows]
 
 
-def execution(database, *, resumable, backlog=1000):
+def execution(database, *, resumable, backlog=1000, watched=0):
     streams = Streams(database, backlog)
     hints = SimpleNamespace(events=lambda run_id, thread_id, elsewhere: None)
     kwargs = {"stream_resumable": resumable, "stream_mode": ["custom"], "stream_subgraphs": False}
-    run = {"run_id": "r", "thread_id": "t", "generation": 1, "watched": 0, "graph_id": "g", "kwargs": kwargs}
+    run = {"run_id": "r", "thread_id": "t", "generation": 1, "watched": watched, "graph_id": "g", "kwargs": kwargs}
     return Execution(SimpleNamespace(streams=streams, hints=hints, database=database), run)
+
+
+async def test_a_run_tells_all_channels_only_to_those_who_listen_to_them():
+    joined = execution(Database(), resumable=False, watched=2)
+    assert (joined.channel.recorded, joined._tells_all) == (True, False)
+    joined.watch(closely=False)
+    joined._tell("updates", 1)
+    assert [frame.name for frame in joined._unwritten] == ["updates"]
+    told = execution(Database(), resumable=False, watched=3)
+    assert (told.channel.recorded, told._tells_all) == (True, True)
 
 
 async def test_events_that_could_not_be_written_are_written_with_the_next():
@@ -57,7 +67,7 @@ async def test_a_listener_is_told_that_it_lost_what_was_told_before_the_run_was_
         made._tell("first", 1)
         if not lost:
             assert (await anext(following)).name == "first"
-        made.watch()
+        made.watch(closely=False)
         for _ in range(20):
             made._tell("more", "x" * 200)
         await made._drained()

@@ -56,11 +56,10 @@ class Execution:
         self.stopped: str | None = run.get("cancel")
         self.channel = core.streams.channel(self.run_id)
         self.channel.is_local = True
-        # Its maker listens (1) in this process, or in another one; or somebody else does (2).
-        elsewhere = run["watched"] == 2 or (run["watched"] == 1 and not self.channel.listeners)
+        # Its maker listens (1) in this process, or in another one; or somebody else does (2), to all channels (3).
+        elsewhere = run["watched"] > 1 or (run["watched"] == 1 and not self.channel.listeners)
         resumable = run["kwargs"].get("stream_resumable", False)
-        is_heard = run["watched"] == 2 or core.streams.watches(self.thread_id)
-        self.channel.recorded = bool(resumable or elsewhere or is_heard)
+        self.channel.recorded = bool(resumable or elsewhere or core.streams.watches(self.thread_id))
         self._was_begun = run["generation"] > 1
         self.task: asyncio.Task[None] | None = None
         self._seq = 0
@@ -70,7 +69,8 @@ class Execution:
         kwargs = run["kwargs"]
         wanted = [] if kwargs.get("protocol") else kwargs["stream_mode"]
         self._run_modes = RunModes(wanted, with_subgraphs=kwargs["stream_subgraphs"])
-        # Who listens to the thread is told all channels; who comes later, what the run tells anyway, and how it ends.
+        # Who listens to all channels is told them; who comes later, what the run tells anyway, and how it ends.
+        is_heard = run["watched"] > 2 or core.streams.watches(self.thread_id, closely=True)
         self._tells_all = bool(run["kwargs"].get("protocol") or is_heard)
         self._teller = Teller(run["graph_id"]) if self._tells_all else None
         self._is_open = False
@@ -284,18 +284,20 @@ class Execution:
 
     # -- telling
 
-    def watch(self) -> None:
-        """Record from now on: somebody elsewhere listens."""
+    def watch(self, *, closely: bool) -> None:
+        """Record from now on: somebody listens who isn't the run's maker; `closely`: to all channels."""
         if not self.channel.recorded:
             self.channel.recorded, self.channel.first = True, self._seq + 1
-        self._join_in()
+        if closely:
+            self._join_in()
 
     def _notice_listeners(self) -> None:
-        if self.core.streams.watches(self.thread_id):
-            self.watch()
+        streams = self.core.streams
+        if streams.watches(self.thread_id):
+            self.watch(closely=streams.watches(self.thread_id, closely=True))
 
     def _join_in(self) -> None:
-        """Begin to tell those who listen to the thread and have come after the run began."""
+        """Begin to tell those who listen to all channels and have come after the run began."""
         if self._teller is None and self._is_open:
             self._teller = Teller(self.run["graph_id"])
             self._tell(*self._teller.begin())

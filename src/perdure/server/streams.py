@@ -110,13 +110,15 @@ class Listener:
         ended: Whether the run has ended.
         moved: Whether the run has moved to another process.
         reached: Of a thread's events, the one that is told now or was the last: all before it were.
+        is_close: Whether they are to be told all channels.
     """
 
-    __slots__ = ("_bytes", "_frames", "_limit", "_wake", "ended", "has_lost", "moved", "reached")
+    __slots__ = ("_bytes", "_frames", "_limit", "_wake", "ended", "has_lost", "is_close", "moved", "reached")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.reached = 0
+        self.is_close = False
         self._frames: deque[Frame] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
@@ -228,9 +230,12 @@ class Streams:
         if not channel.listeners:
             self._channels.pop(run_id, None)
 
-    def watches(self, thread_id: str) -> bool:
-        """Tell whether somebody here listens to a thread."""
-        return thread_id in self._threads
+    def watches(self, thread_id: str, *, closely: bool = False) -> bool:
+        """Tell whether somebody here listens to a thread; `closely`: who is to be told all channels."""
+        listeners = self._threads.get(thread_id)
+        if listeners is None or not closely:
+            return listeners is not None
+        return any(one.is_close for one in listeners)
 
     def hint(self, run_id: str, thread_id: str) -> None:
         """Wake those who poll for a run's or a thread's events."""
@@ -342,7 +347,7 @@ class Streams:
         return any(one.reached < event for one in self._threads.get(thread_id, ()))
 
     async def follow_thread(
-        self, thread_id: str, after: int | None, filters: str | None
+        self, thread_id: str, after: int | None, filters: str | None, *, closely: bool = False
     ) -> AsyncGenerator[Frame, None]:
         """Yield the events of a thread's runs, of all that come, for as long as the client may see the thread.
 
@@ -350,8 +355,10 @@ class Streams:
             thread_id: The thread.
             after: The last event that was seen; None: only what comes.
             filters: What of threads the client may see.
+            closely: Whether the runs are to tell all channels of the event protocol, not only what they were made for.
         """
         listener = Listener(self._limit)
+        listener.is_close = closely
         self._threads.setdefault(thread_id, []).append(listener)
         try:
             last = await self._database.read(events.last_of_thread, thread_id) if after is None else after
@@ -361,7 +368,7 @@ class Streams:
                 if now() > renewed:
                     if filters is not None and not await self._database.read(threads.get, thread_id, filters):
                         return
-                    await self._database.note(threads.watch, thread_id, now() + _WATCH)
+                    await self._database.note(threads.watch, thread_id, now() + _WATCH, closely=closely)
                     renewed = now() + _WATCH / 3
                 listener.take()
                 rows = await self._database.read(events.of_thread, thread_id, last, pace.limit, filters)

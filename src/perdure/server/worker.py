@@ -191,8 +191,8 @@ class Worker:
                 execution.stop("lost")
             elif found.cancel is not None:
                 execution.stop(found.cancel)
-            elif found.watched:
-                execution.watch()
+            elif found.watched > 1:
+                execution.watch(closely=found.watched > 2)
 
     # -- the runs of others
 

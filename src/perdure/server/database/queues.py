@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 from perdure.database.operation import Op, Statement
 from perdure.server.database import Statements, now
 from perdure.server.database.orders import RUN, Record, record
+from perdure.server.database.runs import watchers
 from perdure.server.encoding import encode_text
 
 _ROUNDING: Final = 1e-9
@@ -83,7 +84,7 @@ def _take(sql: Statements, found: Sequence[Record], holder: str, lease: float, m
         if not free:
             continue
         yield [(sql["claim_run"], (run["run_id"], holder, moment + lease, moment))]
-        watched = 2 if free[0][0] > moment else run["watched"]
+        watched = max(run["watched"], watchers(free[0], moment))
         changes = {"attempt": run["attempt"] + 1, "generation": run["generation"] + 1, "watched": watched}
         taken.append({**run, "status": "running", **changes})
     return taken

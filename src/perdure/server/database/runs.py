@@ -90,7 +90,7 @@ def create(sql: Statements, new: NewRun, filters: str | None) -> Op[Created]:
         return Created(None, "no thread")
     if known:
         return Created(record(RUN, known[0]), "made before")
-    watched_until, *columns = rows[0]
+    watched_until, told_until, *columns = rows[0]
     thread = record(THREAD, columns)
     running = [run_id for run_id, status, _ in active if status == "running"]
     waiting = [run_id for run_id, status, _ in active if status == "pending"]
@@ -107,8 +107,8 @@ def create(sql: Statements, new: NewRun, filters: str | None) -> Op[Created]:
     claimed = new.holder is not None and new.delay <= 0 and thread["run_id"] is None and not running
     claimed = claimed and (not waiting or makes_way)
     run = _row(new, moment, claimed=claimed)
-    if claimed and watched_until > moment:
-        run["watched"] = 2
+    if claimed:
+        run["watched"] = max(run["watched"], watchers((watched_until, told_until), moment))
     batch.append((sql["add_run"], _values(run, new)))
     metadata = encode_text({**thread["metadata"], **new.thread_metadata})
     config = encode_text(new.config)
@@ -153,12 +153,25 @@ def _values(run: Record, new: NewRun) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def watchers(until: Sequence[float], moment: float) -> int:
+    """Return how a thread is listened to: 0 by nobody, 2 by somebody, 3 by somebody who is to be told all channels.
+
+    Args:
+        until: The thread's `watched_until` and `told_until`.
+        moment: Now.
+    """
+    watched_until, told_until = until
+    if told_until > moment:
+        return 3
+    return 2 if watched_until > moment else 0
+
+
 class Renewed(NamedTuple):
-    """How a claim stands: whether it is still held, what the run was asked, whether others than its maker listen."""
+    """How a claim stands: whether it is still held, what the run was asked, how others than its maker listen."""
 
     held: bool
     cancel: str | None = None
-    watched: bool = False
+    watched: int = 0
 
 
 def renew(sql: Statements, claims: Sequence[tuple[str, str, int]], lease: float) -> Op[list[Renewed]]:
@@ -169,9 +182,9 @@ def renew(sql: Statements, claims: Sequence[tuple[str, str, int]], lease: float)
     ]
     batch.append((sql["watched_threads"], (encode_text([thread_id for _, thread_id, _ in claims]), moment)))
     *rows, threads = yield batch
-    watched = {thread_id for (thread_id,) in threads}
+    watched = {thread_id: watchers(until, moment) for thread_id, *until in threads}
     return [
-        Renewed(True, found[0][0], found[0][1] == 2 or thread_id in watched) if found else Renewed(False)
+        Renewed(True, found[0][0], max(watched.get(thread_id, 0), found[0][1])) if found else Renewed(False)
         for found, (_, thread_id, _) in zip(rows, claims, strict=True)
     ]
 

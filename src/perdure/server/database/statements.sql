@@ -66,7 +66,7 @@ VALUES ($1, 'idle', $2, '{}', $3, $3, $3, $4, $5, $6, 0) ON CONFLICT (thread_id)
 SELECT @thread FROM @schema.perdure_server_threads WHERE thread_id = $1 AND @visible(metadata, $2);
 
 -- name: lock_thread
-SELECT watched_until, @thread FROM @schema.perdure_server_threads WHERE thread_id = $1 AND @visible(metadata, $2) @lock;
+SELECT watched_until, told_until, @thread FROM @schema.perdure_server_threads WHERE thread_id = $1 AND @visible(metadata, $2) @lock;
 
 -- name: set_thread
 UPDATE @schema.perdure_server_threads SET metadata = $2, ttl_minutes = $3, ttl_strategy = $4, expires_at = $5,
@@ -111,6 +111,9 @@ ORDER BY updated_at DESC, thread_id DESC LIMIT $6 OFFSET $7;
 
 -- name: watch_thread
 UPDATE @schema.perdure_server_threads SET watched_until = $2 WHERE thread_id = $1;
+
+-- name: watch_thread_closely
+UPDATE @schema.perdure_server_threads SET watched_until = $2, told_until = $2 WHERE thread_id = $1;
 
 -- name: expired_threads
 SELECT thread_id, ttl_strategy FROM @schema.perdure_server_threads
@@ -270,7 +273,7 @@ DELETE FROM @schema.perdure_server_limits WHERE key <> '' AND free_at < $1;
 
 -- name: claim_thread
 UPDATE @schema.perdure_server_threads SET run_id = $2, status = 'busy' WHERE thread_id = $1 AND run_id IS NULL
-RETURNING watched_until;
+RETURNING watched_until, told_until;
 
 -- name: claim_run
 UPDATE @schema.perdure_server_runs SET status = 'running', attempt = attempt + 1, generation = generation + 1,
@@ -281,10 +284,10 @@ UPDATE @schema.perdure_server_runs SET lease_until = $3
 WHERE run_id = $1 AND generation = $2 AND status = 'running' RETURNING cancel, watched;
 
 -- name: watched_threads
-SELECT thread_id FROM @schema.perdure_server_threads WHERE @among(thread_id, $1) AND watched_until > $2;
+SELECT thread_id, watched_until, told_until FROM @schema.perdure_server_threads WHERE @among(thread_id, $1) AND watched_until > $2;
 
 -- name: watch_run
--- 1: whoever made the run listens; 2: somebody else.
+-- 1: whoever made the run listens; 2: somebody else; 3: somebody who is to be told all channels.
 UPDATE @schema.perdure_server_runs SET watched = 2 WHERE run_id = $1 AND status IN ('pending', 'running');
 
 -- name: finish_run

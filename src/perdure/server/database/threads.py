@@ -41,7 +41,7 @@ def update(
     [rows] = yield [(sql["lock_thread"], (thread_id, filters))]
     if not rows:
         return None
-    found = record(THREAD, rows[0][1:])
+    found = record(THREAD, rows[0][2:])
     moment = now()
     found["metadata"] = {**found["metadata"], **(metadata or {})}
     found["updated_at"] = moment
@@ -105,9 +105,9 @@ def _where(asked: Any, filters: str | None) -> tuple[Any, ...]:
     return metadata, filters, asked.status, encode_text(asked.ids) if asked.ids else None
 
 
-def watch(sql: Statements, thread_id: str, until: float) -> Op[None]:
-    """Ask whoever runs the thread to write its events down for others to read."""
-    yield [(sql["watch_thread"], (thread_id, until))]
+def watch(sql: Statements, thread_id: str, until: float, *, closely: bool) -> Op[None]:
+    """Ask whoever runs the thread to write its events down for others to read; `closely`: all channels."""
+    yield [(sql["watch_thread_closely" if closely else "watch_thread"], (thread_id, until))]
 
 
 def expired(sql: Statements, limit: int) -> Op[list[tuple[str, str]]]:

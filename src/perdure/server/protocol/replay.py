@@ -57,7 +57,7 @@ async def follow(
             if wanted.wants(frame):
                 yield frame
     opened = now() if is_new else 0.0
-    async with aclosing(core.streams.follow_thread(thread_id, after, filters)) as frames:
+    async with aclosing(core.streams.follow_thread(thread_id, after, filters, closely=True)) as frames:
         async for frame in frames:
             if wanted.wants(frame):
                 if is_new and wanted.is_watcher and is_root_end(frame):

@@ -186,7 +186,7 @@ class Connection:
     async def _tell(self) -> None:
         await self._may_read.wait()
         assert self._position is not None
-        following = self._core.streams.follow_thread(self._thread_id, self._position, self._filters)
+        following = self._core.streams.follow_thread(self._thread_id, self._position, self._filters, closely=True)
         async with aclosing(following) as frames:
             async for frame in frames:
                 async with self._sending:
