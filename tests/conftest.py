@@ -6,9 +6,27 @@ import os
 
 import pytest
 from hypothesis import settings
-from tests.servers.fixtures import database, own_pgbouncer, own_postgres, pgbouncer, pooled_database, postgres, valkey
+from tests.servers.fixtures import (
+    database,
+    empty_valkey,
+    own_pgbouncer,
+    own_postgres,
+    pgbouncer,
+    pooled_database,
+    postgres,
+    valkey,
+)
 
-__all__ = ["database", "own_pgbouncer", "own_postgres", "pgbouncer", "pooled_database", "postgres", "valkey"]
+__all__ = [
+    "database",
+    "empty_valkey",
+    "own_pgbouncer",
+    "own_postgres",
+    "pgbouncer",
+    "pooled_database",
+    "postgres",
+    "valkey",
+]
 
 IS_CI = bool(os.environ.get("PERDURE_CI"))
 

@@ -73,6 +73,13 @@ def valkey() -> Iterator[Valkey]:
 
 
 @pytest.fixture
+def empty_valkey(valkey: Valkey) -> Valkey:
+    """The Valkey of this process's tests, with nothing in it."""
+    valkey.ask("FLUSHALL")
+    return valkey
+
+
+@pytest.fixture
 def own_postgres() -> Iterator[Server]:
     """A server that the test may kill."""
     _require(binaries)
