@@ -31,7 +31,9 @@ CAPABILITIES = {
 }
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite", "aio", "postgres", "postgres-aio", "pgbouncer", "redis", "redis-aio"])
+@pytest.mark.parametrize(
+    "kind", ["memory", "sqlite", "aio", "postgres", "postgres-aio", "pgbouncer", "redis", "redis-aio"]
+)
 async def test_all_capabilities_pass(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue("database") if "postgres" in kind else ""
     url = request.getfixturevalue("pooled_database") if kind == "pgbouncer" else url

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, Self
+from urllib.parse import parse_qsl, urlencode
 
 from redis.exceptions import NoPermissionError
 
@@ -97,7 +98,8 @@ class RedisSaver(TableSaver[V]):
         """Connect to a server, when it is first used; the caller closes the saver, by `close()` or a `with` block.
 
         Args:
-            conn_string: `redis://user:password@host:port/number`, `rediss://` for TLS, or `unix://path`.
+            conn_string: `redis://user:password@host:port/number`, `rediss://` for TLS, or `unix://path`; behind a `?`,
+                `prefix=...` and `ttl=...` may say what the options of these names do.
             pool_size: At most so many connections.
             timeout: Seconds that the server may take for an answer.
             retry_for: Seconds to go on trying when the server is away.
@@ -108,8 +110,9 @@ class RedisSaver(TableSaver[V]):
         """
         if pool_size < 1:
             raise InvalidConfigError(f"pool_size must be at least 1, not {pool_size}")
-        driver = Driver(connect(conn_string, pool_size, timeout), retry_for, owns=True)
-        return cls(driver, retry_for=retry_for, **options)
+        url, named = _split(conn_string)
+        driver = Driver(connect(url, pool_size, timeout), retry_for, owns=True)
+        return cls(driver, retry_for=retry_for, **named | options)
 
     # -- the server
 
@@ -211,6 +214,20 @@ class RedisSaver(TableSaver[V]):
 
     def _acquiring(self, thread_id: str, holder: str, ttl: float) -> Op[Lease | None]:
         raise NotImplementedError  # `acquire` needs no statements
+
+
+def _split(url: str) -> tuple[str, dict[str, Any]]:
+    """Take the saver's own options out of a URL."""
+    address, _, query = url.partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    named: dict[str, Any] = {name: value for name, value in pairs if name in {"prefix", "ttl"}}
+    if "ttl" in named:
+        try:
+            named["ttl"] = float(named["ttl"])
+        except ValueError as e:
+            raise InvalidConfigError(f"ttl must be a number of seconds, not {named['ttl']!r}") from e
+    rest = urlencode([pair for pair in pairs if pair[0] not in named])
+    return (f"{address}?{rest}" if rest else address), named
 
 
 def _forgive(error: StorageError) -> None:

@@ -86,7 +86,9 @@ def delete_checkpoint(view: View, space: Space, checkpoint_id: str) -> Reading:
 @answers
 def delete_all_but_head(view: View, space: Space, before: str | None) -> Reading:
     state = yield from view.state(*space[:2])
+    if state.head is None:
+        return []
     start = space.field(b"c")
-    until = min(state.head or "", state.head if before is None else before)
+    until = state.head if before is None else min(state.head, before)
     fields = yield from view.range(space.thread_id, start, start + encoded(until))
     return (yield from delete_fields(view, space, fields))

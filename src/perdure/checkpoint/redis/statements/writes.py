@@ -68,6 +68,8 @@ def delete_writes_of_checkpoint(view: View, space: Space, checkpoint_id: str) ->
 @answers
 def delete_writes_of_all_but_head(view: View, space: Space, before: str | None) -> Reading:
     state = yield from view.state(*space[:2])
+    if state.head is None:
+        return []
     rows = yield from writes_of_namespace(view, space)
     gone = [row for row in rows if row[0] != state.head and (before is None or row[0] < before)]
     return (yield from delete_fields(view, space, [space.of_writes(*row[:2]) for row in gone]))
