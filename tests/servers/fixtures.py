@@ -80,6 +80,14 @@ def empty_valkey(valkey: Valkey) -> Valkey:
 
 
 @pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    """A Valkey that the test may kill; it keeps what it has acknowledged."""
+    _require(valkey_binary)
+    with Valkey(appendonly="yes", appendfsync="always") as server:
+        yield server
+
+
+@pytest.fixture
 def own_postgres() -> Iterator[Server]:
     """A server that the test may kill."""
     _require(binaries)

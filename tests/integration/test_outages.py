@@ -12,6 +12,8 @@ import pytest
 from typing_extensions import TypedDict
 
 from perdure.checkpoint.postgres import PostgresSaver
+from perdure.checkpoint.redis import RedisSaver
+from perdure.checkpoint.registry import open_saver
 from perdure.errors import TransientStorageError
 from perdure.graph import END, START, StateGraph
 
@@ -158,17 +160,43 @@ def test_restarts_of_and_behind_a_pooler(own_postgres, own_pgbouncer, colour, wh
     assert len(restarts) == 3
 
 
-def test_an_outage_that_is_too_long_is_told_and_the_run_goes_on_later(own_postgres):
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_restarts_of_a_redis_that_syncs_always(own_valkey, colour):
+    restarts = []
+
+    def restart():
+        for _ in range(3):
+            time.sleep(0.15)
+            own_valkey.stop()  # SIGKILL
+            own_valkey.start()
+            restarts.append(1)
+
     ran = []
-    with PostgresSaver.from_conn_string(own_postgres.url(), retry_for=0.5) as saver:
+    with RedisSaver.from_conn_string(own_valkey.url) as saver:
         saver.setup()
         graph = looping(saver, ran)
-        enemy = threading.Timer(0.1, own_postgres.stop)
+        enemy = threading.Thread(target=restart)
+        enemy.start()
+        run_all(graph, colour, "sync")
+        enemy.join()
+        check(graph, ran)
+    assert len(restarts) == 3
+
+
+@pytest.mark.parametrize("server", ["own_postgres", "own_valkey"])
+def test_an_outage_that_is_too_long_is_told_and_the_run_goes_on_later(request, server):
+    own = request.getfixturevalue(server)
+    url = own.url if server == "own_valkey" else own.url()
+    ran = []
+    with open_saver(url, retry_for=0.5) as saver:
+        saver.setup()
+        graph = looping(saver, ran)
+        enemy = threading.Timer(0.1, own.stop)
         enemy.start()
         with pytest.raises(TransientStorageError):
             graph.invoke({"seen": []}, config_of(0), durability="sync")
         enemy.join()
-        own_postgres.start()
+        own.start()
         state = graph.get_state(config_of(0))
         assert state.next == ("step",)
         done = len(state.values["seen"])
