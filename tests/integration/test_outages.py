@@ -13,7 +13,6 @@ from typing_extensions import TypedDict
 
 from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.redis import RedisSaver
-from perdure.checkpoint.registry import open_saver
 from perdure.errors import TransientStorageError
 from perdure.graph import END, START, StateGraph
 
@@ -183,20 +182,17 @@ def test_restarts_of_a_redis_that_syncs_always(own_valkey, colour):
     assert len(restarts) == 3
 
 
-@pytest.mark.parametrize("server", ["own_postgres", "own_valkey"])
-def test_an_outage_that_is_too_long_is_told_and_the_run_goes_on_later(request, server):
-    own = request.getfixturevalue(server)
-    url = own.url if server == "own_valkey" else own.url()
+def test_an_outage_that_is_too_long_is_told_and_the_run_goes_on_later(own_postgres):
     ran = []
-    with open_saver(url, retry_for=0.5) as saver:
+    with PostgresSaver.from_conn_string(own_postgres.url(), retry_for=0.5) as saver:
         saver.setup()
         graph = looping(saver, ran)
-        enemy = threading.Timer(0.1, own.stop)
+        enemy = threading.Timer(0.1, own_postgres.stop)
         enemy.start()
         with pytest.raises(TransientStorageError):
             graph.invoke({"seen": []}, config_of(0), durability="sync")
         enemy.join()
-        own.start()
+        own_postgres.start()
         state = graph.get_state(config_of(0))
         assert state.next == ("step",)
         done = len(state.values["seen"])

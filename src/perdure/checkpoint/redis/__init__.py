@@ -157,6 +157,17 @@ class RedisSaver(TableSaver[V]):
                 stacklevel=2,
             )
 
+    def forget_expired(self) -> int:
+        """Take threads whose time is over off the lists of threads and runs; return how many there were.
+
+        Only needed with a `ttl`, now and then: nobody is told when Redis forgets a thread.
+        """
+        return self._driver.run(self._transactions.forgetting)  # type: ignore[return-value]
+
+    async def aforget_expired(self) -> int:
+        """Async twin of `forget_expired`."""
+        return await self._driver.arun(self._transactions.forgetting)
+
     # -- life
 
     def close(self) -> None:

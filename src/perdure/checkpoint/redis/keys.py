@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import ormsgpack
 
+from perdure.checkpoint.records import located
 from perdure.errors import CorruptCheckpointError
 
 END: Final = b"\xff"
@@ -82,19 +83,20 @@ def packed_row(*parts: object) -> bytes:
     return ormsgpack.packb(parts)
 
 
-def opened_row(data: bytes, count: int) -> list[object]:
+def opened_row(data: bytes, count: int, space: Space, checkpoint_id: str) -> list[Any]:
     """Read a row of so many parts.
 
     Raises:
         CorruptCheckpointError: It isn't one.
     """
     try:
-        parts: list[object] = ormsgpack.unpackb(data)
-    except ValueError as e:
-        raise CorruptCheckpointError("a row is damaged") from e
-    if not isinstance(parts, list) or len(parts) != count or not isinstance(parts[-1], bytes):
-        raise CorruptCheckpointError("a row is damaged")
-    return parts
+        parts: list[Any] = ormsgpack.unpackb(data)
+        if isinstance(parts, list) and len(parts) == count and isinstance(parts[-1], bytes):
+            return parts
+    except ValueError:
+        pass
+    place = (space.thread_id, space.checkpoint_ns, checkpoint_id)
+    raise located(CorruptCheckpointError("a row is damaged"), place, "(its record or writes)")
 
 
 def encoded(text: str) -> bytes:

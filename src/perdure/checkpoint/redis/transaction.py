@@ -8,9 +8,9 @@ from typing import Any, Final, TypeVar
 
 from perdure.checkpoint.base import Lease
 from perdure.checkpoint.liveness import is_dead
-from perdure.checkpoint.redis.keys import Keys, encoded, run_member
+from perdure.checkpoint.redis.keys import Keys, decoded, encoded, run_member
 from perdure.checkpoint.redis.statements import STATEMENTS, lease_command
-from perdure.checkpoint.redis.statements.answering import script
+from perdure.checkpoint.redis.statements.answering import MANY, script
 from perdure.checkpoint.redis.view import Beliefs, Life, Reading, ThreadView, View
 from perdure.database.operation import Batch, Op
 from perdure.database.redis.driver import Command, Exchange
@@ -79,6 +79,31 @@ class Transactions:
                     return result, any(stops)
             view.forget(self._beliefs)
         raise TransientStorageError("the thread was changed by others at each of many attempts", hint="try again")
+
+    def forgetting(self) -> Exchange[int]:
+        """Take threads that aren't there any more off the lists."""
+        gone = 0
+        for key, start in ((self._keys.threads, 0), (self._keys.runs, 1)):
+            after = b"-"
+            while True:
+                [members] = yield [("ZRANGEBYLEX", key, after, b"+", "LIMIT", 0, MANY)]
+                if not members:
+                    break
+                after = b"(" + members[-1]
+                ids = [decoded(member.split(b"\x00", 1)[1] if start else member) for member in members]
+                found = yield [("EXISTS", self._keys.of(thread_id)[0]) for thread_id in ids]
+                expired = [member for member, there in zip(members, found, strict=True) if not there]
+                if expired:
+                    yield [("ZREM", key, *expired)]
+                    # One that was made anew at this moment is listed again.
+                    back = yield [
+                        ("EXISTS", self._keys.of(i)[0]) for m, i in zip(members, ids, strict=True) if m in expired
+                    ]
+                    again = [member for member, there in zip(expired, back, strict=True) if there]
+                    if again:
+                        yield [("ZADD", key, *[word for member in again for word in (0, member)])]
+                    gone += 0 if start else len(expired) - len(again)
+        return gone
 
     def _store(self, view: View) -> Reading:
         """Store all changes, or nothing; return whom to stop, None if anything has changed."""

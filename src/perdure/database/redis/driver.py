@@ -85,7 +85,8 @@ def connect(url: str, pool_size: int, timeout: float) -> redis.Redis:
             socket_connect_timeout=min(timeout, 10.0),
             retry=Retry(NoBackoff(), 0),
         )
-    except ValueError as e:
+        pool.connection_class(**pool.connection_kwargs)  # it doesn't connect yet, but looks at the options
+    except (ValueError, TypeError) as e:
         raise InvalidConfigError(
             f"no URL of a Redis: {e}", hint="redis://user:password@host:6379/0, rediss:// for TLS, or unix:///path"
         ) from e
@@ -156,7 +157,7 @@ class Driver:
                 except (RedisError, UnicodeEncodeError) as e:
                     pause = attempts.pause() if may_be_retried(e) else None
                     if pause is None:
-                        raise mapped(e, self.where) from e.__cause__
+                        raise mapped(e, self.where) from e
                     time.sleep(pause)
         finally:
             self._mine.busy = False
@@ -236,7 +237,7 @@ class LoopDriver:
             except (RedisError, UnicodeEncodeError) as e:
                 pause = attempts.pause() if may_be_retried(e) else None
                 if pause is None:
-                    raise mapped(e, self.where) from e.__cause__
+                    raise mapped(e, self.where) from e
                 await sleep(pause)
 
     async def _carry(self, exchange: Exchange[T]) -> T:

@@ -48,7 +48,7 @@ _BY_TEXT: tuple[tuple[str, type[PerdureError], str | None], ...] = (
 
 
 def mapped(error: BaseException, where: str) -> BaseException:
-    """Turn an error of redis-py into one of perdure's, with the original as its cause; return others as they are."""
+    """Turn an error of redis-py into one of perdure's; return others as they are."""
     if isinstance(error, UnicodeEncodeError):
         found: PerdureError = UsageError(f"a text is not valid Unicode: {error}", hint="lone surrogates can't be ids")
     elif isinstance(error, r.RedisError):
@@ -56,7 +56,6 @@ def mapped(error: BaseException, where: str) -> BaseException:
         found = kind(f"Redis, {where}: {' '.join(str(error).split()) or type(error).__name__}", hint=hint)
     else:
         return error
-    found.__cause__ = error
     return found
 
 

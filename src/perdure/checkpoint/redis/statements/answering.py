@@ -43,7 +43,7 @@ def read_checkpoint(view: View, space: Space, checkpoint_id: str | None) -> Read
     if checkpoint_id is None:
         return None
     [data] = yield from view.get(space.thread_id, [space.field(b"c", checkpoint_id)])
-    return None if data is None else opened_row(data, 3)
+    return None if data is None else opened_row(data, 3, space, checkpoint_id)
 
 
 def read_checkpoints(view: View, space: Space, fields: Sequence[bytes]) -> Reading:
@@ -52,7 +52,7 @@ def read_checkpoints(view: View, space: Space, fields: Sequence[bytes]) -> Readi
     for at in range(0, len(fields), MANY):
         some = fields[at : at + MANY]
         read = rows_of(some, (yield from view.get(space.thread_id, some)))
-        found += [(decoded(field[9:]), *opened_row(data, 3)) for field, data in read]
+        found += [(decoded(field[9:]), *opened_row(data, 3, space, decoded(field[9:]))) for field, data in read]
     return found
 
 

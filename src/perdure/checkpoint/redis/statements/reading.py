@@ -33,17 +33,18 @@ def one_checkpoint(view: View, thread_id: str, checkpoint_ns: str, checkpoint_id
     space = space_of(thread_id, checkpoint_ns, state)
     if found_id == state.head:
         view.seen[space[:2]] = Belief(reply[0], row)
-    parent_id, _, frame = opened_row(row, 3)
-    return [(space, found_id, parent_id, frame), *[(None, *one) for one in _writes(reply)]]
+    parent_id, _, frame = opened_row(row, 3, space, found_id)
+    return [(space, found_id, parent_id, frame), *[(None, *one) for one in _writes(space, found_id, reply)]]
 
 
-def _writes(reply: Sequence[bytes]) -> list[Any]:
+def _writes(space: Space, checkpoint_id: str, reply: Sequence[bytes]) -> list[Any]:
     found: list[Any] = [
-        (decoded(task_id), *opened_row(data, 2)) for task_id, data in zip(reply[5::2], reply[6::2], strict=True)
+        (decoded(task_id), *opened_row(data, 2, space, checkpoint_id))
+        for task_id, data in zip(reply[5::2], reply[6::2], strict=True)
     ]
     if reply[3]:
-        parent_id, _, frame = opened_row(reply[4], 3)
-        if parent_id == decoded(reply[1]):
+        parent_id, _, frame = opened_row(reply[4], 3, space, decoded(reply[3]))
+        if parent_id == checkpoint_id:
             found.append((decoded(reply[3]), None, frame))
     return found
 
@@ -96,7 +97,10 @@ def _rows_of_page(view: View, found: Sequence[tuple[str, Space]]) -> Reading:
     # The ids of a thread are in the order of `found`.
     read = {thread_id: iter(reply) for thread_id, reply in zip(fields, replies, strict=True)}
     rows = [next(read[space.thread_id]) for _, space in found]
-    return [None if row is None else opened_row(row, 3) for row in rows]
+    return [
+        None if row is None else opened_row(row, 3, space, checkpoint_id)
+        for (checkpoint_id, space), row in zip(found, rows, strict=True)
+    ]
 
 
 @answers

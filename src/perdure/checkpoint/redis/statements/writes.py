@@ -30,7 +30,7 @@ def add_writes(
 @answers
 def find_writes(view: View, space: Space, checkpoint_id: str | None, task_id: str) -> Reading:
     [data] = yield from view.get(space.thread_id, [space.of_writes(checkpoint_id, task_id)])
-    return [] if data is None else [(opened_row(data, 2)[1],)]
+    return [] if data is None else [(opened_row(data, 2, space, checkpoint_id or "")[1],)]
 
 
 @answers
@@ -38,7 +38,7 @@ def change_writes(view: View, frame: bytes, space: Space, checkpoint_id: str | N
     field = space.of_writes(checkpoint_id, task_id)
     [data] = yield from view.get(space.thread_id, [field])
     if data is not None:
-        view.touch(space).changes[field] = packed_row(opened_row(data, 2)[0], frame)
+        view.touch(space).changes[field] = packed_row(opened_row(data, 2, space, checkpoint_id or "")[0], frame)
     return []
 
 
@@ -54,7 +54,8 @@ def writes_of_namespace(view: View, space: Space) -> Reading:
     rows = []
     for field, data in rows_of(fields, (yield from view.get(space.thread_id, fields))):
         checkpoint_id, _, task_id = decoded(field[9:]).partition("\x00")
-        rows.append((unescaped(checkpoint_id), task_id, *opened_row(data, 2)))
+        checkpoint_id = unescaped(checkpoint_id)
+        rows.append((checkpoint_id, task_id, *opened_row(data, 2, space, checkpoint_id)))
     return rows
 
 
