@@ -8,6 +8,7 @@ import socketserver
 import threading
 import time
 import warnings
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import redis
@@ -389,20 +390,41 @@ def test_urls(url):
         saver.get_head("t")
 
 
+@contextmanager
+def cluster():
+    """Three nodes that share the slots."""
+    with ExitStack() as stack:
+        nodes = []
+        for _ in range(3):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                bus = str(probe.getsockname()[1])
+            nodes.append((stack.enter_context(Valkey(**{"cluster-enabled": "yes", "cluster-port": bus})), bus))
+        for (node, _), first, last in zip(nodes, (0, 5461, 10922), (5460, 10921, 16383), strict=True):
+            node.ask("CLUSTER", "ADDSLOTSRANGE", str(first), str(last))
+            node.ask("CLUSTER", "MEET", "127.0.0.1", str(nodes[0][0].port), nodes[0][1])
+        deadline = time.monotonic() + 20
+        while not all(b"cluster_state:ok" in node.ask("CLUSTER", "INFO") for node, _ in nodes):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield [node for node, _ in nodes]
+
+
 def test_a_cluster_keeps_a_threads_keys_together():
-    """One node with all slots: it refuses a script whose keys don't share one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        bus = str(probe.getsockname()[1])
-    with Valkey(**{"cluster-enabled": "yes", "cluster-port": bus}) as server:
-        server.ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-        deadline = time.monotonic() + 10
-        while b"cluster_state:ok" not in server.ask("CLUSTER", "INFO") and time.monotonic() < deadline:
-            time.sleep(0.02)
-        with RedisSaver.from_conn_string(server.url) as saver:
+    with cluster() as nodes:
+        with redis.RedisCluster("127.0.0.1", nodes[0].port) as client, RedisSaver(client) as saver:
             for case in conformance.cases():
                 conformance.run(case, saver, "sync")
-                server.ask("FLUSHALL")
+                for node in nodes:
+                    node.ask("FLUSHALL")
+            for n in range(9):
+                Steps(saver, f"t{n}").step(run_id="r")
+            assert all(node.ask("DBSIZE") > b":1" for node in nodes)
+            saver.prune([f"t{n}" for n in range(9)])
+            saver.delete_for_runs(["r"])
+            assert list(saver.threads()) == []
+        with RedisSaver.from_conn_string(nodes[0].url) as saver, pytest.raises(StorageError, match="RedisCluster"):
+            [saver.get_head(f"t{n}") for n in range(9)]
 
 
 # -- servers

@@ -17,6 +17,7 @@ _WRITES = "the server can't write its own files (stop-writes-on-bgsave-error): l
 _ERRORS: tuple[tuple[type[Exception], type[PerdureError], str | None], ...] = (
     (r.AuthenticationWrongNumberOfArgsError, StorageError, "the server has no users: leave the name out of the URL"),
     (r.AuthenticationError, StorageError, "check user and password of the URL"),
+    (r.MovedError, StorageError, "the server is one of a cluster: RedisSaver(redis.RedisCluster.from_url(...))"),
     (r.NoPermissionError, StorageError, "grant the user the keys of the prefix, and @read, @write and @scripting"),
     (r.BusyLoadingError, TransientStorageError, "the server is still reading its files"),
     (
