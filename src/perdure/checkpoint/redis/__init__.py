@@ -250,3 +250,12 @@ def _forgive(error: StorageError) -> None:
 def open_url(url: str, **options: Any) -> Any:
     """Open the saver that a URL names; for `perdure.checkpoint.registry.open_saver`."""
     return RedisSaver.from_conn_string(url, **options)
+
+
+def __getattr__(name: str) -> object:
+    if name == "AsyncRedisSaver":  # a subclass, in a module of its own
+        from perdure.checkpoint.redis.aio import AsyncRedisSaver
+
+        return AsyncRedisSaver
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
