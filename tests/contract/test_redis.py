@@ -2,21 +2,26 @@
 
 import asyncio
 import itertools
+import os
 import random
+import re
+import signal
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 import warnings
 from contextlib import ExitStack, contextmanager
 
 import pytest
-import redis
 import redis.asyncio
 from tests.contract.conftest import encrypting
 from tests.contract.test_encryption import SECRET, run_with_secrets
 from tests.servers.valkey import Valkey
 
+import redis
 from perdure.checkpoint import conformance, layout
 from perdure.checkpoint.base import Commit, TaskWrites
 from perdure.checkpoint.conformance.case import checkpoint, paint, place
@@ -33,6 +38,7 @@ from perdure.errors import (
     UsageError,
 )
 
+PERDURE = [sys.executable, "-m", "perdure.cli"]
 STRANGE = [
     "",
     "\x00",
@@ -369,6 +375,21 @@ async def test_an_async_client(url):
         assert await client.ping()  # the saver leaves it open
 
 
+def test_a_forked_process_has_threads_of_its_own(saver):
+    asyncio.run(saver.aget_head("t"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads, which is what is tested
+        child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(10)
+            asyncio.run(Steps(saver).saver.aput(place(), checkpoint({"x": 1}, {"x": 1}), {}, {"x": 1}))
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert len(list(saver.list(place()))) == 1
+
+
 def test_clients_that_cannot_be_used(url):
     with redis.Redis.from_url(url, decode_responses=True) as client, pytest.raises(InvalidConfigError, match="decode"):
         RedisSaver(client)
@@ -377,6 +398,12 @@ def test_clients_that_cannot_be_used(url):
     for options in ({"ttl": 0}, {"refresh_on_read": True}, {"prefix": "{"}):
         with redis.Redis.from_url(url) as client, pytest.raises(InvalidConfigError):
             RedisSaver(client, **options)
+
+
+def test_the_command_line(url, saver):
+    Steps(saver).step()
+    told = subprocess.run([*PERDURE, "threads", "--db", url], capture_output=True, text=True, timeout=60, check=True)
+    assert re.search(r"^t +done", told.stdout, re.MULTILINE)
 
 
 def test_urls(url):

@@ -16,8 +16,13 @@ def url(request, tmp_path):
     return f"sqlite:///{tmp_path / 'race.db'}"
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres", "redis"])
+KINDS = ["memory", "sqlite", "postgres"]
+EVERY_KIND = pytest.mark.parametrize("saver", [*KINDS, "redis"], indirect=True)
+
+
+@pytest.fixture(params=KINDS)
 def saver(request, tmp_path):
+    """Of each kind; on Redis where a test asks for `EVERY_KIND`: what is the engine's alone needn't run there too."""
     if request.param == "memory":
         yield InMemorySaver()
         return

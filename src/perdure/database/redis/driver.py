@@ -7,6 +7,7 @@ sees to that.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from asyncio import get_running_loop, sleep, wrap_future
@@ -122,6 +123,7 @@ class Driver:
         self._mine = threading.local()
         self._lock = threading.Lock()
         self._threads: ThreadPoolExecutor | None = None
+        self._process = 0
         self.where = _place_of(client)
 
     def run(self, make: Callable[[], Exchange[T]], *, later: bool = False) -> T | None:
@@ -142,9 +144,11 @@ class Driver:
             raise UsageError("the saver is closed", hint="use it inside of its `with` block")
 
     def _on_thread(self, make: Callable[[], Exchange[Any]]) -> Any:
-        if self._threads is None:
+        if self._threads is None or self._process != os.getpid():  # a fork takes no threads along
             with self._lock:
-                self._threads = self._threads or ThreadPoolExecutor(_THREADS, "perdure-redis")
+                if self._threads is None or self._process != os.getpid():
+                    self._threads = ThreadPoolExecutor(_THREADS, "perdure-redis")
+                    self._process = os.getpid()
         return self._threads.submit(self._work, make)
 
     def _work(self, make: Callable[[], Exchange[T]]) -> T:
@@ -194,7 +198,7 @@ class Driver:
     def close(self) -> None:
         """End the threads, after what is under way, and close the client if it is the driver's own."""
         self._closed = True
-        if self._threads is not None:
+        if self._threads is not None and self._process == os.getpid():
             self._threads.shutdown()
         self.abandon()
 
