@@ -33,6 +33,7 @@ from perdure.errors import (
     ConflictError,
     CorruptCheckpointError,
     InvalidConfigError,
+    PerdureError,
     StorageError,
     TransientStorageError,
     UsageError,
@@ -286,6 +287,57 @@ def test_a_flipped_byte_is_named_or_changes_nothing(saver, client, url, monkeypa
         client.hset("perdure:{t}", field, data)
     assert list(saver.list(place())) == truth
     assert named > 50
+
+
+GARBAGE = [b"", b"\xff\xfe", b"\x93\xc0\xc0\xc4\x00", b"\xc7\x03\x05abc", b"\x91" * 2000, b"\xdd\xff\xff\xff\xff"]
+
+
+@pytest.mark.parametrize("kind", ["n", "c", "p", "w", "u", "lease", "lists"])
+def test_what_a_stranger_has_stored_is_refused_with_an_error_of_ours(saver, client, url, kind):
+    chance = random.Random(kind)
+    told = 0
+    for n in range(24):
+        client.flushall()
+        with RedisSaver.from_conn_string(url, retry_for=0) as victim:
+            steps = Steps(victim)
+            for _ in range(3):
+                steps.step(size=200, run_id="r")
+            last = place(checkpoint_id=steps.ids[-1])
+            victim.put_writes(last, [("y", "z")], "task")
+            victim.acquire("t", "h", 10)
+        garbage = GARBAGE[n % 6]
+        if kind == "lease":
+            client.hset("perdure:{t}:l", mapping=dict.fromkeys(["holder", "generation", "expires", "stop"], garbage))
+        elif kind == "lists":
+            client.zadd("perdure:threads", {garbage: 0})
+            client.zadd("perdure:runs", {b"r\x00" + garbage: 0})
+            client.zadd("perdure:{t}:o", {b"n" + garbage: 0, b"c12345678" + garbage: 0})
+        else:
+            field = chance.choice([field for field in client.hkeys("perdure:{t}") if field[:1] == kind.encode()])
+            client.hset("perdure:{t}", field, garbage)
+        new = checkpoint({"x": 1}, {"x": 9}, after=steps.ids[-1])
+        for name, *arguments in (
+            ("get_tuple", place()),
+            ("get_tuple", place(checkpoint_id=steps.ids[0])),
+            ("list", place()),
+            ("list", None),
+            ("threads",),
+            ("acquire", "t", "other", 1),
+            ("put_writes", last, [("q", 1)], "task"),
+            ("put", last, new, {}, {"x": 9}),
+            ("copy_thread", "t", "u"),
+            ("prune", ["t"]),
+            ("delete_for_runs", ["r"]),
+        ):
+            try:
+                answer = getattr(saver, name)(*arguments)
+                if name in {"list", "threads"}:
+                    list(answer)
+            except PerdureError:
+                told += 1
+        saver.delete_thread("t")
+        assert not client.exists("perdure:{t}")
+    assert told >= (0 if kind == "u" else 5)
 
 
 def test_a_missing_row_or_piece_is_named(saver, client):

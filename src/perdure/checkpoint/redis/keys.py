@@ -105,8 +105,17 @@ def encoded(text: str) -> bytes:
 
 
 def decoded(data: bytes) -> str:
-    """Return the text of bytes."""
-    return data.decode()
+    """Return the text of bytes.
+
+    Raises:
+        CorruptCheckpointError: They aren't one.
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError as e:
+        raise CorruptCheckpointError(
+            f"a stored name is no text: {data[:60]!r}", hint="was it damaged, or does another program use these keys?"
+        ) from e
 
 
 def escaped(text: str) -> str:

@@ -206,6 +206,6 @@ def acquire(keys: Keys, life: Life, thread_id: str, holder: str, ttl: float) -> 
     """Take a lease that is free, expired, held by a dead process of this machine, or held by this holder."""
     view = View(keys, life)
     [reply] = yield [lease_command(view, "acquire", thread_id, holder, seconds=ttl)]
-    if len(reply) > 1 and is_dead(dead := reply[1].decode()):
+    if len(reply) > 1 and is_dead(dead := decoded(reply[1])):
         [reply] = yield [lease_command(view, "inherit", thread_id, holder, reply[2], ttl, dead)]
     return Lease(thread_id, holder, int(reply[0])) if len(reply) == 1 else None

@@ -16,7 +16,7 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from perdure.checkpoint.base import Lease
-from perdure.checkpoint.redis.keys import Keys, Space, State, encoded, new_mark, opened_state
+from perdure.checkpoint.redis.keys import Keys, Space, State, decoded, encoded, new_mark, opened_state
 from perdure.database.redis.driver import Command
 
 Reading = Generator[Sequence[Command], Sequence[Any], Any]
@@ -228,7 +228,7 @@ class View:
         for thread_id, thread in self.threads.items():
             for field in thread.guards:
                 if field[:1] == b"n":
-                    beliefs.note((thread_id, field[1:].decode()), None)
+                    beliefs.note((thread_id, decoded(field[1:])), None)
 
 
 def rows_of(fields: Iterable[bytes], data: Iterable[bytes | None]) -> list[tuple[bytes, bytes]]:

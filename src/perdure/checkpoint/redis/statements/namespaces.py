@@ -44,6 +44,8 @@ def place_of_namespace(view: View, space: Space) -> Reading:
 
 @answers
 def namespaces_of_thread(view: View, thread_id: str) -> Reading:
+    if view.thread(thread_id).is_dropped:
+        return []  # they go with it, and whatever is damaged in them
     fields = yield from view.range(thread_id, b"n", b"o")
     yield from view.get(thread_id, fields)
     found = []
@@ -92,9 +94,6 @@ def _nothing(view: View, *_: Any) -> Reading:
 @answers
 def delete_namespace(view: View, space: Space) -> Reading:
     thread = view.touch(space)
-    if thread.is_dropped:
-        thread.spaces.pop(space.checkpoint_ns, None)
-        return []
     for kind in (b"c", b"w"):
         fields = yield from view.range(space.thread_id, space.field(kind), space.field(kind) + END)
         yield from delete_fields(view, space, fields)
@@ -117,5 +116,5 @@ def delete_lease(view: View, thread_id: str) -> Reading:
     fields = yield from view.range(thread_id, b"r", b"s")
     thread = view.thread(thread_id)
     thread.is_dropped = True
-    thread.runs.update([decoded(field[1:]) for field in fields])
+    thread.runs.update([field[1:].decode(errors="replace") for field in fields])
     return []
