@@ -30,7 +30,7 @@ def add_writes(
 @answers
 def find_writes(view: View, space: Space, checkpoint_id: str | None, task_id: str) -> Reading:
     [data] = yield from view.get(space.thread_id, [space.of_writes(checkpoint_id, task_id)])
-    return [] if data is None else [(opened_row(data, 2, space, checkpoint_id or "")[1],)]
+    return [] if data is None else [opened_row(data, 2, space, checkpoint_id or "")]
 
 
 @answers
