@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 from tests.servers.fixtures import (
     database,
+    empty_valkey,
     own_pgbouncer,
     own_postgres,
     own_valkey,
@@ -19,6 +20,7 @@ from tests.servers.fixtures import (
 
 __all__ = [
     "database",
+    "empty_valkey",
     "own_pgbouncer",
     "own_postgres",
     "own_valkey",

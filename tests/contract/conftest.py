@@ -12,6 +12,7 @@ from typing import Any
 import apsw
 import psycopg
 import pytest
+import redis
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
@@ -19,6 +20,7 @@ from perdure.checkpoint import layout
 from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.postgres import PostgresSaver
+from perdure.checkpoint.redis import RedisSaver
 from perdure.checkpoint.serde.encrypted import EncryptedSerializer
 from perdure.checkpoint.sqlite import SqliteSaver
 
@@ -91,13 +93,30 @@ SERVED: dict[str, Callable[[str], AbstractContextManager[Saver]]] = {
 }
 
 
-@pytest.fixture(params=[*OPENERS, *SERVED])
+@contextmanager
+def _on_redis(url: str) -> Iterator[Saver]:
+    with redis.Redis.from_url(url) as client:
+        with RedisSaver(client, prefix="of tests:", ttl=1000, refresh_on_read=True) as saver:
+            yield saver
+        client.ping()  # the saver leaves it open
+
+
+ON_REDIS: dict[str, Callable[[str], AbstractContextManager[Saver]]] = {
+    "redis": RedisSaver.from_conn_string,
+    "redis-client": _on_redis,
+    "redis-by-changes": lambda url: _by_changes(RedisSaver.from_conn_string(url)),
+}
+
+
+@pytest.fixture(params=[*OPENERS, *SERVED, *ON_REDIS])
 def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Saver]:
     """An empty saver of each kind; afterwards nothing of it may be left."""
     before = set(threading.enumerate())
     if request.param in SERVED:
         name = "pooled_database" if request.param == "pgbouncer" else "database"
         opening = SERVED[request.param](request.getfixturevalue(name))
+    elif request.param in ON_REDIS:
+        opening = ON_REDIS[request.param](request.getfixturevalue("empty_valkey").url)
     else:
         opening = OPENERS[request.param](tmp_path)
     with opening as opened:

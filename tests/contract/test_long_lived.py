@@ -25,6 +25,7 @@ from perdure.checkpoint.base import ANY_HEAD, TaskWrites
 from perdure.checkpoint.conformance.case import paint, place
 from perdure.checkpoint.ids import new_id
 from perdure.checkpoint.postgres import PostgresSaver
+from perdure.checkpoint.redis import RedisSaver
 from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.constants import ERROR, RESUME
 from perdure.errors import ConflictError
@@ -93,6 +94,20 @@ class Postgres:
 
     def open(self) -> AbstractContextManager[Any]:
         return PostgresSaver.from_conn_string(self._url, schema=self._schema)
+
+
+class Redis:
+    examples = 10
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._prefix = ""
+
+    def empty(self) -> None:
+        self._prefix = f"s{next(_numbers)}:"
+
+    def open(self) -> AbstractContextManager[Any]:
+        return RedisSaver.from_conn_string(self._url, prefix=self._prefix)
 
 
 class Calls(RuleBasedStateMachine):
@@ -372,8 +387,10 @@ class Calls(RuleBasedStateMachine):
                 assert list(fresh.list({"configurable": {"thread_id": thread}})) == self.truth.tuples(thread)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", "redis"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    if request.param == "redis":
+        return Redis(request.getfixturevalue("empty_valkey").url)
     return Sqlite(tmp_path) if request.param == "sqlite" else Postgres(request.getfixturevalue("database"))
 
 

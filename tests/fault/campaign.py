@@ -4,6 +4,7 @@
     python -m tests.fault.campaign chain --kills 100        one shape
     python -m tests.fault.campaign chain --colour async --durability exit --kills 50 --seed 7
     python -m tests.fault.campaign --store postgresql --every             once at each statement, on Postgres
+    python -m tests.fault.campaign --store redis --every                  the same on a Valkey
     python -m tests.fault.campaign --store postgresql --every --stride 9  at each ninth: of each way other ones
 
 Half of the kills of each way are at statements (all of them, or evenly chosen ones), half at random times. It is a

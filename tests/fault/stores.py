@@ -15,13 +15,17 @@ from typing import Any, Protocol
 
 import apsw
 import psycopg
+import redis
 from tests.fault.shapes import labels_of
 from tests.servers.postgres import Server
+from tests.servers.valkey import Valkey
 
 from perdure.checkpoint.base import Commit
 from perdure.checkpoint.postgres import PostgresSaver
+from perdure.checkpoint.redis import RedisSaver
 from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.database.postgres.connecting import Link
+from perdure.database.redis.driver import Driver
 
 Note = Callable[[str], None]
 Tick = Callable[[], None]
@@ -221,6 +225,86 @@ class PostgresStore:
             return cursor.fetchall() if cursor.description else []
 
 
+class NotingRedisSaver(Noting, RedisSaver):
+    pass
+
+
+class RedisStore:
+    """Prefixes of one server; the server itself stays alive, see tests/integration for its own deaths."""
+
+    def __init__(self) -> None:
+        self._server = ""
+
+    @contextmanager
+    def serving(self) -> Iterator[Any]:
+        with Valkey() as server:
+            self._server = server.url
+            yield
+
+    def url(self, folder: Path, name: str) -> str:
+        name = f"{folder.name}-{os.getpid()}-{name}:"
+        return f"{self._server}?client_name={name}&prefix={name}"
+
+    def exists(self, url: str) -> bool:
+        return bool(self._keys(url))
+
+    def open(self, url: str) -> AbstractContextManager[Any]:
+        return RedisSaver.from_conn_string(url)
+
+    @contextmanager
+    def watch(self, url: str, log: Note, tick: Tick) -> Iterator[Any]:
+        send, deliver = Driver._send, redis.Connection.send_packed_command
+
+        def ticking(driver: Driver, batch: Any) -> Any:
+            tick()
+            replies = send(driver, batch)
+            tick()
+            return replies
+
+        def delivering(connection: Any, *words: Any, **options: Any) -> None:
+            deliver(connection, *words, **options)
+            tick()  # all of it is on its way
+
+        Driver._send, redis.Connection.send_packed_command = ticking, delivering
+        try:
+            with NotingRedisSaver.from_conn_string(url) as saver:
+                saver.log = log
+                yield saver
+        finally:
+            Driver._send, redis.Connection.send_packed_command = send, deliver
+
+    def outlast(self, url: str) -> None:
+        with self._client() as client:
+            while any(one["name"] == self._name(url) for one in client.client_list()):
+                time.sleep(0.002)
+
+    def damage(self, url: str) -> str | None:
+        """Compare a thread's order with its rows."""
+        with self._client() as client:
+            for key in self._keys(url):
+                if key.endswith(b":o"):
+                    rows = {row for row in client.hkeys(key[:-2]) if row[:1] in b"ncwr"}
+                    if rows != set(client.zrange(key, 0, -1)):
+                        return f"rows and order of {key!r} differ"
+        return None
+
+    def remove(self, url: str) -> None:
+        with self._client() as client:
+            if keys := self._keys(url):
+                client.delete(*keys)
+
+    def _client(self) -> Any:
+        return redis.Redis.from_url(self._server)
+
+    def _keys(self, url: str) -> list[bytes]:
+        with self._client() as client:
+            return client.keys(self._name(url) + "*")
+
+    @staticmethod
+    def _name(url: str) -> str:
+        return url.partition("prefix=")[2]
+
+
 def _ticking_waits(gen: Generator[Any, Any, Any], tick: Tick) -> Generator[Any, Any, Any]:
     """Carry on a conversation with the server, and tick at each of its waits."""
     try:
@@ -232,7 +316,7 @@ def _ticking_waits(gen: Generator[Any, Any, Any], tick: Tick) -> Generator[Any, 
         return end.value
 
 
-STORES: dict[str, Store] = {"sqlite": SqliteStore(), "postgresql": PostgresStore()}
+STORES: dict[str, Store] = {"sqlite": SqliteStore(), "postgresql": PostgresStore(), "redis": RedisStore()}
 """By the scheme of their URLs."""
 
 

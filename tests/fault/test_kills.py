@@ -37,3 +37,9 @@ def test_on_postgres(postgres, monkeypatch, way):
     """All shapes, colours and durabilities; each at other ones of its statements. `make crash` does all of them."""
     monkeypatch.setenv("PERDURE_TEST_POSTGRES", postgres)
     assert campaign("--store", "postgresql", *way) >= 100
+
+
+@pytest.mark.timeout(300)
+def test_on_redis(valkey):
+    """One way, at each of its commands. `python -m tests.fault.campaign --store redis --every` does all of them."""
+    assert campaign("chain", "--store", "redis", "--colour", "sync", "--durability", "sync", "--every") >= 30

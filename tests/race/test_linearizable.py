@@ -1,5 +1,6 @@
 """Recorded histories of several callers are linearizable, also when some are killed; the checker sees what isn't."""
 
+import itertools
 import random
 import re
 import subprocess
@@ -50,7 +51,11 @@ class Process:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("killed", [0, 3])
+@pytest.mark.parametrize(
+    ("url", "killed"),
+    [*itertools.product(["sqlite", "postgres", "pgbouncer"], [0, 3]), ("redis", 3)],
+    indirect=["url"],
+)
 def test_in_processes(tmp_path, url, killed):
     chance = random.Random(killed)
     processes = [

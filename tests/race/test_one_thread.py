@@ -5,6 +5,7 @@ import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.race.conftest import EVERY_KIND
 from tests.race.graphs import THREAD, inputs_of, is_linear, one, two_steps
 
 from perdure.checkpoint.registry import open_saver
@@ -23,6 +24,7 @@ def check(graph, inputs):
     assert graph.get_state(THREAD).next == ()
 
 
+@EVERY_KIND
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
 def test_threads(saver, durability):
     graph = two_steps(saver)
@@ -35,6 +37,7 @@ def test_threads(saver, durability):
         check(graph, INPUTS)
 
 
+@EVERY_KIND
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
 async def test_tasks(saver, durability):
     graph = two_steps(saver)
@@ -46,6 +49,7 @@ async def test_tasks(saver, durability):
         check(graph, INPUTS)
 
 
+@EVERY_KIND
 async def test_threads_and_tasks_together(saver):
     graph = two_steps(saver)
     sync = [asyncio.to_thread(graph.invoke, one(text), THREAD) for text in INPUTS[::2]]

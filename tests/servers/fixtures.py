@@ -73,10 +73,17 @@ def valkey() -> Iterator[Valkey]:
 
 
 @pytest.fixture
+def empty_valkey(valkey: Valkey) -> Valkey:
+    """The Valkey of this process's tests, with nothing in it."""
+    valkey.ask("FLUSHALL")
+    return valkey
+
+
+@pytest.fixture
 def own_valkey() -> Iterator[Valkey]:
-    """A Valkey that the test may kill."""
+    """A Valkey that the test may kill; it keeps what it has acknowledged."""
     _require(valkey_binary)
-    with Valkey() as server:
+    with Valkey(appendonly="yes", appendfsync="always") as server:
         yield server
 
 

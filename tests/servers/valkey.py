@@ -28,9 +28,14 @@ def binary() -> Path:
 
 
 class Valkey:
-    """A server without files; a context manager."""
+    """A server; a context manager.
 
-    def __init__(self) -> None:
+    Args:
+        options: Of its configuration, by name; without any it keeps no files.
+    """
+
+    def __init__(self, **options: str) -> None:
+        self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="perdure-valkey-")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -42,17 +47,20 @@ class Valkey:
         """How to connect."""
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        assert self._process is not None
+        return self._process.pid
+
     def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-        self._folder.cleanup()
-
     def start(self) -> None:
-        """Start the server; again at the same port after a stop."""
+        """Start the server, again if it was stopped."""
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": self._folder.name}
+        options |= self._options
         command = [str(binary()), *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
@@ -61,6 +69,10 @@ class Valkey:
                 self.stop()
                 raise RuntimeError("Valkey doesn't start")
             time.sleep(0.01)
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._folder.cleanup()
 
     def stop(self) -> None:
         """Kill the server."""
@@ -73,6 +85,13 @@ class Valkey:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
-                return connection.recv(5) == b"+PONG"
+                return connection.recv(5) in (b"+PONG", b"-NOAU")
         except OSError:
             return False
+
+    def ask(self, *words: str) -> bytes:
+        """Send a command; return the first of its reply."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+            parts = [f"*{len(words)}", *(part for word in words for part in (f"${len(word)}", word)), ""]
+            connection.sendall("\r\n".join(parts).encode())
+            return connection.recv(1 << 16)

@@ -172,7 +172,7 @@ ON CONFLICT (ns, checkpoint_id, task_id) DO NOTHING
 RETURNING 1;
 
 -- name: find_writes
-SELECT data FROM @schema.perdure_writes WHERE ns = $1 AND checkpoint_id = $2 AND task_id = $3;
+SELECT task_path, data FROM @schema.perdure_writes WHERE ns = $1 AND checkpoint_id = $2 AND task_id = $3;
 
 -- name: change_writes
 UPDATE @schema.perdure_writes SET data = $1 WHERE ns = $2 AND checkpoint_id = $3 AND task_id = $4;

@@ -47,7 +47,7 @@ ON CONFLICT (ns, checkpoint_id, task_id) DO NOTHING
 RETURNING 1;
 
 -- name: find_writes
-SELECT data FROM perdure_writes WHERE ns = ? AND checkpoint_id = ? AND task_id = ?;
+SELECT task_path, data FROM perdure_writes WHERE ns = ? AND checkpoint_id = ? AND task_id = ?;
 
 -- name: change_writes
 UPDATE perdure_writes SET data = ? WHERE ns = ? AND checkpoint_id = ? AND task_id = ?;

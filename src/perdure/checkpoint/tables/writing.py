@@ -273,9 +273,9 @@ def add_tasks(
 
 def _merge(dialect: Dialect, ns: int, checkpoint_id: str | None, task: TaskRecord) -> Op[None]:
     key = (ns, checkpoint_id, task.task_id)
-    [[(frame,)]] = yield [(dialect.sql["find_writes"], key)]
-    old = layout.open_task(checkpoint_id or "", task.task_id, task.task_path, frame)
-    merged = task._replace(writes=records.merge_writes(old.writes, task.writes))
+    [[(task_path, frame)]] = yield [(dialect.sql["find_writes"], key)]
+    old = layout.open_task(checkpoint_id or "", task.task_id, task_path, frame)
+    merged = old._replace(writes=records.merge_writes(old.writes, task.writes))
     if merged.writes != old.writes:
         yield [(dialect.sql["change_writes"], (layout.seal_task(merged, checkpoint_id), *key))]
 

@@ -23,9 +23,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from perdure.database.attempts import Attempts
 from perdure.database.operation import Op
 from perdure.database.postgres.errors import mapped, may_be_retried
-from perdure.database.postgres.exchange import SHARED, Attempts, Exchange, Job, Merge, Mode, exchanges
+from perdure.database.postgres.exchange import SHARED, Exchange, Job, Merge, Mode, exchanges
 from perdure.database.postgres.sources import Source
 from perdure.database.waking import wake
 from perdure.errors import UsageError

@@ -11,10 +11,11 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 
+from perdure.database.attempts import Attempts
 from perdure.database.operation import Op
 from perdure.database.postgres.connecting import aexecute, ais_pooled, check_settings, place_of
 from perdure.database.postgres.errors import mapped, may_be_retried
-from perdure.database.postgres.exchange import Attempts, Job, Mode, alone
+from perdure.database.postgres.exchange import Job, Mode, alone
 from perdure.errors import UsageError
 
 T = TypeVar("T")

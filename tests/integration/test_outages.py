@@ -12,6 +12,7 @@ import pytest
 from typing_extensions import TypedDict
 
 from perdure.checkpoint.postgres import PostgresSaver
+from perdure.checkpoint.redis import RedisSaver
 from perdure.errors import TransientStorageError
 from perdure.graph import END, START, StateGraph
 
@@ -148,6 +149,29 @@ def test_restarts_of_and_behind_a_pooler(own_postgres, own_pgbouncer, colour, wh
 
     ran = []
     with PostgresSaver.from_conn_string(own_pgbouncer.url(own_postgres.url())) as saver:
+        saver.setup()
+        graph = looping(saver, ran)
+        enemy = threading.Thread(target=restart)
+        enemy.start()
+        run_all(graph, colour, "sync")
+        enemy.join()
+        check(graph, ran)
+    assert len(restarts) == 3
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_restarts_of_a_redis_that_syncs_always(own_valkey, colour):
+    restarts = []
+
+    def restart():
+        for _ in range(3):
+            time.sleep(0.15)
+            own_valkey.stop()  # SIGKILL
+            own_valkey.start()
+            restarts.append(1)
+
+    ran = []
+    with RedisSaver.from_conn_string(own_valkey.url) as saver:
         saver.setup()
         graph = looping(saver, ran)
         enemy = threading.Thread(target=restart)

@@ -1,0 +1,236 @@
+"""What an operation sees of threads while it runs: what is stored, and on top of it what it has changed itself.
+
+1. Nothing is stored before the end. Then one script compares what the operation has relied on, and stores all changes;
+   if anything has changed meanwhile, it stores nothing, and the operation is made anew.
+2. A namespace's state is relied on by whoever looks at any of it, and changes with every change but writes that are
+   added. So those may be added side by side; who must see them all relies on `u` too.
+3. At the first attempt an operation *believes*: that namespaces are as this process last saw them, that the lease is
+   held, and that tasks have no writes yet. Mostly this is so, and then a commit is one round trip. An error is
+   true only if nothing has changed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from perdure.checkpoint.base import Lease
+from perdure.checkpoint.redis.keys import Keys, Space, State, decoded, encoded, new_mark, opened_state
+from perdure.database.redis.driver import Command
+
+Reading = Generator[Sequence[Command], Sequence[Any], Any]
+
+_ORDERED: Final = (b"n", b"c", b"w", b"r")
+_MOST_BELIEVED: Final = 4096
+
+
+class Belief(NamedTuple):
+    """A namespace as it was last seen: its state, and its head's row."""
+
+    state: bytes
+    row: bytes | None
+
+
+class Beliefs:
+    """What this process last saw of namespaces, bounded."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], Belief] = {}
+
+    def get(self, key: tuple[str, str]) -> Belief | None:
+        """Return how a namespace was last seen."""
+        return self._seen.get(key)
+
+    def note(self, key: tuple[str, str], belief: Belief | None) -> None:
+        """Remember how a namespace is; None: forget it."""
+        self._seen.pop(key, None)
+        if belief is not None:
+            self._seen[key] = belief
+            if len(self._seen) > _MOST_BELIEVED:
+                for old in list(self._seen)[: _MOST_BELIEVED // 2]:
+                    self._seen.pop(old, None)
+
+
+class Life(NamedTuple):
+    """How long threads last.
+
+    Attributes:
+        ttl: Milliseconds since the last write; 0: for ever.
+        is_renewed: Whether who reads a thread makes it last as long again.
+    """
+
+    ttl: int
+    is_renewed: bool
+
+
+class ThreadView:
+    """A thread as an operation sees it."""
+
+    def __init__(self, keys: tuple[bytes, bytes, bytes]) -> None:
+        self.rows, self.order, self.lease_key = keys
+        self.read: dict[bytes, bytes | None] = {}
+        self.guards: dict[bytes, bytes | None] = {}
+        self.changes: dict[bytes, bytes | None] = {}
+        self.is_dropped = False
+        self.lease: Lease | None = None
+        self.spaces: dict[str, State] = {}
+        self.touched: set[str] = set()
+        self.runs: set[str] = set()
+        self.is_made = False
+
+    def arguments(self) -> list[Any]:
+        """Return what `apply.lua` takes for the thread."""
+        sets = [(field, data) for field, data in self.changes.items() if data is not None]
+        dels = [field for field, data in self.changes.items() if data is None]
+        holder, generation = (self.lease.holder, self.lease.generation) if self.lease else ("", "")
+        words: list[Any] = [int(self.is_dropped), encoded(holder), generation, len(self.guards)]
+        for field, data in self.guards.items():
+            words += (field, b"" if data is None else data)
+        words.append(len(sets))
+        for pair in sets:
+            words += pair
+        return [*words, len(dels), *dels]
+
+
+class View:
+    """What an operation sees.
+
+    Args:
+        keys: The names of keys.
+        life: How long threads last.
+        beliefs: What to believe; None: nothing.
+    """
+
+    def __init__(self, keys: Keys, life: Life, beliefs: Beliefs | None = None) -> None:
+        self.keys = keys
+        self.life = life
+        self.beliefs = beliefs
+        self.seen: dict[tuple[str, str], Belief] = {}
+        self.threads: dict[str, ThreadView] = {}
+
+    def thread(self, thread_id: str) -> ThreadView:
+        """Return the view of a thread."""
+        found = self.threads.get(thread_id)
+        if found is None:
+            found = self.threads[thread_id] = ThreadView(self.keys.of(thread_id))
+        return found
+
+    # -- reading
+
+    def get(self, thread_id: str, fields: Sequence[bytes]) -> Reading:
+        """Read fields."""
+        thread = self.thread(thread_id)
+        missing = [field for field in fields if field not in thread.changes and field not in thread.read]
+        if missing:
+            [found] = yield [("HMGET", thread.rows, *missing)]
+            thread.read.update(zip(missing, found, strict=True))
+        changes, read = thread.changes, thread.read
+        return [changes[field] if field in changes else read[field] for field in fields]
+
+    def range(
+        self, thread_id: str, start: bytes, end: bytes, *, limit: int | None = None, newest_first: bool = False
+    ) -> Reading:
+        """Read the names of ordered fields from `start` on, below `end`."""
+        thread = self.thread(thread_id)
+        gone = {field for field, data in thread.changes.items() if data is None}
+        bounds: list[Any] = [b"[" + start, b"(" + end]
+        name = "ZRANGEBYLEX"
+        if newest_first:
+            name = "ZREVRANGEBYLEX"
+            bounds.reverse()
+        if limit is not None:
+            bounds += ["LIMIT", 0, limit + len(gone)]
+        [found] = yield [(name, thread.order, *bounds)]
+        added = [field for field, data in thread.changes.items() if data is not None and start <= field < end]
+        return sorted({*found, *added} - gone, reverse=newest_first)[:limit]
+
+    def state(self, thread_id: str, checkpoint_ns: str) -> Reading:
+        """Read a namespace's state, and rely on it; None if there is no such namespace."""
+        thread = self.thread(thread_id)
+        if checkpoint_ns in thread.spaces:
+            return thread.spaces[checkpoint_ns]
+        field = b"n" + encoded(checkpoint_ns)
+        if field not in thread.guards:
+            belief = self.beliefs.get((thread_id, checkpoint_ns)) if self.beliefs is not None else None
+            if belief is None:
+                [data] = yield from self.get(thread_id, [field])
+            else:
+                thread.read[field] = data = belief.state
+            thread.guards[field] = data
+            if data is not None:
+                found = thread.spaces[checkpoint_ns] = opened_state(data)
+                if belief is not None and found.head is not None:
+                    thread.read[Space(thread_id, checkpoint_ns, found.mark).field(b"c", found.head)] = belief.row
+        return thread.spaces.get(checkpoint_ns)
+
+    # -- changing
+
+    def set(self, thread_id: str, field: bytes, data: bytes | None) -> None:
+        """Change a field; None: delete it."""
+        self.thread(thread_id).changes[field] = data
+
+    def touch(self, space: Space) -> ThreadView:
+        """Note that something of a namespace changes."""
+        thread = self.thread(space.thread_id)
+        thread.touched.add(space.checkpoint_ns)
+        return thread
+
+    def make(self, thread_id: str, checkpoint_ns: str) -> Space:
+        """Make a namespace, which isn't there."""
+        thread = self.thread(thread_id)
+        thread.spaces[checkpoint_ns] = State(new_mark(), None, 0)
+        thread.touched.add(checkpoint_ns)
+        thread.is_made = True
+        return Space(thread_id, checkpoint_ns, thread.spaces[checkpoint_ns].mark)
+
+    def grow(self, space: Space) -> None:
+        """Note that writes are added to a namespace."""
+        self.set(space.thread_id, space.field(b"u"), secrets.token_bytes(6))
+
+    # -- the end
+
+    def take_back(self) -> None:
+        """Undo all changes, and rely on no lease: what is left is what the operation has relied on."""
+        for thread in self.threads.values():
+            thread.changes.clear()
+            thread.touched.clear()
+            thread.is_dropped = thread.is_made = False
+            thread.lease = None
+
+    def finish(self) -> list[ThreadView]:
+        """Return the threads that the operation has looked at, with the new states of what it has changed."""
+        for thread in self.threads.values():
+            for name in thread.touched & thread.spaces.keys():
+                state = thread.spaces[name]
+                # One more: so that it differs, whatever has changed.
+                thread.spaces[name] = state = state._replace(number=state.number + 1)
+                thread.changes[b"n" + encoded(name)] = state.pack()
+        return [thread for thread in self.threads.values() if thread.guards or thread.changes or thread.is_dropped]
+
+    def note(self, beliefs: Beliefs) -> None:
+        """Remember how the namespaces are after the operation."""
+        for thread_id, thread in self.threads.items():
+            for name in [*thread.spaces, *(thread.touched - thread.spaces.keys())]:
+                state = None if thread.is_dropped else thread.spaces.get(name)
+                belief = None
+                if state is not None:
+                    row = None
+                    if state.head is not None:
+                        field = Space(thread_id, name, state.mark).field(b"c", state.head)
+                        row = thread.changes.get(field, thread.read.get(field))
+                    if (row is None) == (state.head is None):
+                        belief = Belief(state.pack(), row)
+                beliefs.note((thread_id, name), belief)
+
+    def forget(self, beliefs: Beliefs) -> None:
+        """Stop believing what this operation has looked at."""
+        for thread_id, thread in self.threads.items():
+            for field in thread.guards:
+                if field[:1] == b"n":
+                    beliefs.note((thread_id, decoded(field[1:])), None)
+
+
+def rows_of(fields: Iterable[bytes], data: Iterable[bytes | None]) -> list[tuple[bytes, bytes]]:
+    """Return fields with their data, those that have some."""
+    return [(field, found) for field, found in zip(fields, data, strict=True) if found is not None]
