@@ -12,10 +12,10 @@ from typing import Any
 import apsw
 import psycopg
 import pytest
-import redis
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
+import redis
 from perdure.checkpoint import layout
 from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.memory import InMemorySaver

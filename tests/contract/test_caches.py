@@ -7,10 +7,10 @@ import time
 from typing import Annotated, Any
 
 import pytest
-import redis
 import redis.asyncio
 from typing_extensions import TypedDict
 
+import redis
 from perdure.cache.memory import InMemoryCache
 from perdure.cache.redis import RedisCache
 from perdure.cache.sqlite import SqliteCache

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 import apsw
 import psycopg
-import redis
 from tests.fault.shapes import labels_of
 from tests.servers.postgres import Server
 from tests.servers.valkey import Valkey
 
+import redis
 from perdure.checkpoint.base import Commit
 from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.redis import RedisSaver

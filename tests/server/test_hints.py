@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import psycopg
 import pytest
-import redis
 from langgraph_sdk import get_client
 from tests.server.serving import Served
 
+import redis
 from perdure.errors import InvalidConfigError
 from perdure.server.config_file import RedisSpec
 from perdure.server.hints import Hints

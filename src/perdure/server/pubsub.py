@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 try:
-    import redis
     from redis.asyncio import Redis
     from redis.asyncio.client import PubSub as Subscription
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
+
+    import redis
 except ImportError as missing:
     raise ImportError(
         "redis is named, but redis-py isn't installed: pip install 'perdure[redis]'", name=missing.name

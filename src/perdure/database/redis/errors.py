@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from redis import exceptions as r
-
 from perdure.errors import PerdureError, StorageError, TransientStorageError, UsageError
+from redis import exceptions as r
 
 _AWAY = "does the server run, and can it be reached from here? the URL says where it is looked for"
 _FULL = (
