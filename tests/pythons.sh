@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Run the fast tests on each Python that perdure supports and this machine has, besides the venv's own.
+# Run the unit tests on each Python that perdure supports and this machine has, besides the venv's own, and the contract's
+# tests on the newest.
 # PYTHONS="/path/to/python3.13 ..." names them instead of looking. Environments live in $VENV/pythons.
 set -euo pipefail
 wanted=(3.11 3.12 3.13)
 venv=${VENV:-.venv}
 own=$("$venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-tiers=()
-for tier in tests/unit tests/contract; do [ -d "$tier" ] && tiers+=("$tier"); done
 
 # A pyenv shim exists for versions that aren't active, so a candidate counts only when it starts.
 version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
@@ -31,6 +30,8 @@ for want in "${wanted[@]}"; do
     fi
     echo "--- Python $want"
     ran+=("$want")
+    tiers=(tests/unit)
+    [ "$want" = "${wanted[-1]}" ] && tiers+=(tests/contract) # what lies between the oldest and the newest is between them
     "$env/bin/python" -m pytest -q -n 2 -p no:cacheprovider "${tiers[@]}" || failed+=("$want")
 done
 printf 'Pythons tested: %s.' "$(IFS=,; echo "${ran[*]}")"
