@@ -11,6 +11,7 @@ import typer
 
 from perdure import __version__
 from perdure.cli import render
+from perdure.cli.build import build, dockerfile, vendor
 from perdure.cli.delete import delete
 from perdure.cli.dev import dev
 from perdure.cli.diff import diff
@@ -40,7 +41,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, resume, threads, state, history, show, diff, fork, delete, graph, dev, serve, validate):
+for command in (
+    run,
+    resume,
+    threads,
+    state,
+    history,
+    show,
+    diff,
+    fork,
+    delete,
+    graph,
+    dev,
+    serve,
+    validate,
+    build,
+    vendor,
+    dockerfile,
+):
     app.command()(command)
 
 
