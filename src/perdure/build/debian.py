@@ -1,7 +1,7 @@
 """A base made of Debian's packages: what a Python needs, and nothing that installs, compiles or is a shell.
 
 `apt-get` resolves and fetches, in folders of its own, for any architecture and without rights; it checks signatures.
-What packages do when they are installed isn't done; what of it matters (certificates, users, a merged /usr) is made here.
+What packages do when they are installed isn't done; what matters of it (certificates, users, /usr) is made here.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ _LEFT_OUT: Final = re.compile(
 _MERGED: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _USERS: Final = "root:x:0:0:root:/root:/sbin/nologin\nperdure:x:65532:65532:perdure:/data:/sbin/nologin\n"
 _GROUPS: Final = "root:x:0:\nperdure:x:65532:\n"
+_CERTIFICATES: Final = "etc/ssl/certs/ca-certificates.crt"
 _HINT: Final = "say --base with an image layout, an archive or a registry's image that has a Python"
 
 
@@ -163,7 +164,8 @@ def make(platform: str, blobs: Blobs, cache: Path, moment: int, *, renew: bool =
     for layer in layers:
         blobs.take(kept, layer.blob.digest)
     packages = tuple(Package(*each) for each in found["packages"])
-    config = {"architecture": architecture, "os": "linux", "config": {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"]}}
+    variables = ["PATH=/usr/local/bin:/usr/bin:/bin", f"SSL_CERT_FILE=/{_CERTIFICATES}"]
+    config = {"architecture": architecture, "os": "linux", "config": {"Env": variables}}
     return Base("debian", "", tuple(layers), config, f"/usr/bin/python{version}", version, found["libc"], (), packages)
 
 
@@ -196,7 +198,7 @@ def _write(debs: list[Path], blobs: Blobs, noted: Path, version: str, moment: in
                 _add(files, path, member, data)
         # Where scanners look for the packages of an image without a package manager.
         files.add_file(f"var/lib/dpkg/status.d/{name}", "".join(f"{k}: {v}\n" for k, v in fields.items()).encode())
-    system.add_file("etc/ssl/certs/ca-certificates.crt", b"".join(_ended(each) for each in certificates))
+    system.add_file(_CERTIFICATES, b"".join(_ended(each) for each in certificates))
     python.add_link("usr/bin/python3", f"python{version}")
     if bytecode.can_compile(version):
         bytecode.add_compiled(python, f"usr/lib/python{version}")

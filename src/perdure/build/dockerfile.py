@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
+from perdure import __version__
 from perdure.build import image, wheels
-from perdure.build.project import Project
+from perdure.build.project import NEVER, NEVER_ANYWHERE, Project
 
 DEFAULT_PYTHON: Final = "3.12"
 
@@ -35,6 +36,7 @@ def write(project: Project, lines: Sequence[str], base: str | None, *, wheelhous
         "",
         f"FROM {stands_on}",
         f"COPY --from=packages {wheels.ENVIRONMENT} {wheels.ENVIRONMENT}",
+        "RUN python3 -m pip uninstall --yes pip || true",
         *lines,
         f"COPY . {image.APPLICATION}",
         _heredoc(f"{image.APPLICATION}/perdure.json", project.config.decode()),
@@ -62,9 +64,15 @@ def _install(project: Project, *, wheelhouse: bool) -> list[str]:
         command = f"{exported} --no-emit-package perdure -o /tmp/lock.txt"
         lines.append(f"{mount}{command} \\\n    && uv pip install {source}-r /tmp/lock.txt")
     lines += [f"{mount}uv pip install {source}-r /context/{file.relative_to(project.folder)}" for file in project.files]
-    asked = " ".join(f"'{each}'" for each in (*project.requirements, f"perdure[{wheels.EXTRAS}]"))
+    asked = " ".join(f"'{each}'" for each in (*project.requirements, f"perdure[{wheels.EXTRAS}]=={__version__}"))
     return [*lines, f"{mount}uv pip install {source}{asked}"]
 
 
 def _heredoc(path: str, text: str) -> str:
     return f"COPY <<'PERDURE' {path}\n{text.rstrip()}\nPERDURE"
+
+
+def write_ignored(project: Project) -> str:
+    """Return NAME.dockerignore, which belongs beside the Dockerfile: it keeps secrets and rubbish out of the image."""
+    never = [*NEVER, *(f"**/{pattern}" for pattern in NEVER_ANYWHERE)]
+    return "\n".join([*never, *project.ignored]) + "\n"

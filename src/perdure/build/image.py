@@ -34,7 +34,6 @@ ENVIRONMENT: Final = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUNBUFFERED": "1",
     "SQLITE_TMPDIR": DATA,
-    "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
 }
 _INTERVAL: Final = 10 * 10**9
 _PATIENCE: Final = 5 * 10**9

@@ -12,7 +12,7 @@ from perdure.build.errors import BuildError
 
 CONFIG_NAME: Final = "perdure.json"
 
-_NEVER: Final = (
+NEVER: Final = (
     ".git",
     ".hg",
     ".venv",
@@ -23,7 +23,7 @@ _NEVER: Final = (
     ".DS_Store",
     ".dockerignore",
 )
-_NEVER_ANYWHERE: Final = (
+NEVER_ANYWHERE: Final = (
     "__pycache__",
     "*.pyc",
     ".env",
@@ -74,7 +74,7 @@ class Project(NamedTuple):
     def wants(self, path: str) -> bool:
         """Return whether a path below the folder goes into the image."""
         name = PurePosixPath(path).name
-        if path in _NEVER or any(PurePosixPath(name).match(pattern) for pattern in _NEVER_ANYWHERE):
+        if path in NEVER or any(PurePosixPath(name).match(pattern) for pattern in NEVER_ANYWHERE):
             return False
         taken = True
         for pattern in self.ignored:

@@ -19,6 +19,7 @@ from perdure.cli.draw import graph
 from perdure.cli.exits import CommandError, Exit
 from perdure.cli.fork import fork
 from perdure.cli.history import history
+from perdure.cli.new import new
 from perdure.cli.resume import resume
 from perdure.cli.run import run
 from perdure.cli.serve import serve
@@ -58,6 +59,7 @@ for command in (
     build,
     vendor,
     dockerfile,
+    new,
 ):
     app.command()(command)
 

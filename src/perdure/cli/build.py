@@ -10,7 +10,7 @@ import typer
 
 from perdure.build import dockerfile as dockerfiles
 from perdure.build import layouts, making, project, wheels
-from perdure.build.errors import BuildError
+from perdure.build.errors import BuildError, explained
 from perdure.build.image import describe, moment_of
 from perdure.cli import render
 from perdure.cli.exits import CommandError, Exit
@@ -132,8 +132,11 @@ def dockerfile(
         render.note(each)
     if output is None:
         render.out.print(text, markup=False, emoji=False, end="")
-    else:
+        render.note("with --output FILE, FILE.dockerignore is written too: it keeps .env out of the image")
+        return Exit.OK
+    with explained(output):
         output.write_text(text, encoding="utf-8")
+        output.with_name(f"{output.name}.dockerignore").write_text(dockerfiles.write_ignored(found), encoding="utf-8")
     return Exit.OK
 
 

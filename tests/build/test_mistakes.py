@@ -1,0 +1,134 @@
+"""What a build says when it can't be done, and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from tests.build.conftest import CONFIG, perdure, write_project
+
+LIMITED = ("prlimit", "--fsize=3000000")
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    return write_project(tmp_path / "agent")
+
+
+def said(own: Path, *arguments: str | Path, **more) -> str:
+    before = sorted(own.rglob("*"))
+    told = perdure("build", "-t", "agent:1", *arguments, cwd=own, code=2, **more).stderr
+    assert "hint:" in told
+    assert "Traceback" not in told
+    assert sorted(own.rglob("*")) == before
+    return told
+
+
+def test_folder_without_a_configuration(tmp_path):
+    assert "no perdure.json" in said(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--platform", "linux/s390x"], "no images are built for 'linux/s390x'"),
+        (["--platform", "linux/amd64,linux/arm64", "--load"], "one platform"),
+        (["--output", "tar"], "there is no output 'tar'"),
+        (["-t", "My Agent"], "no name of an image"),
+        (["--base", "./nowhere"], "there is no image layout and no archive ./nowhere"),
+        (["--base", "."], "no image layout"),
+        (["--base", "perdure.json"], "not an archive of an image"),
+    ],
+)
+def test_options_that_cannot_be_done(own, tmp_path, arguments, text):
+    assert text in said(own, "--cache", tmp_path / "cache", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"dockerfile_lines": ["RUN true"]}, "dockerfile_lines: would have no effect"),
+        ({"dependencies": ["../shared"]}, "dependencies: there is no folder"),
+        ({"dependencies": [".."]}, "is outside of"),
+        ({"source": {"kind": "uv"}}, "has no uv.lock"),
+        ({"graphs": {"a": "./none.py:graph"}}, "there is no file ./none.py"),
+    ],
+)
+def test_configurations_that_cannot_be_built(tmp_path, more, text):
+    own = write_project(tmp_path / "agent", CONFIG | more)
+    assert text in said(own, "--cache", tmp_path / "cache")
+
+
+def test_without_uv(own, cache, tmp_path):
+    # Another folder of Python, so that no uv is beside it.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    from perdure.build import wheels
+    from perdure.build.errors import BuildError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+        patch.setenv("PATH", str(tmp_path / "bin"))
+        with pytest.raises(BuildError, match=r"(?s)uv, not found.*perdure\[build\]"):
+            wheels.find_uv()
+
+
+def test_without_apt(own, tmp_path):
+    told = said(own, "--cache", tmp_path / "cache", env={"PATH": str(tmp_path)})
+    assert "needs apt-get" in told
+
+
+def test_wheelhouse_that_lacks_a_package(own, cache, tmp_path):
+    house = tmp_path / "house"
+    house.mkdir()
+    assert "has no wheels" in said(own, "--cache", cache, "--wheelhouse", house)
+    (house / "other-1-py3-none-any.whl").touch()
+    told = said(own, "--cache", cache, "--wheelhouse", house)
+    assert "perdure vendor" in told
+
+
+def test_package_without_a_wheel_for_the_platform(tmp_path, cache):
+    house = tmp_path / "house"
+    house.mkdir()
+    (house / "only_windows-1.0-cp311-cp311-win_amd64.whl").touch()
+    own = write_project(tmp_path / "agent", CONFIG | {"dependencies": ["only-windows"]})
+    told = said(own, "--cache", cache, "--wheelhouse", house)
+    assert "only-windows" in told
+    assert "linux/" in told
+
+
+def test_full_disk_leaves_nothing_and_keeps_what_was_there(own, cache, tmp_path):
+    target = tmp_path / "image.tar"
+    target.write_text("the last one")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    arguments = ["--cache", cache, "--output", f"oci-archive:{target}"]
+    told = said(own, *arguments, env={"TMPDIR": str(scratch)}, prefix=LIMITED)
+    assert "the disk is full" in told
+    assert target.read_text() == "the last one"
+    assert list(scratch.iterdir()) == []
+    assert not list(tmp_path.glob(".perdure-*"))
+
+
+def test_python_version_that_the_base_has_not(tmp_path, cache):
+    own = write_project(tmp_path / "agent", CONFIG | {"python_version": "3.19"})
+    assert "python_version is 3.19" in said(own, "--cache", cache)
+
+
+def test_damaged_base_is_noticed(own, built, tmp_path):
+    copy = tmp_path / "layout"
+    (copy / "blobs").mkdir(parents=True)
+    (copy / "blobs" / "sha256").mkdir()
+    (copy / "index.json").write_bytes((built / "index.json").read_bytes())
+    for path in (built / "blobs" / "sha256").iterdir():
+        os.link(path, copy / "blobs" / "sha256" / path.name)
+    manifest = json.loads((built / "index.json").read_text())["manifests"][0]["digest"].partition(":")[2]
+    first = json.loads((built / "blobs" / "sha256" / manifest).read_text())["layers"][0]["digest"].partition(":")[2]
+    damaged = bytearray((built / "blobs" / "sha256" / first).read_bytes())
+    damaged[1000] ^= 1
+    (copy / "blobs" / "sha256" / first).unlink()
+    (copy / "blobs" / "sha256" / first).write_bytes(damaged)
+    assert "is damaged" in said(own, "--cache", tmp_path / "cache", "--base", f"{copy}:1")
