@@ -1,4 +1,4 @@
-"""Containers of the tests' own: Podman without its daemon, on folders of its own, and a registry on the loopback interface."""
+"""Containers of the tests' own: Podman, on folders of its own, and a registry on the loopback interface."""
 
 from __future__ import annotations
 
@@ -148,12 +148,16 @@ class OwnRegistry:
                 ["docker-registry", "serve", self.folder / "config.yml"], stdout=log, stderr=log
             )
         for _ in range(200):
-            try:
-                httpx.get(f"http://{self.name}/v2/")
+            if self._answers():
                 return self
-            except httpx.HTTPError:
-                time.sleep(0.05)
+            time.sleep(0.05)
         raise RuntimeError((self.folder / "log").read_text())
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"http://{self.name}/v2/").status_code == 200
+        except httpx.HTTPError:
+            return False
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()

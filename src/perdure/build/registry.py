@@ -21,6 +21,8 @@ _ACCEPTED: Final = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
 _FOUND: Final = frozenset((200, 201, 202))
+_PATIENCE: Final = 20.0
+"""Seconds to wait for the first answer of a registry."""
 _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -126,9 +128,15 @@ class Registry:
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
         import requests
+        from oras.auth import AuthenticationException
 
         try:
+            # oras tries again for two minutes what nobody answers; a wrong name should be told at once.
+            self.client.session.get(f"{self.client.prefix}://{self.container.registry}/v2/", timeout=_PATIENCE)
             yield
+        except AuthenticationException as e:
+            hint = "log in: `docker login` or `podman login`"
+            raise BuildError(f"can't {what} {self.tag}: {e}", hint=hint) from e
         except requests.RequestException as e:
             hint = "is the name right, and the network there? --base debian and local layouts need no registry"
             raise BuildError(f"can't {what} {self.tag}: {type(e).__name__}: {e}", hint=hint) from e
