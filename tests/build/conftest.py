@@ -14,6 +14,8 @@ import pytest
 from tests.build import containers
 from tests.servers.fixtures import _require
 
+from perdure.build.wheels import find_uv
+
 CODE = """
 import operator, os, time
 from typing import Annotated, TypedDict
@@ -44,6 +46,13 @@ def ask(state):
 
 working = StateGraph(State).add_sequence([first, slow]).add_edge(START, "first").compile()
 asking = StateGraph(State).add_sequence([first, ask]).add_edge(START, "first").compile()
+"""
+PYPROJECT = """
+[project]
+name = "agent"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["license-expression>=30.4"]
 """
 CONFIG = {
     "graphs": {"working": "./code/graphs.py:working", "asking": "./code/graphs.py:asking"},
@@ -88,7 +97,11 @@ def cache(tools: None, pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_project(tmp_path_factory.mktemp("project") / "agent")
+    """A project with a lock."""
+    folder = write_project(tmp_path_factory.mktemp("project") / "agent", CONFIG | {"dependencies": ["."]})
+    (folder / "pyproject.toml").write_text(PYPROJECT)
+    subprocess.run([find_uv(), "lock", "--quiet", "--project", folder], check=True)
+    return folder
 
 
 @pytest.fixture(scope="session")

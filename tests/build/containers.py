@@ -33,6 +33,15 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def wait_for(file: Path, word: str) -> None:
+    """Wait until a word is in a file."""
+    deadline = time.monotonic() + 30
+    while not file.is_file() or word not in file.read_text():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{word!r} doesn't come into {file}")
+        time.sleep(0.02)
+
+
 class Podman:
     """An engine whose images and containers are below one folder.
 

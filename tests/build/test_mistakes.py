@@ -5,10 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.build.conftest import CONFIG, perdure, write_project
+
+from perdure.build import wheels
+from perdure.build.blobs import Blob
+from perdure.build.errors import BuildError
+from perdure.build.layouts import read_tag
+from perdure.build.registry import Registry
+from perdure.cli.app import start
+from perdure.cli.exits import Exit
 
 LIMITED = ("prlimit", "--fsize=3000000")
 
@@ -18,16 +27,29 @@ def own(tmp_path) -> Path:
     return write_project(tmp_path / "agent")
 
 
-def said(own: Path, *arguments: str | Path, **more) -> str:
-    before = sorted(own.rglob("*"))
-    told = perdure("build", "-t", "agent:1", *arguments, cwd=own, code=2, **more).stderr
-    assert "hint:" in told
-    assert "Traceback" not in told
-    assert sorted(own.rglob("*")) == before
-    return told
+@pytest.fixture
+def said(monkeypatch, capsys) -> Callable[..., str]:
+    """Build in a folder; return what is said. In this process, unless more is asked."""
+
+    def run(own: Path, *arguments: str | Path, **more) -> str:
+        before = sorted(own.rglob("*"))
+        command = ["build", "-t", "agent:1", *map(str, arguments)]
+        if more:
+            told = perdure(*command, cwd=own, code=2, **more).stderr
+        else:
+            monkeypatch.chdir(own)
+            monkeypatch.setattr(sys, "argv", ["perdure", *command])
+            assert start() == Exit.USAGE
+            told = capsys.readouterr().err
+        assert "hint:" in told
+        assert "Traceback" not in told
+        assert sorted(own.rglob("*")) == before
+        return told
+
+    return run
 
 
-def test_folder_without_a_configuration(tmp_path):
+def test_folder_without_a_configuration(said, tmp_path):
     assert "no perdure.json" in said(tmp_path)
 
 
@@ -43,7 +65,7 @@ def test_folder_without_a_configuration(tmp_path):
         (["--base", "perdure.json"], "not an archive of an image"),
     ],
 )
-def test_options_that_cannot_be_done(own, tmp_path, arguments, text):
+def test_options_that_cannot_be_done(said, own, tmp_path, arguments, text):
     assert text in said(own, "--cache", tmp_path / "cache", *arguments)
 
 
@@ -57,31 +79,30 @@ def test_options_that_cannot_be_done(own, tmp_path, arguments, text):
         ({"graphs": {"a": "./none.py:graph"}}, "there is no file ./none.py"),
     ],
 )
-def test_configurations_that_cannot_be_built(tmp_path, more, text):
+def test_configurations_that_cannot_be_built(said, tmp_path, more, text):
     own = write_project(tmp_path / "agent", CONFIG | more)
     assert text in said(own, "--cache", tmp_path / "cache")
 
 
-def test_without_uv(own, cache, tmp_path):
+def test_without_uv(tmp_path, monkeypatch):
     # Another folder of Python, so that no uv is beside it.
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").symlink_to(sys.executable)
-    from perdure.build import wheels
-    from perdure.build.errors import BuildError
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
-        patch.setenv("PATH", str(tmp_path / "bin"))
-        with pytest.raises(BuildError, match=r"(?s)uv, not found.*perdure\[build\]"):
-            wheels.find_uv()
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildError, match=r"(?s)uv, not found.*perdure\[build\]"):
+        wheels.find_uv()
 
 
-def test_without_apt(own, tmp_path):
+def test_registry_that_is_not_there(tmp_path):
+    with pytest.raises(BuildError, match=r"can't send to 127.0.0.1:1/agent:1"):
+        Registry(read_tag("127.0.0.1:1/agent:1")).send(tmp_path, [], Blob("", "", 0))
+
+
+def test_without_apt(said, own, tmp_path):
     told = said(own, "--cache", tmp_path / "cache", env={"PATH": str(tmp_path)})
     assert "needs apt-get" in told
 
 
-def test_wheelhouse_that_lacks_a_package(own, cache, tmp_path):
+def test_wheelhouse_that_lacks_a_package(said, own, cache, tmp_path):
     house = tmp_path / "house"
     house.mkdir()
     assert "has no wheels" in said(own, "--cache", cache, "--wheelhouse", house)
@@ -90,7 +111,7 @@ def test_wheelhouse_that_lacks_a_package(own, cache, tmp_path):
     assert "perdure vendor" in told
 
 
-def test_package_without_a_wheel_for_the_platform(tmp_path, cache):
+def test_package_without_a_wheel_for_the_platform(said, tmp_path, cache):
     house = tmp_path / "house"
     house.mkdir()
     (house / "only_windows-1.0-cp311-cp311-win_amd64.whl").touch()
@@ -100,7 +121,7 @@ def test_package_without_a_wheel_for_the_platform(tmp_path, cache):
     assert "linux/" in told
 
 
-def test_full_disk_leaves_nothing_and_keeps_what_was_there(own, cache, tmp_path):
+def test_full_disk_leaves_nothing_and_keeps_what_was_there(said, own, cache, tmp_path):
     target = tmp_path / "image.tar"
     target.write_text("the last one")
     scratch = tmp_path / "scratch"
@@ -113,12 +134,7 @@ def test_full_disk_leaves_nothing_and_keeps_what_was_there(own, cache, tmp_path)
     assert not list(tmp_path.glob(".perdure-*"))
 
 
-def test_python_version_that_the_base_has_not(tmp_path, cache):
-    own = write_project(tmp_path / "agent", CONFIG | {"python_version": "3.19"})
-    assert "python_version is 3.19" in said(own, "--cache", cache)
-
-
-def test_damaged_base_is_noticed(own, built, tmp_path):
+def test_damaged_base_is_noticed(said, own, built, tmp_path):
     copy = tmp_path / "layout"
     (copy / "blobs").mkdir(parents=True)
     (copy / "blobs" / "sha256").mkdir()

@@ -26,6 +26,7 @@ _KINDS: Final = {
     "application/vnd.docker.image.rootfs.diff.tar": LAYER.removesuffix("+gzip"),
 }
 _PYTHON: Final = re.compile(r"(?:.*/)?bin/python(3\.\d+)")
+_OURS: Final = ("opt/perdure/", "app/")
 _LIBC: Final = re.compile(r"(?:.*/)?(libc\.so\.6|libc-2\.\d+\.so|ld-musl-[\w]+\.so\.1)")
 _TOOLS: Final = re.compile(
     r"(?:.*/)?(?:site|dist)-packages/(?:pip|setuptools|wheel|pkg_resources|_distutils_hack|uv)(?:-[\w.]+\.(?:dist|egg)-info)?"
@@ -52,7 +53,8 @@ class Base(NamedTuple):
         python: The path of its Python.
         version: Of that, as `3.12`.
         libc: What wheels must be made for: `manylinux_2_36` or `musl`.
-        tools: Paths of installers that it has; the image takes them away.
+        hidden: What it has that the image takes away: installers, and, with a slash at the end, folders whose content would
+            be mixed with the image's own.
         packages: What is in it, as far as that is known.
     """
 
@@ -63,7 +65,7 @@ class Base(NamedTuple):
     python: str
     version: str
     libc: str
-    tools: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     packages: tuple[Package, ...] = ()
 
 
@@ -157,18 +159,20 @@ def _inspected(name: str, digest: str, manifest: dict[str, Any], config: dict[st
         for one, diff in described
     )
     pythons: dict[str, str] = {}
-    tools: set[str] = set()
+    hidden: set[str] = set()
     libc = ""
     for layer in layers:
         with _opened(layer, blobs) as tar:
             for member in tar:
                 path = member.name.removeprefix("./").strip("/")
-                if (match := _PYTHON.fullmatch(path)) and not member.isdir():
+                if ours := next((folder for folder in _OURS if path.startswith(folder)), None):
+                    hidden.add(ours)  # the base is an image of perdure's
+                elif (match := _PYTHON.fullmatch(path)) and not member.isdir():
                     pythons[path] = match[1]
                 elif match := _LIBC.fullmatch(path):
                     libc = _libc(tar, member, match[1]) or libc
                 elif _TOOLS.fullmatch(path):
-                    tools.add(path)
+                    hidden.add(path)
     folders = _folders(config)
     ordered = sorted(pythons, key=lambda path: (_rank(path, folders), -int(pythons[path].partition(".")[2])))
     if not ordered:
@@ -178,7 +182,7 @@ def _inspected(name: str, digest: str, manifest: dict[str, Any], config: dict[st
     if not libc:
         raise BuildError(f"{name} has no C library that is known, so no wheels can be chosen", hint="glibc or musl")
     python = ordered[0]
-    return Base(name, digest, layers, config, f"/{python}", pythons[python], libc, tuple(sorted(tools)))
+    return Base(name, digest, layers, config, f"/{python}", pythons[python], libc, tuple(sorted(hidden)))
 
 
 def _kind(theirs: str) -> str:

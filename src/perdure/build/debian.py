@@ -13,10 +13,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
+from urllib.parse import unquote
 
 from perdure.build import bytecode
 from perdure.build.bases import Base, Package
@@ -88,7 +90,8 @@ class Apt:
         )
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.startswith("E:")] or [done.stderr.strip()]
-            raise BuildError(f"Debian's packages can't be had: {lines[0].removeprefix('E: ')}", hint=_HINT)
+            what = lines[0].removeprefix("E: ")
+            raise BuildError(f"Debian's packages can't be had: {what}", hint=f"--pull renews the lists; or {_HINT}")
         return done.stdout
 
     def python(self) -> str:
@@ -122,16 +125,26 @@ class Apt:
                 waiting += needs.get(name, [])
         return sorted(found)
 
-    def listed(self, names: Iterable[str]) -> list[tuple[Path, str]]:
-        """Return the files of packages with their SHA-256, without fetching them."""
+    def listed(self, names: Iterable[str]) -> list[tuple[str, str, str]]:
+        """Return packages as apt-get takes them, with their file and its SHA-256, without fetching them."""
         # Of a file that is in the folder already it says nothing, so it is asked in an empty one.
         told = self._call("apt-get", "download", "--print-uris", *names, folder="none")
-        found = re.findall(r"^'[^']+' (\S+\.deb) \d+ SHA256:([0-9a-f]{64})$", told, re.MULTILINE)
-        return [(self.folder / "debs" / name, digest) for name, digest in found]
+        found = re.findall(r"^'[^']+' (([^_\s]+)_([^_\s]+)_\S+\.deb) \d+ SHA256:([0-9a-f]{64})$", told, re.MULTILINE)
+        return sorted((f"{name}={unquote(version)}", file, digest) for file, name, version, digest in found)
 
-    def fetch(self, names: Iterable[str]) -> None:
-        """Fetch packages; those that are here already aren't fetched again."""
-        self._call("apt-get", "download", "-qq", *names, folder="debs")
+    def fetch(self, packages: Sequence[Sequence[str]]) -> list[Path]:
+        """Fetch packages; those that are here already aren't fetched again.
+
+        Raises:
+            BuildError: There is no such version any more, or it was damaged on its way.
+        """
+        self._call("apt-get", "download", "-qq", *(name for name, _, _ in packages), folder="debs")
+        debs = [self.folder / "debs" / file for _, file, _ in packages]
+        for path, (_, _, digest) in zip(debs, packages, strict=True):
+            if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+                path.unlink()
+                raise BuildError(f"{path.name} was damaged on its way", hint="try again")
+        return debs
 
 
 def make(platform: str, blobs: Blobs, cache: Path, moment: int, *, renew: bool = False) -> Base:
@@ -148,17 +161,16 @@ def make(platform: str, blobs: Blobs, cache: Path, moment: int, *, renew: bool =
         BuildError: The packages can't be had here.
     """
     architecture = platform.partition("/")[2]
-    apt = Apt(cache / "debian", architecture, renew=renew)
-    version = apt.python()
-    names = apt.needed([f"python{version}-minimal", f"libpython{version}-stdlib", *_ROOTS])
-    files = apt.listed(names)
-    inputs = [_FORMAT, moment, bytecode.can_compile(version), sorted(digest for _, digest in files)]
+    resolved = cache / "debian" / architecture / "resolved.json"
+    if renew or not resolved.is_file():
+        _resolve(resolved, architecture)
+    version, files = json.loads(resolved.read_bytes())
+    inputs = [_FORMAT, moment, _compiler(version), files]
     noted = cache / f"debian-{hashlib.sha256(encoded(inputs)).hexdigest()[:32]}.json"
     kept = Blobs(cache)
     if not noted.is_file() or any(layer["digest"] not in kept for layer in json.loads(noted.read_bytes())["layers"]):
-        apt.fetch(names)
-        _check(files)
-        _write(sorted(path for path, _ in files), kept, noted, version, moment)
+        debs = Apt(cache / "debian", architecture).fetch(files)
+        _write(debs, kept, noted, version, moment)
     found = json.loads(noted.read_bytes())
     layers = [Layer(Blob(*each["blob"]), each["diff_id"], each["history"]) for each in found["layers"]]
     for layer in layers:
@@ -169,12 +181,18 @@ def make(platform: str, blobs: Blobs, cache: Path, moment: int, *, renew: bool =
     return Base("debian", "", tuple(layers), config, f"/usr/bin/python{version}", version, found["libc"], (), packages)
 
 
-def _check(files: Iterable[tuple[Path, str]]) -> None:
-    """Check that files are what the signed lists say; one that isn't is deleted."""
-    for path, digest in files:
-        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            path.unlink()
-            raise BuildError(f"{path.name} was damaged on its way", hint="try again")
+def _resolve(place: Path, architecture: str) -> None:
+    """Note which Python and which packages there are now; they stay until a newer base is asked for."""
+    apt = Apt(place.parents[1], architecture, renew=True)
+    version = apt.python()
+    names = apt.needed([f"python{version}-minimal", f"libpython{version}-stdlib", *_ROOTS])
+    new = place.with_suffix(".new")
+    new.write_bytes(encoded([version, apt.listed(names)]))
+    new.replace(place)
+
+
+def _compiler(version: str) -> str | None:
+    return sys.version if bytecode.can_compile(version) else None
 
 
 def _write(debs: list[Path], blobs: Blobs, noted: Path, version: str, moment: int) -> None:

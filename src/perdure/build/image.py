@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +16,7 @@ from perdure.build import bytecode, sbom, wheels
 from perdure.build.bases import Base
 from perdure.build.blobs import CONFIG, MANIFEST, Blob, Blobs
 from perdure.build.errors import BuildError
-from perdure.build.layers import Files, Layer
+from perdure.build.layers import Files, Layer, reused
 from perdure.build.project import CONFIG_NAME, Project
 
 USER: Final = 65532
@@ -68,6 +70,7 @@ class Wanted(NamedTuple):
         version: Its version.
         platform: As `linux/amd64`.
         labels: More labels.
+        cache: A folder that stays, for layers that are used again.
         wheelhouse: Where wheels are; None: the index.
         moment: The time of everything in it, in seconds since 1970.
     """
@@ -75,6 +78,7 @@ class Wanted(NamedTuple):
     name: str
     version: str
     platform: str
+    cache: Path
     labels: Mapping[str, str] = {}
     wheelhouse: Path | None = None
     moment: int = 0
@@ -115,7 +119,9 @@ def build(project: Project, base: Base, wanted: Wanted, blobs: Blobs, note: Call
         work = Path(name)
         wheels.install(project, wheels.Target(wanted.platform, base.version, base.libc), work, wanted.wheelhouse)
         layers = [*base.layers]
-        layers.append(_packages(work, base, compiles=compiles).write(blobs, "packages", wanted.moment))
+        files = _packages(work, base)
+        inputs = [sys.version if compiles else None, wanted.moment, files.digests()]
+        layers.append(reused(wanted.cache, blobs, inputs, partial(_write, files, wanted.moment, compiles=compiles)))
         bill = sbom.bill_of(wanted.name, wanted.version, base, work / "site")
         files = _application(project, compiles=compiles)
         files.add_file(BILL.lstrip("/"), bill)
@@ -131,7 +137,14 @@ def build(project: Project, base: Base, wanted: Wanted, blobs: Blobs, note: Call
     return Image(blobs.put_json(manifest, MANIFEST), config, tuple(layers), wanted.platform)
 
 
-def _packages(work: Path, base: Base, *, compiles: bool) -> Files:
+def _write(files: Files, moment: int, blobs: Blobs, *, compiles: bool) -> Layer:
+    """Write the layer of packages, with their bytecode."""
+    if compiles:
+        bytecode.add_compiled(files, wheels.ENVIRONMENT.lstrip("/"))
+    return files.write(blobs, "packages", moment)
+
+
+def _packages(work: Path, base: Base) -> Files:
     """Return the layer of a virtual environment on the base's Python."""
     files = Files()
     root = wheels.ENVIRONMENT.lstrip("/")
@@ -143,10 +156,8 @@ def _packages(work: Path, base: Base, *, compiles: bool) -> Files:
     if (work / "bin").is_dir():
         files.add_tree(work / "bin", f"{root}/bin")
     site = f"{root}/lib/python{base.version}/site-packages"
-    if compiles:
-        bytecode.compile_all(work / "site", f"/{site}")
     files.add_tree(work / "site", site)
-    for path in base.tools:
+    for path in base.hidden:
         files.remove(path)
     return files
 

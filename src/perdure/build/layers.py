@@ -10,12 +10,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Final, NamedTuple, cast
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
-from perdure.build.blobs import CHUNK, LAYER, Blob, Blobs
+from perdure.build.blobs import CHUNK, LAYER, Blob, Blobs, encoded
 
 _LEVEL: Final = 6
 
@@ -83,9 +84,19 @@ class Files:
                 yield path, _read(entry)
 
     def remove(self, path: str) -> None:
-        """Let this layer take away what a layer below it has at a path."""
+        """Let this layer take away what layers below it have at a path; with a slash at its end, what is in a folder."""
+        if path.endswith("/"):
+            self.add_file(f"{path}.wh..wh..opq", b"", 0)
+            return
         at = PurePosixPath(path)
         self.add_file(str(at.with_name(f".wh.{at.name}")), b"", 0)
+
+    def digests(self) -> list[tuple[str, int, str, str]]:
+        """Return what is at each path: its rights, its target, the digest of its content."""
+        return [
+            (path, entry.mode, entry.target, hashlib.sha256(_read(entry)).hexdigest())
+            for path, entry in sorted(self._entries.items())
+        ]
 
     def add_tree(self, folder: Path, at: str, wanted: Callable[[str], bool] = lambda _: True) -> None:
         """Add what is in a folder of this machine.
@@ -151,6 +162,30 @@ def _write_entry(tar: tarfile.TarFile, path: str, entry: Entry, moment: int) -> 
 
 def _read(entry: Entry) -> bytes:
     return entry.source if isinstance(entry.source, bytes) else entry.source.read_bytes()
+
+
+def reused(cache: Path, blobs: Blobs, inputs: Sequence[Any], make: Callable[[Blobs], Layer]) -> Layer:
+    """Return the layer that a cache has of the same inputs, or make it.
+
+    Args:
+        cache: A folder that stays.
+        blobs: Where the layer goes.
+        inputs: All that decides what is in it, as JSON has it.
+        make: Writes it to the cache.
+    """
+    kept = Blobs(cache)
+    noted = cache / f"layer-{hashlib.sha256(encoded(inputs)).hexdigest()[:32]}.json"
+    layer: Layer | None = None
+    if noted.is_file():
+        blob, *more = json.loads(noted.read_bytes())
+        layer = Layer(Blob(*blob), *more)
+    if layer is None or layer.blob.digest not in kept:
+        layer = make(kept)
+        new = noted.with_suffix(".new")
+        new.write_bytes(encoded(layer))
+        new.replace(noted)
+    blobs.take(kept, layer.blob.digest)
+    return layer
 
 
 class _Hashing:

@@ -44,14 +44,14 @@ class Tag(NamedTuple):
 
     Attributes:
         name: With the registry, if it has one: `registry.example/team/agent`.
-        tag: The part after the colon.
+        tag: The part after the colon; or a digest, of a base.
     """
 
     name: str
     tag: str
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.tag}"
+        return f"{self.name}{'@' if self.tag.startswith('sha256:') else ':'}{self.tag}"
 
 
 def read_tag(text: str) -> Tag:
@@ -79,7 +79,7 @@ def read_output(text: str, tag: Tag) -> Output:
         raise BuildError(f"there is no output {kind!r}", hint=f"one of {', '.join(Kind)}; with :PATH to say where")
     file = f"{tag.name.rpartition('/')[2]}-{tag.tag}"
     default = file if kind == Kind.OCI_DIR else f"{file}.tar"
-    return Output(Kind(kind), Path(path if colon else default))
+    return Output(Kind(kind), Path(path) if colon else Path("dist") / default)
 
 
 def write_index(folder: Path, images: Sequence[Image], tags: Sequence[Tag]) -> Blob:

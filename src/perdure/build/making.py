@@ -101,8 +101,10 @@ def _image(request: Request, platform: str, blobs: Blobs) -> Image:
     base = open_base(request, platform, blobs)
     first = request.tags[0]
     name = first.name.rpartition("/")[2]
-    wanted = Wanted(name, first.tag, platform, request.labels, request.wheelhouse, request.moment)
-    return build(request.project, base, wanted, blobs, request.note)
+    wanted = Wanted(name, first.tag, platform, request.cache, request.labels, request.wheelhouse, request.moment)
+    own = [output.path for output in request.outputs]
+    project = request.project.without(request.cache, *own, *([request.wheelhouse] if request.wheelhouse else ()))
+    return build(project, base, wanted, blobs, request.note)
 
 
 def open_base(request: Request, platform: str, blobs: Blobs) -> Base:

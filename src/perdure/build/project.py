@@ -14,6 +14,8 @@ CONFIG_NAME: Final = "perdure.json"
 
 NEVER: Final = (
     ".git",
+    "dist",
+    "wheelhouse",
     ".hg",
     ".venv",
     "venv",
@@ -71,10 +73,20 @@ class Project(NamedTuple):
     ignored: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def without(self, *places: Path) -> Project:
+        """Return the project without files of a build that lie in its folder."""
+        found = [place.resolve() for place in places]
+        below = [str(place.relative_to(self.folder)) for place in found if place.is_relative_to(self.folder)]
+        return self._replace(ignored=(*self.ignored, *below))
+
     def wants(self, path: str) -> bool:
         """Return whether a path below the folder goes into the image."""
         name = PurePosixPath(path).name
-        if path in NEVER or any(PurePosixPath(name).match(pattern) for pattern in NEVER_ANYWHERE):
+        if (
+            path in NEVER
+            or (self.folder / path / "oci-layout").is_file()
+            or any(PurePosixPath(name).match(pattern) for pattern in NEVER_ANYWHERE)
+        ):
             return False
         taken = True
         for pattern in self.ignored:

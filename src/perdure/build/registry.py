@@ -26,6 +26,14 @@ _PATIENCE: Final = 20.0
 _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
+def addressed(name: str) -> str:
+    """Return a name with the registry that Docker means if there is none in it."""
+    first, slash, rest = name.partition("/")
+    if not slash or not (set(".:") & set(first) or first == "localhost"):
+        first, rest = "docker.io", name if slash else f"library/{name}"
+    return f"{'registry-1.docker.io' if first == 'docker.io' else first}/{rest}"
+
+
 class Registry:
     """A repository of a registry.
 
@@ -45,7 +53,7 @@ class Registry:
                 "registries need oras, not installed here", hint="pip install 'perdure[build]'"
             ) from missing
         self.tag = tag
-        self.container: Any = Container(str(tag))
+        self.container: Any = Container(str(tag._replace(name=addressed(tag.name))))
         # As Docker does: a registry of this machine speaks plain HTTP.
         plain = self.container.registry.partition(":")[0] in _LOCAL
         self.client: Any = Client(hostname=self.container.registry, insecure=plain)
@@ -145,5 +153,7 @@ class Registry:
 
 
 def open_base(name: str, platform: str, blobs: Blobs, cache: Path) -> Base:
-    """Fetch the base that a registry calls so; see `Registry.fetch`."""
-    return Registry(read_tag(name)).fetch(platform, blobs, cache)
+    """Fetch the base `NAME:TAG` or `NAME@sha256:...`; see `Registry.fetch`."""
+    known, _, digest = name.partition("@")
+    tag = read_tag(known)
+    return Registry(tag._replace(tag=digest) if digest else tag).fetch(platform, blobs, cache)

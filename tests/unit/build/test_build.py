@@ -9,9 +9,11 @@ import tarfile
 import pytest
 
 from perdure.build import dockerfile, image, layouts, project
+from perdure.build.bases import Base
 from perdure.build.blobs import Blobs
 from perdure.build.errors import BuildError
 from perdure.build.layers import Files
+from perdure.build.registry import addressed
 from perdure.build.wheels import Target
 from perdure.server import health
 
@@ -53,10 +55,11 @@ def test_layer_takes_away_and_never_follows_a_link(tmp_path):
     def make(files):
         files.add_tree(tmp_path / "in", "app")
         files.remove("usr/bin/pip")
+        files.remove("opt/perdure/")
 
     _, entries = layer_of(tmp_path / "out", make)
     assert entries["app/link"].issym()
-    assert "usr/bin/.wh.pip" in entries
+    assert {"usr/bin/.wh.pip", "opt/perdure/.wh..wh..opq"} <= set(entries)
 
 
 @pytest.mark.parametrize(
@@ -141,3 +144,34 @@ def test_moment_of_an_image():
     assert image.moment_of({"SOURCE_DATE_EPOCH": "1700000000"}) == 1700000000
     with pytest.raises(BuildError, match="not a number of seconds"):
         image.moment_of({"SOURCE_DATE_EPOCH": "yesterday"})
+
+
+def test_python_version_that_the_base_has_not(tmp_path):
+    found = read(tmp_path, {"graphs": {}, "python_version": "3.19"})
+    base = Base("theirs", "", (), {}, "/usr/bin/python3.12", "3.12", "musl")
+    wanted = image.Wanted("agent", "1", "linux/amd64", tmp_path)
+    with pytest.raises(BuildError, match=r"python_version is 3\.19, and theirs has 3\.12"):
+        image.build(found, base, wanted, Blobs(tmp_path), print)
+
+
+def test_what_a_build_made_does_not_go_into_the_next(tmp_path):
+    found = read(tmp_path, {"graphs": {}}).without(tmp_path / "out.tar", tmp_path.parent / "elsewhere")
+    (tmp_path / "layout").mkdir()
+    (tmp_path / "layout" / "oci-layout").touch()
+    assert not any(found.wants(path) for path in ("out.tar", "layout", "dist", "wheelhouse"))
+    assert found.wants("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("python", "registry-1.docker.io/library/python"),
+        ("team/agent", "registry-1.docker.io/team/agent"),
+        ("docker.io/team/agent", "registry-1.docker.io/team/agent"),
+        ("localhost/agent", "localhost/agent"),
+        ("127.0.0.1:5000/a/b", "127.0.0.1:5000/a/b"),
+        ("registry.example/agent", "registry.example/agent"),
+    ],
+)
+def test_names_without_a_registry_mean_what_docker_means(name, address):
+    assert addressed(name) == address
