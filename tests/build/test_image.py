@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -192,3 +193,20 @@ def test_registry_gets_it_and_gives_it_as_a_base(project, cache, wheelhouse, bui
     assert len(above["layers"]) == 6
     assert above["layers"][:3] == below["layers"][:3]
     assert above["annotations"]["org.opencontainers.image.base.digest"] == pushed["digest"]
+
+
+def test_damaged_base_is_noticed(project, built, tmp_path):
+    copy = tmp_path / "layout"
+    (copy / "blobs").mkdir(parents=True)
+    (copy / "blobs" / "sha256").mkdir()
+    (copy / "index.json").write_bytes((built / "index.json").read_bytes())
+    for path in (built / "blobs" / "sha256").iterdir():
+        os.link(path, copy / "blobs" / "sha256" / path.name)
+    manifest = json.loads((built / "index.json").read_text())["manifests"][0]["digest"].partition(":")[2]
+    first = json.loads((built / "blobs" / "sha256" / manifest).read_text())["layers"][0]["digest"].partition(":")[2]
+    damaged = bytearray((built / "blobs" / "sha256" / first).read_bytes())
+    damaged[1000] ^= 1
+    (copy / "blobs" / "sha256" / first).unlink()
+    (copy / "blobs" / "sha256" / first).write_bytes(damaged)
+    command = ["build", "-t", "agent:1", "--cache", tmp_path / "cache", "--base", f"{copy}:1"]
+    assert "is damaged" in perdure(*command, cwd=project, code=2).stderr

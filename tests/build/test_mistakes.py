@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -132,19 +130,3 @@ def test_full_disk_leaves_nothing_and_keeps_what_was_there(said, own, cache, tmp
     assert target.read_text() == "the last one"
     assert list(scratch.iterdir()) == []
     assert not list(tmp_path.glob(".perdure-*"))
-
-
-def test_damaged_base_is_noticed(said, own, built, tmp_path):
-    copy = tmp_path / "layout"
-    (copy / "blobs").mkdir(parents=True)
-    (copy / "blobs" / "sha256").mkdir()
-    (copy / "index.json").write_bytes((built / "index.json").read_bytes())
-    for path in (built / "blobs" / "sha256").iterdir():
-        os.link(path, copy / "blobs" / "sha256" / path.name)
-    manifest = json.loads((built / "index.json").read_text())["manifests"][0]["digest"].partition(":")[2]
-    first = json.loads((built / "blobs" / "sha256" / manifest).read_text())["layers"][0]["digest"].partition(":")[2]
-    damaged = bytearray((built / "blobs" / "sha256" / first).read_bytes())
-    damaged[1000] ^= 1
-    (copy / "blobs" / "sha256" / first).unlink()
-    (copy / "blobs" / "sha256" / first).write_bytes(damaged)
-    assert "is damaged" in said(own, "--cache", tmp_path / "cache", "--base", f"{copy}:1")

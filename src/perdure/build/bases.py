@@ -53,8 +53,7 @@ class Base(NamedTuple):
         python: The path of its Python.
         version: Of that, as `3.12`.
         libc: What wheels must be made for: `manylinux_2_36` or `musl`.
-        hidden: What it has that the image takes away: installers, and, with a slash at the end, folders whose content would
-            be mixed with the image's own.
+        hidden: What the image takes away: installers, and folders (with a slash at the end) of perdure's own.
         packages: What is in it, as far as that is known.
     """
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote
@@ -161,16 +162,9 @@ def make(platform: str, blobs: Blobs, cache: Path, moment: int, *, renew: bool =
         BuildError: The packages can't be had here.
     """
     architecture = platform.partition("/")[2]
-    resolved = cache / "debian" / architecture / "resolved.json"
-    if renew or not resolved.is_file():
-        _resolve(resolved, architecture)
-    version, files = json.loads(resolved.read_bytes())
-    inputs = [_FORMAT, moment, _compiler(version), files]
-    noted = cache / f"debian-{hashlib.sha256(encoded(inputs)).hexdigest()[:32]}.json"
     kept = Blobs(cache)
-    if not noted.is_file() or any(layer["digest"] not in kept for layer in json.loads(noted.read_bytes())["layers"]):
-        debs = Apt(cache / "debian", architecture).fetch(files)
-        _write(debs, kept, noted, version, moment)
+    with _alone(cache):
+        noted, version = _noted(cache, kept, architecture, moment, renew=renew)
     found = json.loads(noted.read_bytes())
     layers = [Layer(Blob(*each["blob"]), each["diff_id"], each["history"]) for each in found["layers"]]
     for layer in layers:
@@ -179,6 +173,30 @@ def make(platform: str, blobs: Blobs, cache: Path, moment: int, *, renew: bool =
     variables = ["PATH=/usr/local/bin:/usr/bin:/bin", f"SSL_CERT_FILE=/{_CERTIFICATES}"]
     config = {"architecture": architecture, "os": "linux", "config": {"Env": variables}}
     return Base("debian", "", tuple(layers), config, f"/usr/bin/python{version}", version, found["libc"], (), packages)
+
+
+def _noted(cache: Path, kept: Blobs, architecture: str, moment: int, *, renew: bool) -> tuple[Path, str]:
+    """Return where the layers of the base are noted, made if need be, and the version of its Python."""
+    resolved = cache / "debian" / architecture / "resolved.json"
+    if renew or not resolved.is_file():
+        _resolve(resolved, architecture)
+    version, files = json.loads(resolved.read_bytes())
+    inputs = [_FORMAT, moment, _compiler(version), files]
+    noted = cache / f"debian-{hashlib.sha256(encoded(inputs)).hexdigest()[:32]}.json"
+    if not noted.is_file() or any(layer["digest"] not in kept for layer in json.loads(noted.read_bytes())["layers"]):
+        debs = Apt(cache / "debian", architecture).fetch(files)
+        _write(debs, kept, noted, version, moment)
+    return noted, version
+
+
+@contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """Keep other builds on this cache waiting: what one makes the next finds."""
+    import fcntl
+
+    with (cache / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _resolve(place: Path, architecture: str) -> None:

@@ -84,7 +84,7 @@ class Files:
                 yield path, _read(entry)
 
     def remove(self, path: str) -> None:
-        """Let this layer take away what layers below it have at a path; with a slash at its end, what is in a folder."""
+        """Take away what layers below have at a path; with a slash at its end, what is in a folder."""
         if path.endswith("/"):
             self.add_file(f"{path}.wh..wh..opq", b"", 0)
             return
