@@ -54,10 +54,18 @@ class Podman:
         storage = {"driver": "overlay", "graphroot": str(folder / "root"), "runroot": str(folder / "run")}
         lines = ["[storage]", *(f'{name} = "{value}"' for name, value in storage.items())]
         (folder / "storage.conf").write_text("\n".join(lines) + "\n")
-        self.environment = {**os.environ, "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf")}
+        # Locks of its own too: the usual ones are shared by all engines of the machine, whatever their folders.
+        engine = {"lock_type": "file", "tmp_dir": str(folder / "tmp"), "cgroup_manager": "cgroupfs", "runtime": "runc"}
+        lines = ["[engine]", *(f'{name} = "{value}"' for name, value in engine.items())]
+        (folder / "containers.conf").write_text("\n".join(lines) + "\n")
+        self.environment = {
+            **os.environ,
+            "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
+            "CONTAINERS_CONF": str(folder / "containers.conf"),
+        }
 
     def __call__(self, *arguments: str) -> str:
-        command = ["podman", "--runtime", "/usr/sbin/runc", "--cgroup-manager", "cgroupfs", *arguments]
+        command = ["podman", *arguments]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
