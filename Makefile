@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 ARGS ?=
 
-.PHONY: help run example test check crash bench docs format test-pythons clean
+.PHONY: help run example test check crash image bench docs format test-pythons clean
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ crash: $(VENV)/.dev ## 10,000 kills (ARGS="--kills 500 chain" for fewer, "--stor
 	@$(BIN)/python -m tests.fault.campaign $(ARGS)
 	$(BIN)/python -m tests.fault.power
 
+image: $(VENV)/.dev ## build images from nothing for both platforms, and kill a container often (needs podman; ARGS="--kills 100" for more)
+	@$(BIN)/python -m tests.build.campaign $(ARGS)
+
 bench: $(VENV)/.dev ## the cost table, as ratios against the installed langgraph
 	@$(BIN)/python -m benchmarks $(ARGS)
 
@@ -51,7 +54,7 @@ format: $(VENV)/.dev ## format the code and fix what ruff can
 	@$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test-pythons: $(VENV)/.dev ## unit and contract tests on every other Python found
+test-pythons: $(VENV)/.dev ## unit tests on every other Python found, contract tests on the newest
 	@PYTHONS="$(PYTHONS)" VENV=$(VENV) bash tests/pythons.sh
 
 clean: ## remove everything that make made
@@ -68,5 +71,5 @@ $(VENV)/.run: pyproject.toml | $(BIN)/uv
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/uv
-	@$(UV) pip install --quiet --editable '.[cli,draw,encryption,langchain,otel,postgres,redis,server,sqlite-vec]' --group dev
+	@$(UV) pip install --quiet --editable '.[build,cli,draw,encryption,langchain,otel,postgres,redis,server,sqlite-vec]' --group dev
 	touch $@ $(VENV)/.run

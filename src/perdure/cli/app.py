@@ -11,6 +11,7 @@ import typer
 
 from perdure import __version__
 from perdure.cli import render
+from perdure.cli.build import build, dockerfile, vendor
 from perdure.cli.delete import delete
 from perdure.cli.dev import dev
 from perdure.cli.diff import diff
@@ -18,6 +19,7 @@ from perdure.cli.draw import graph
 from perdure.cli.exits import CommandError, Exit
 from perdure.cli.fork import fork
 from perdure.cli.history import history
+from perdure.cli.new import new
 from perdure.cli.resume import resume
 from perdure.cli.run import run
 from perdure.cli.serve import serve
@@ -40,7 +42,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, resume, threads, state, history, show, diff, fork, delete, graph, dev, serve, validate):
+for command in (
+    run,
+    resume,
+    threads,
+    state,
+    history,
+    show,
+    diff,
+    fork,
+    delete,
+    graph,
+    dev,
+    serve,
+    validate,
+    build,
+    vendor,
+    dockerfile,
+    new,
+):
     app.command()(command)
 
 
