@@ -6,9 +6,33 @@ import os
 
 import pytest
 from hypothesis import settings
-from tests.servers.fixtures import database, own_pgbouncer, own_postgres, pgbouncer, pooled_database, postgres, valkey
+from tests.servers.fixtures import (
+    aws,
+    bucket,
+    database,
+    own_pgbouncer,
+    own_postgres,
+    own_seaweed,
+    pgbouncer,
+    pooled_database,
+    postgres,
+    seaweed,
+    valkey,
+)
 
-__all__ = ["database", "own_pgbouncer", "own_postgres", "pgbouncer", "pooled_database", "postgres", "valkey"]
+__all__ = [
+    "aws",
+    "bucket",
+    "database",
+    "own_pgbouncer",
+    "own_postgres",
+    "own_seaweed",
+    "pgbouncer",
+    "pooled_database",
+    "postgres",
+    "seaweed",
+    "valkey",
+]
 
 IS_CI = bool(os.environ.get("PERDURE_CI"))
 

@@ -19,6 +19,7 @@ from perdure.checkpoint import layout
 from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.postgres import PostgresSaver
+from perdure.checkpoint.s3 import S3Saver, flushing
 from perdure.checkpoint.serde.encrypted import EncryptedSerializer
 from perdure.checkpoint.sqlite import SqliteSaver
 
@@ -86,6 +87,15 @@ def _on_pool(url: str) -> Iterator[Saver]:
         yield saver
 
 
+@contextmanager
+def _spread(opening: AbstractContextManager[Saver]) -> Iterator[Saver]:
+    """Keep nothing in roots: each step fills objects, and merges them often."""
+    with pytest.MonkeyPatch.context() as patch, opening as saver:
+        patch.setattr(flushing, "MOST_ROOT", 0)
+        patch.setattr(flushing, "RUNG", 3)
+        yield saver
+
+
 SERVED: dict[str, Callable[[str], AbstractContextManager[Saver]]] = {
     "postgres": PostgresSaver.from_conn_string,
     "postgres-schema": lambda url: PostgresSaver.from_conn_string(url, schema='a "schema"', prepare_threshold=None),
@@ -94,7 +104,11 @@ SERVED: dict[str, Callable[[str], AbstractContextManager[Saver]]] = {
     "postgres-by-changes": lambda url: _by_changes(PostgresSaver.from_conn_string(url)),
     "pgbouncer": PostgresSaver.from_conn_string,
     "postgres-encrypted": lambda url: PostgresSaver.from_conn_string(url, serde=encrypting()),
+    "s3": S3Saver.from_conn_string,
+    "s3-spread": lambda url: _spread(S3Saver.from_conn_string(url)),
 }
+
+_PLACES = {"pgbouncer": "pooled_database", "s3": "bucket", "s3-spread": "bucket"}
 
 
 @pytest.fixture(params=[*OPENERS, *SERVED])
@@ -102,8 +116,7 @@ def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Saver]:
     """An empty saver of each kind; afterwards nothing of it may be left."""
     before = set(threading.enumerate())
     if request.param in SERVED:
-        name = "pooled_database" if request.param == "pgbouncer" else "database"
-        opening = SERVED[request.param](request.getfixturevalue(name))
+        opening = SERVED[request.param](request.getfixturevalue(_PLACES.get(request.param, "database")))
     else:
         opening = OPENERS[request.param](tmp_path)
     with opening as opened:

@@ -53,6 +53,7 @@ _OPENERS: dict[str, Opener] = {"memory": _open_memory, "sqlite": _open_sqlite}
 _ROOMS: dict[str, tuple[str, str]] = {
     "postgres": ("perdure.checkpoint.postgres", "postgres"),
     "postgresql": ("perdure.checkpoint.postgres", "postgres"),
+    "s3": ("perdure.checkpoint.s3", "s3"),
 }
 
 
@@ -61,7 +62,8 @@ def open_saver(url: str, **options: Any) -> AbstractContextManager[BaseCheckpoin
 
     Args:
         url: `memory:`, `sqlite:path`, `sqlite:///path`, the path of a file that ends in `.db`, `.sqlite` or `.sqlite3`,
-            `postgresql://user:password@host:port/database`, or a URL of a scheme that another distribution has added.
+            `postgresql://user:password@host:port/database`, `s3://bucket/prefix`, or a URL of a scheme that another
+            distribution has added.
         options: Passed to the saver, such as `serde` or `synchronous`.
 
     Returns:
