@@ -19,7 +19,7 @@ from perdure.checkpoint import layout
 from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.postgres import PostgresSaver
-from perdure.checkpoint.s3 import S3Saver, flushing
+from perdure.checkpoint.s3 import S3Saver
 from perdure.checkpoint.serde.encrypted import EncryptedSerializer
 from perdure.checkpoint.sqlite import SqliteSaver
 
@@ -87,15 +87,6 @@ def _on_pool(url: str) -> Iterator[Saver]:
         yield saver
 
 
-@contextmanager
-def _spread(opening: AbstractContextManager[Saver]) -> Iterator[Saver]:
-    """Keep nothing in roots: each step fills objects, and merges them often."""
-    with pytest.MonkeyPatch.context() as patch, opening as saver:
-        patch.setattr(flushing, "MOST_ROOT", 0)
-        patch.setattr(flushing, "RUNG", 3)
-        yield saver
-
-
 SERVED: dict[str, Callable[[str], AbstractContextManager[Saver]]] = {
     "postgres": PostgresSaver.from_conn_string,
     "postgres-schema": lambda url: PostgresSaver.from_conn_string(url, schema='a "schema"', prepare_threshold=None),
@@ -105,10 +96,9 @@ SERVED: dict[str, Callable[[str], AbstractContextManager[Saver]]] = {
     "pgbouncer": PostgresSaver.from_conn_string,
     "postgres-encrypted": lambda url: PostgresSaver.from_conn_string(url, serde=encrypting()),
     "s3": S3Saver.from_conn_string,
-    "s3-spread": lambda url: _spread(S3Saver.from_conn_string(url)),
 }
 
-_PLACES = {"pgbouncer": "pooled_database", "s3": "bucket", "s3-spread": "bucket"}
+_PLACES = {"pgbouncer": "pooled_database", "s3": "bucket"}
 
 
 @pytest.fixture(params=[*OPENERS, *SERVED])

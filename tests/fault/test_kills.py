@@ -37,3 +37,10 @@ def test_on_postgres(postgres, monkeypatch, way):
     """All shapes, colours and durabilities; each at other ones of its statements. `make crash` does all of them."""
     monkeypatch.setenv("PERDURE_TEST_POSTGRES", postgres)
     assert campaign("--store", "postgresql", *way) >= 100
+
+
+@pytest.mark.timeout(300)
+def test_on_s3(seaweed, aws, monkeypatch):
+    """Some of all requests of one shape; `python -m tests.fault.campaign --store s3 --every` does all of them."""
+    monkeypatch.setenv("PERDURE_TEST_S3", seaweed.url())
+    assert campaign("siblings", "--store", "s3", "--every", "--stride", "11") >= 18

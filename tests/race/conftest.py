@@ -6,21 +6,22 @@ from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
 
 
-@pytest.fixture(params=["sqlite", "postgres", "pgbouncer"])
+@pytest.fixture(params=["sqlite", "postgres", "pgbouncer", "s3"])
 def url(request, tmp_path):
     """Where processes meet."""
-    if request.param != "sqlite":
-        return request.getfixturevalue("database" if request.param == "postgres" else "pooled_database")
+    places = {"postgres": "database", "pgbouncer": "pooled_database", "s3": "bucket"}
+    if request.param in places:
+        return request.getfixturevalue(places[request.param])
     return f"sqlite:///{tmp_path / 'race.db'}"
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", "postgres", "s3"])
 def saver(request, tmp_path):
     if request.param == "memory":
         yield InMemorySaver()
         return
-    if request.param == "postgres":
-        with open_saver(request.getfixturevalue("database")) as opened:
+    if request.param in {"postgres", "s3"}:
+        with open_saver(request.getfixturevalue("database" if request.param == "postgres" else "bucket")) as opened:
             yield opened
         return
     with open_saver(f"sqlite:///{tmp_path / 'race.db'}", synchronous="NORMAL") as opened:

@@ -96,14 +96,6 @@ def bucket(seaweed: Seaweed, aws: None) -> str:
 
 
 @pytest.fixture
-def own_seaweed(aws: None) -> Iterator[Seaweed]:
-    """An S3 server that the test may kill."""
-    _require(seaweed_binary)
-    with Seaweed() as server:
-        yield server
-
-
-@pytest.fixture
 def own_postgres() -> Iterator[Server]:
     """A server that the test may kill."""
     _require(binaries)

@@ -14,7 +14,6 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Self
-from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from tests.servers.postgres import ServerMissing
@@ -24,6 +23,12 @@ ENVIRONMENT = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_R
 BUCKET = "perdure-tests"
 
 _numbers = itertools.count()
+
+_PUT = """
+import sys, obstore
+from perdure.database.s3.opening import open_bucket
+obstore.put(open_bucket(sys.argv[1]), "ready", b"")
+"""
 
 
 def binary() -> Path:
@@ -103,20 +108,11 @@ class Seaweed:
         try:
             with urlopen(f"http://127.0.0.1:{self.ports[0]}/healthz", timeout=1):
                 pass
-        except HTTPError:
-            return False
         except OSError:
             return False
-        return self._can_put()
-
-    def _can_put(self) -> bool:
-        import obstore
-
-        try:
-            obstore.put(self.store(), "ready", b"")
-        except Exception:
-            return False
-        return True
+        # In a process of its own: the client has threads, and after that its user could not fork any more.
+        command = [sys.executable, "-c", _PUT, self.url("")]
+        return subprocess.run(command, capture_output=True, env=os.environ | ENVIRONMENT).returncode == 0
 
     def store(self) -> object:
         """A client of the whole bucket, for tests that look at objects."""

@@ -22,10 +22,10 @@ from perdure.database.s3.exchange import Exchange, Put
 
 
 class Flushed(NamedTuple):
-    """An object to put before the root, and what to skip if its key is taken: a namespace's piece and page."""
+    """An object to put before the root, and whose it is: the namespace, page (`r`) or pack (`p`), and its number."""
 
     put: Put
-    burns: tuple[int, int, int]
+    burns: tuple[int, str, int]
 
 
 class Flush(NamedTuple):
@@ -50,7 +50,7 @@ def flush(root: Root, read: Read) -> Exchange[Flush]:
                 return done
             space = root.spaces[name] = root.spaces[name].copy()
             _pack(space, done)
-            yield from _page(space, done, read, with_head=with_head)
+            yield from _page(root.thread_id, space, done, read, with_head=with_head)
             weights[name] = space.weight()
     return done
 
@@ -61,20 +61,20 @@ def _pack(space: Space, done: Flush) -> None:
         by_pack.setdefault(number // PACK, {})[number] = frame
     for pack, pieces in by_pack.items():
         put = Put(space.key("p", pack), seal_pack(pieces), None)
-        done.puts.append(Flushed(put, (space.ns, (pack + 1) * PACK, 0)))
+        done.puts.append(Flushed(put, (space.ns, "p", pack)))
         space.packs.append(pack)
         space.next_piece = max(space.next_piece, (pack + 1) * PACK)
     space.pieces = {}
 
 
-def _page(space: Space, done: Flush, read: Read, *, with_head: bool) -> Exchange[None]:
+def _page(thread_id: str, space: Space, done: Flush, read: Read, *, with_head: bool) -> Exchange[None]:
     moved = {i: e for i, e in space.entries.items() if with_head or i != space.head}
     if not moved:
         return
     level = 0
     while len(run := [page for page in space.pages if page.level == level]) >= RUNG - 1:
         keys = [space.key("r", page.number) for page in reversed(run)]
-        layers = yield from read(Objects(keys, open_page))
+        layers = yield from read(Objects(keys, open_page, thread_id=thread_id))
         for key in keys:
             for checkpoint_id, entry in layers[key].items():
                 moved[checkpoint_id] = moved.get(checkpoint_id, Entry()).over(entry)
@@ -84,6 +84,6 @@ def _page(space: Space, done: Flush, read: Read, *, with_head: bool) -> Exchange
     number = space.next_page
     space.next_page += 1
     put = Put(space.key("r", number), seal_page(dict(sorted(moved.items()))), None)
-    done.puts.append(Flushed(put, (space.ns, 0, number + 1)))
+    done.puts.append(Flushed(put, (space.ns, "r", number)))
     space.pages.append(Page(number, level, min(moved), max(moved)))
     space.entries = {} if with_head else {i: e for i, e in space.entries.items() if i == space.head}

@@ -43,14 +43,14 @@ def root_key(thread_id: str) -> str:
     """Return the key of a thread's root: keys sort as the ids do, and no character of an id is special in one."""
     name = thread_id.encode("utf-8", "surrogatepass")
     if len(name) <= _LONG_NAME:
-        return f"t/{name.hex()}"
+        return f"t/{name.hex()}-"
     return f"t/{name[:_LONG_NAME].hex()}~{hashlib.sha256(name).hexdigest()}"
 
 
 def thread_of(key: str) -> str | None:
     """Return the thread whose root has this key; None: only the root tells."""
     name = key.rpartition("/")[2]
-    return None if "~" in name else bytes.fromhex(name).decode("utf-8", "surrogatepass")
+    return None if "~" in name else bytes.fromhex(name[:-1]).decode("utf-8", "surrogatepass")
 
 
 def has_checkpoint(size: int) -> bool:
@@ -109,6 +109,7 @@ class Space:
         next_page: That of the next page.
         pages: The oldest first.
         packs: The numbers of the packs that have pieces.
+        salts: What follows a pack's number in its key, if somebody had put another object under the plain key.
         entries: By checkpoint id.
         pieces: By number.
     """
@@ -120,6 +121,7 @@ class Space:
     next_page: int = 0
     pages: list[Page] = field(default_factory=list)
     packs: list[int] = field(default_factory=list)
+    salts: dict[int, int] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     pieces: dict[int, bytes] = field(default_factory=dict)
 
@@ -129,6 +131,7 @@ class Space:
             self,
             pages=self.pages.copy(),
             packs=self.packs.copy(),
+            salts=self.salts.copy(),
             entries=self.entries.copy(),
             pieces=self.pieces.copy(),
         )
@@ -139,7 +142,8 @@ class Space:
 
     def key(self, kind: str, number: int) -> str:
         """Return the key of a page (`r`) or pack (`p`)."""
-        return f"d/{self.ns >> _INDEX_BITS:016x}/{self.ns & (1 << _INDEX_BITS) - 1}{kind}{number}"
+        salt = f".{self.salts[number]}" if kind == "p" and number in self.salts else ""
+        return f"d/{self.ns >> _INDEX_BITS:016x}/{self.ns & (1 << _INDEX_BITS) - 1}{kind}{number}{salt}"
 
     def keys(self) -> list[str]:
         """Return the keys of all its objects."""
@@ -196,6 +200,7 @@ def seal_root(root: Root) -> bytes:
             s.next_page,
             [tuple(page) for page in s.pages],
             _ranges(s.packs),
+            list(s.salts.items()),
             _packed(s.entries),
             list(s.pieces.items()),
         )
@@ -233,7 +238,7 @@ def open_root(data: bytes, thread_id: str | None) -> Root | None:
     if thread_id not in {None, name}:
         raise CorruptCheckpointError(f"a thread's root is that of {name!r}", thread_id=thread_id)
     root = Root(name, birth, next_index, None if lease is None else tuple(lease))
-    for index, space, head, next_piece, next_page, pages, packs, entries, pieces in spaces:
+    for index, space, head, next_piece, next_page, pages, packs, salts, entries, pieces in spaces:
         root.spaces[space] = Space(
             birth << _INDEX_BITS | index,
             space,
@@ -242,6 +247,7 @@ def open_root(data: bytes, thread_id: str | None) -> Root | None:
             next_page,
             [Page(*page) for page in pages],
             [pack for low, high in packs for pack in range(low, high + 1)],
+            dict(salts),
             _unpacked(entries),
             dict(pieces),
         )
@@ -270,8 +276,8 @@ def _unpacked(stored: Any) -> dict[str, Entry]:
 
 
 def seal_page(entries: Mapping[str, Entry]) -> bytes:
-    """Make a page's bytes."""
-    return seal("page", packb(_packed(entries)))
+    """Make a page's bytes: never the same twice, so that nobody takes what another has left for their own."""
+    return seal("page", packb((secrets.token_bytes(8), _packed(entries))))
 
 
 def open_page(data: bytes) -> dict[str, Entry]:
@@ -280,17 +286,20 @@ def open_page(data: bytes) -> dict[str, Entry]:
     Raises:
         CorruptCheckpointError: It is damaged.
     """
-    return _unpacked(unpackb(unseal(data).content))
+    return _unpacked(unpackb(unseal(data).content)[1])
 
 
 def seal_pack(pieces: Mapping[int, bytes]) -> bytes:
-    """Make a pack's bytes. Each piece has a checksum, so the pack has none: what is damaged can be named exactly."""
-    return packb(list(pieces.items()))
+    """Make a pack's bytes: never the same twice either.
+
+    Each piece has a checksum, so the pack has none: what is damaged can be named exactly.
+    """
+    return packb((secrets.token_bytes(8), list(pieces.items())))
 
 
 def open_pack(data: bytes) -> dict[int, bytes]:
     """Read a pack; of a damaged one what can be read: whoever misses a piece says of what."""
     try:
-        return {number: piece for number, piece in unpackb(data) if type(number) is int and type(piece) is bytes}
-    except (TypeError, ValueError):
+        return {number: piece for number, piece in unpackb(data)[1] if type(number) is int and type(piece) is bytes}
+    except (TypeError, ValueError, LookupError):
         return {}

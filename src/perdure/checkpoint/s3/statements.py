@@ -38,6 +38,7 @@ class Objects(NamedTuple):
     keys: Sequence[str]
     open: Callable[[bytes], Any]
     must_exist: bool = True
+    thread_id: str | None = None
 
 
 class Names(NamedTuple):
@@ -201,7 +202,7 @@ class Statements:
         keys = [space.key("r", number) for number in numbers]
         if not keys:
             return []
-        found = yield Objects(keys, open_page)
+        found = yield Objects(keys, open_page, thread_id=self._places[space.ns][0])
         return [found[key] for key in keys]
 
     def _entry(self, space: Space, checkpoint_id: str) -> Step[Entry]:

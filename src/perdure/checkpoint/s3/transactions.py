@@ -9,11 +9,12 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from perdure.checkpoint.s3.flushing import flush
+from perdure.checkpoint.s3.flushing import Flush, flush
 from perdure.checkpoint.s3.roots import Root, has_checkpoint, open_root, root_key, seal_root, thread_of
 from perdure.checkpoint.s3.statements import Names, Objects, Roots, Statements
 from perdure.database.operation import Batch, Op, Replies
@@ -23,10 +24,12 @@ from perdure.database.s3.exchange import (
     Exchange,
     Get,
     List,
+    Lost,
     Missing,
     Object,
     Patience,
     Put,
+    Refused,
     Same,
     ask,
     swap,
@@ -135,7 +138,11 @@ class Transactions:
 
     def note(self, thread_id: str, found: Object | None) -> Known:
         """Read a root."""
-        root = None if found is None else open_root(found.data, thread_id)
+        try:
+            root = None if found is None else open_root(found.data, thread_id)
+        except CorruptCheckpointError as e:
+            what = f"thread {thread_id!r}, object {root_key(thread_id)}: {e.args[0]}"
+            raise CorruptCheckpointError(what, hint=e.hint, thread_id=thread_id) from e
         known = (found.etag if found else None), root
         self._roots.note(thread_id, known)
         return known
@@ -143,14 +150,17 @@ class Transactions:
     def stored(self, thread_id: str, etag: str, root: Root) -> None:
         self._roots.note(thread_id, (etag, None if root.is_empty() else root))
 
-    def burn(self, thread_id: str, ns: int, pack: int, page: int) -> None:
-        """Skip numbers under which another writer, perhaps a dead one, has put something that no root names."""
+    def burn(self, thread_id: str, ns: int, kind: str, number: int) -> None:
+        """Take other keys: under one another writer, perhaps a dead one, has put something that no root names."""
         _, root = self._roots.get(thread_id) or (None, None)
         if root is None:
             return
         for space in root.spaces.values():
             if space.ns == ns:
-                space.next_piece, space.next_page = max(space.next_piece, pack), max(space.next_page, page)
+                if kind == "r":
+                    space.next_page = max(space.next_page, number + 1)
+                elif number not in space.packs:
+                    space.salts[number] = secrets.randbits(32)
                 return
         root.next_index += 1
 
@@ -258,31 +268,32 @@ class _Transaction:
         for thread_id in sorted(self.statements.changed):
             root = self.statements.roots[thread_id]
             assert root is not None
-            if not (yield from self._flush(root)):
+            flushed = yield from flush(root, lambda wanted: self._shared.objects(wanted, self._patience))
+            if not (yield from self._store_one(root, flushed)):
+                for one in flushed.puts:  # these keys are taken now, by whomsoever
+                    self._shared.burn(thread_id, *one.burns)
                 return False
-            put = Put(root_key(thread_id), seal_root(root), self._etags[thread_id])
-            if put.data or put.etag is not None:
-                answer = yield from swap(put, self._patience)
-                if not isinstance(answer, str):
-                    self._shared.note(thread_id, answer)
-                    return False
-                self._shared.stored(thread_id, answer, root)
+            self.statements.garbage += flushed.garbage
         if self.statements.garbage:
             # If this fails the operation has succeeded all the same; `sweep` finds what is left.
             yield [Delete(self.statements.garbage)]
         return True
 
-    def _flush(self, root: Root) -> Exchange[bool]:
-        flushed = yield from flush(root, lambda wanted: self._shared.objects(wanted, self._patience))
-        if not flushed.puts:
-            return True
-        self.statements.garbage += flushed.garbage
-        for put, answer in zip(flushed.puts, (yield [one.put for one in flushed.puts]), strict=True):
-            if isinstance(answer, str) and answer != "refused":
-                continue
-            if not isinstance((yield from swap(put.put, self._patience)), str):
-                self._shared.burn(root.thread_id, *put.burns)
+    def _store_one(self, root: Root, flushed: Flush) -> Exchange[bool]:
+        if flushed.puts:
+            answers = yield [one.put for one in flushed.puts]
+            for one, answer in zip(flushed.puts, answers, strict=True):
+                if answer == Refused or isinstance(answer, Lost):
+                    answer = yield from swap(one.put, self._patience)  # noqa: PLW2901
+                if not isinstance(answer, str):
+                    return False
+        put = Put(root_key(root.thread_id), seal_root(root), self._etags[root.thread_id])
+        if put.data or put.etag is not None:
+            answer = yield from swap(put, self._patience)
+            if not isinstance(answer, str):
+                self._shared.note(root.thread_id, answer)
                 return False
+            self._shared.stored(root.thread_id, answer, root)
         return True
 
 
@@ -291,7 +302,9 @@ def _opened(wanted: Objects, key: str, data: bytes) -> Any:
         return wanted.open(data)
     except (CorruptCheckpointError, TypeError, ValueError) as e:
         raise CorruptCheckpointError(
-            f"the object {key} is damaged", hint="restore it from a backup, or go on from an earlier checkpoint"
+            f"the object {key} of thread {wanted.thread_id!r} is damaged: part of its list of checkpoints",
+            hint="restore it from a backup, or go on from a checkpoint that isn't in it",
+            thread_id=wanted.thread_id,
         ) from e
 
 

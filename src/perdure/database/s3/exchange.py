@@ -8,6 +8,7 @@ again. A conditional put whose answer was lost may have succeeded: `swap` looks,
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import re
 import time
@@ -20,7 +21,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import S3Store
 
-from perdure.errors import StorageError, TransientStorageError
+from perdure.errors import StorageError, TransientStorageError, UsageError
 
 T = TypeVar("T")
 
@@ -212,6 +213,30 @@ def _mapped(error: Exception) -> Any:
     raise error
 
 
+_started = False
+_is_forked = False
+
+
+def _after_fork() -> None:
+    global _is_forked
+    _is_forked = _started
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _check_process() -> None:
+    """Refuse in the child of a process that has used the client: its threads are not there, and it would hang."""
+    global _started
+    if _is_forked:
+        raise UsageError(
+            "this process was forked from one that had used an object store",
+            hint="start it by 'spawn' or 'forkserver', or fork before the first use",
+        )
+    _started = True
+
+
 class Client:
     """Sends requests to one bucket, in either colour; safe for any number of threads and event loops.
 
@@ -309,6 +334,7 @@ class Client:
         return []
 
     def _count(self, request: Request) -> None:
+        _check_process()
         name: Any = type(request).__name__.lower()
         self.counts[name] += 1
         if isinstance(request, Put):

@@ -43,7 +43,8 @@ def open_bucket(url: str, *, request_timeout: float = _REQUEST) -> S3Store:
     if options.get("endpoint", "").startswith("http:"):
         limits["allow_http"] = True
     # Few and short: what they don't mend, `exchange` tries again, for as long as its caller allows.
-    retries: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=request_timeout)}
+    pauses = {"init_backoff": timedelta(milliseconds=50), "max_backoff": timedelta(milliseconds=500), "base": 2}
+    retries: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=request_timeout), "backoff": pauses}
     return S3Store(
         parts.netloc,
         prefix=prefix or None,

@@ -39,10 +39,10 @@ def _probe(patience: Patience) -> Exchange[None]:
     second = yield from swap(Put(key, b"3", first if isinstance(first, str) else None), patience)
     stale = yield from swap(Put(key, b"4", first if isinstance(first, str) else None), patience)
     yield from ask([Delete([key])], patience)
-    if not isinstance(first, str) or not isinstance(second, str) or not first or first == second:
-        raise _unfit("it refuses conditional puts (If-None-Match, If-Match) that should succeed, or gives no ETag")
     if isinstance(again, str) or isinstance(stale, str):
         raise _unfit("it ignores the conditions of puts (If-None-Match, If-Match)")
+    if not isinstance(first, str) or not isinstance(second, str) or not first or first == second:
+        raise _unfit("it refuses conditional puts (If-None-Match, If-Match) that should succeed, or gives no ETag")
 
 
 def _unfit(what: str) -> StorageError:
