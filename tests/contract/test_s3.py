@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import multiprocessing
 import operator
 import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Annotated, Any
 
 import obstore
@@ -516,3 +520,15 @@ def test_a_forked_child_is_told(bucket: str) -> None:
         child.start()
         assert "spawn" in answers.get(timeout=20)
         child.join(20)
+
+
+def test_the_command_line_takes_a_bucket(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with S3Saver.from_conn_string(bucket) as saver:
+        run(saver)
+    plain, _, endpoint = bucket.partition("?endpoint=")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)  # the usual place, too
+    perdure = Path(sys.executable).parent / "perdure"
+    command = [str(perdure), "threads", "--json", "--db", plain]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[0])["thread_id"] == "t"

@@ -21,6 +21,8 @@ def test_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     if "DATABASE_URL" in page.read_text():
         monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("database"))
+    if "S3_URL" in page.read_text():
+        monkeypatch.setenv("S3_URL", request.getfixturevalue("bucket"))
     examples = list(Sybil([PythonCodeBlockParser()], path=str(ROOT)).parse(page).examples())
     assert len(examples) == page.read_text().count("```python")
     for example in examples:

@@ -13,7 +13,7 @@ from typing import Any, Self
 from obstore.store import S3Store
 
 from perdure.checkpoint.base import Lease, V
-from perdure.checkpoint.s3.statements import S3Dialect
+from perdure.checkpoint.s3.dialect import S3Dialect
 from perdure.checkpoint.s3.sweeping import sweep
 from perdure.checkpoint.s3.transactions import Transactions
 from perdure.checkpoint.serde.base import SerializerProtocol

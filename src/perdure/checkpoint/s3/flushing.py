@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from perdure.checkpoint.s3.holding import Objects
 from perdure.checkpoint.s3.roots import (
     MOST_ROOT,
     PACK,
@@ -17,7 +18,6 @@ from perdure.checkpoint.s3.roots import (
     seal_pack,
     seal_page,
 )
-from perdure.checkpoint.s3.statements import Objects
 from perdure.database.s3.exchange import Exchange, Put
 
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from perdure.checkpoint.s3.flushing import Flush, flush
+from perdure.checkpoint.s3.holding import Names, Objects, Roots
 from perdure.checkpoint.s3.roots import Root, has_checkpoint, open_root, root_key, seal_root, thread_of
-from perdure.checkpoint.s3.statements import Names, Objects, Roots, Statements
+from perdure.checkpoint.s3.statements import Statements
 from perdure.database.operation import Batch, Op, Replies
 from perdure.database.s3.exchange import (
     PAGE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -21,9 +22,9 @@ def open_bucket(url: str, *, request_timeout: float = _REQUEST) -> S3Store:
     """Make the client of a bucket; nothing is sent yet.
 
     Args:
-        url: `s3://bucket/prefix`, with `endpoint`, `region` and `virtual_hosted_style_request` as parameters, each of
-            which the environment may give too (`AWS_ENDPOINT_URL`, `AWS_REGION`). Credentials come of the environment
-            alone: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, a web identity, a container's or machine's role.
+        url: `s3://bucket/prefix`, with `endpoint`, `region` and `virtual_hosted_style_request` as parameters. The
+            environment may give these too (`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION`), and alone gives
+            credentials: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, a web identity, a machine's role.
         request_timeout: Seconds that a request may take before it counts as lost.
 
     Raises:
@@ -40,6 +41,9 @@ def open_bucket(url: str, *, request_timeout: float = _REQUEST) -> S3Store:
         raise InvalidConfigError(f"no parameter of a bucket: {', '.join(sorted(unknown))}", hint=", ".join(_KNOWN))
     prefix = unquote(parts.path).strip("/")
     limits: Any = {"timeout": timedelta(seconds=request_timeout), "connect_timeout": timedelta(seconds=5)}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        options.setdefault("endpoint", endpoint)
     if options.get("endpoint", "").startswith("http:"):
         limits["allow_http"] = True
     # Few and short: what they don't mend, `exchange` tries again, for as long as its caller allows.

@@ -48,6 +48,6 @@ def _probe(patience: Patience) -> Exchange[None]:
 def _unfit(what: str) -> StorageError:
     return StorageError(
         f"this object store can't keep checkpoints: {what}",
-        hint="Amazon S3, MinIO, SeaweedFS, Ceph and Cloudflare R2 have conditional writes in their current versions; "
-        "without them two writers would overwrite each other",
+        hint="without conditional writes two writers would overwrite each other; Amazon S3 and SeaweedFS have "
+        "them, and so may a newer version of this one",
     )
