@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,8 +20,9 @@ from typing import Annotated, Any
 
 import obstore
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from ormsgpack import packb
 from tests.servers.proxy import Proxy
 from tests.servers.seaweed import SECRET, Seaweed
 from typing_extensions import TypedDict
@@ -30,9 +31,10 @@ from perdure.checkpoint import conformance, layout
 from perdure.checkpoint.conformance import Case
 from perdure.checkpoint.conformance.case import checkpoint, id_of, place
 from perdure.checkpoint.conformance.commits import step
+from perdure.checkpoint.frames import seal
 from perdure.checkpoint.registry import open_saver
 from perdure.checkpoint.s3 import S3Saver, flushing
-from perdure.checkpoint.s3.roots import has_checkpoint, root_key, thread_of
+from perdure.checkpoint.s3.roots import has_checkpoint, open_pack, open_page, open_root, root_key, thread_of
 from perdure.database.s3 import exchange
 from perdure.database.s3.exchange import Delete, Put
 from perdure.database.s3.opening import open_bucket
@@ -41,6 +43,7 @@ from perdure.errors import (
     CorruptCheckpointError,
     InvalidConfigError,
     PerdureError,
+    SchemaVersionError,
     StorageError,
     TransientStorageError,
     UsageError,
@@ -307,6 +310,30 @@ def test_a_root_of_another_thread_is_refused(bucket: str) -> None:
             saver.get_tuple(place("two"))
 
 
+_PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 1 << 62) | st.text(max_size=4) | st.binary(max_size=4) | st.floats(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=50)
+@given(_PLAIN, st.lists(_PLAIN, min_size=6, max_size=6), st.lists(_PLAIN, min_size=10, max_size=10), _PLAIN)
+def test_forged_objects_are_refused(any_one: Any, rest: list[Any], space: list[Any], entry: Any) -> None:
+    """With right checksums, and of any shape."""
+    for content in (any_one, (1, *rest), (1, b"", "t", 1, 0, None, [space]), (1, b"", "t", 1, 0, rest, any_one)):
+        frame = seal("root", packb(content))
+        data = len(frame).to_bytes(4, "big") + frame
+        with suppress(CorruptCheckpointError, SchemaVersionError):
+            open_root(data, "t")
+    for content in (any_one, (b"", any_one), (b"", [space]), (b"", [("id", None, [], False), entry])):
+        with suppress(CorruptCheckpointError):
+            open_page(seal("page", packb(content)))
+        assert all(type(piece) is bytes for piece in open_pack(packb(content)).values())
+    with suppress(CorruptCheckpointError):
+        open_root(packb(any_one), "t")
+
+
 # -- keys
 
 
@@ -531,4 +558,4 @@ def test_the_command_line_takes_a_bucket(bucket: str, monkeypatch: pytest.Monkey
     command = [str(perdure), "threads", "--json", "--db", plain]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[0])["thread_id"] == "t"
+    assert [row["thread_id"] for row in json.loads(done.stdout)] == ["t"]

@@ -35,6 +35,8 @@ _INDEX_BITS: Final = 24
 _EMPTY_UNIT: Final = 256
 """A root's size is a multiple of this if its thread has no checkpoint, and only then: so a listing tells."""
 
+_MOST_PACKS: Final = 1 << 22
+
 _LONG_NAME: Final = 90
 """Bytes of an id that a key spells out: MinIO and SeaweedFS allow 255 characters between slashes."""
 
@@ -232,12 +234,18 @@ def open_root(data: bytes, thread_id: str | None) -> Root | None:
         version, *rest = unpackb(unseal(data[4:end]).content)
         if version != _VERSION:
             raise SchemaVersionError(f"a thread's root is of version {version}, and this perdure knows {_VERSION}")
-        _, name, birth, next_index, lease, spaces = rest
-    except (TypeError, ValueError) as e:
+        root = _opened_root(*rest[1:])
+    except (TypeError, ValueError, AttributeError, LookupError) as e:
         raise CorruptCheckpointError("a thread's root holds something else", thread_id=thread_id) from e
-    if thread_id not in {None, name}:
-        raise CorruptCheckpointError(f"a thread's root is that of {name!r}", thread_id=thread_id)
-    root = Root(name, birth, next_index, None if lease is None else tuple(lease))
+    if thread_id is not None and thread_id != root.thread_id:
+        raise CorruptCheckpointError(f"a thread's root is that of {root.thread_id!r}", thread_id=thread_id)
+    return root
+
+
+def _opened_root(thread_id: str, birth: int, next_index: int, lease: Any, spaces: Any) -> Root:
+    if not isinstance(thread_id, str):
+        raise TypeError("an id is no text")
+    root = Root(thread_id, birth, next_index, None if lease is None else _opened_lease(*lease))
     for index, space, head, next_piece, next_page, pages, packs, salts, entries, pieces in spaces:
         root.spaces[space] = Space(
             birth << _INDEX_BITS | index,
@@ -246,12 +254,22 @@ def open_root(data: bytes, thread_id: str | None) -> Root | None:
             next_piece,
             next_page,
             [Page(*page) for page in pages],
-            [pack for low, high in packs for pack in range(low, high + 1)],
+            [pack for low, high in packs for pack in _numbers(low, high)],
             dict(salts),
             _unpacked(entries),
             dict(pieces),
         )
     return root
+
+
+def _opened_lease(holder: str, generation: int, until: float, stop: bool) -> tuple[str, int, float, bool]:
+    return holder, generation, until, stop
+
+
+def _numbers(low: int, high: int) -> range:
+    if not 0 <= low <= high < low + _MOST_PACKS:
+        raise ValueError("no packs")
+    return range(low, high + 1)
 
 
 def _ranges(numbers: list[int]) -> list[list[int]]:
@@ -269,10 +287,19 @@ def _packed(entries: Mapping[str, Entry]) -> list[Any]:
 
 
 def _unpacked(stored: Any) -> dict[str, Entry]:
-    return {
-        i: Entry(None if row is None else tuple(row), {t: (path, data) for t, path, data in tasks}, is_gone)
-        for i, row, tasks, is_gone in stored
-    }
+    found: dict[str, Entry] = {}
+    for checkpoint_id, row, tasks, is_gone in stored:
+        opened = None if row is None else _opened_row(*row)
+        found[checkpoint_id] = Entry(opened, {t: (path, data) for t, path, data in tasks}, is_gone)
+    if not all(isinstance(checkpoint_id, str) for checkpoint_id in found):
+        raise TypeError("an id is no text")
+    return found
+
+
+def _opened_row(parent_id: str | None, run_id: str | None, frame: bytes) -> Row:
+    if not isinstance(frame, bytes):
+        raise TypeError("a frame is no bytes")
+    return parent_id, run_id, frame
 
 
 def seal_page(entries: Mapping[str, Entry]) -> bytes:
@@ -286,7 +313,11 @@ def open_page(data: bytes) -> dict[str, Entry]:
     Raises:
         CorruptCheckpointError: It is damaged.
     """
-    return _unpacked(unpackb(unseal(data).content)[1])
+    try:
+        _, entries = unpackb(unseal(data).content)
+        return _unpacked(entries)
+    except (TypeError, ValueError, AttributeError, LookupError) as e:
+        raise CorruptCheckpointError("a page holds something else") from e
 
 
 def seal_pack(pieces: Mapping[int, bytes]) -> bytes:
@@ -300,6 +331,7 @@ def seal_pack(pieces: Mapping[int, bytes]) -> bytes:
 def open_pack(data: bytes) -> dict[int, bytes]:
     """Read a pack; of a damaged one what can be read: whoever misses a piece says of what."""
     try:
-        return {number: piece for number, piece in unpackb(data)[1] if type(number) is int and type(piece) is bytes}
-    except (TypeError, ValueError, LookupError):
+        _, pieces = unpackb(data)
+        return {number: piece for number, piece in pieces if type(number) is int and type(piece) is bytes}
+    except (TypeError, ValueError):
         return {}

@@ -61,12 +61,21 @@ class Bounded(dict[Any, Any]):
     def note(self, key: Any, value: Any) -> None:
         """Remember an item."""
         with self._lock:
-            if key in self:
-                self._held -= self._weigh(self.pop(key))
+            self.forget(key)
             self[key] = value
             self._held += self._weigh(value)
             while self._held > self._most and len(self) > 1:
-                self._held -= self._weigh(self.pop(next(iter(self))))
+                self.forget(next(iter(self)))
+
+    def forget(self, key: Any) -> None:
+        """Forget an item."""
+        with self._lock:
+            if key in self:
+                self._held -= self._weigh(self.pop(key))
+
+
+def _weight(known: Known) -> int:
+    return 500 + sum([300 + space.weight() for space in known[1].spaces.values()] if known[1] else [])
 
 
 class Transactions:
@@ -78,7 +87,7 @@ class Transactions:
 
     def __init__(self, retry_for: float) -> None:
         self.retry_for = retry_for
-        self._roots = Bounded(4096)
+        self._roots = Bounded(32 * 1024 * 1024, _weight)
         self._objects = Bounded(64 * 1024 * 1024, lambda held: held[1])
 
     def run(self, make: Callable[[], Op[Any]], kind: str) -> Exchange[Any]:
@@ -129,7 +138,7 @@ class Transactions:
 
     def erase(self, thread_id: str) -> Exchange[None]:
         """Delete a thread's root, which an operation has emptied."""
-        self._roots.pop(thread_id, None)
+        self._roots.forget(thread_id)
         yield from ask([Delete([root_key(thread_id)])], Patience(self.retry_for))
 
     # -- what transactions share
@@ -301,7 +310,7 @@ class _Transaction:
 def _opened(wanted: Objects, key: str, data: bytes) -> Any:
     try:
         return wanted.open(data)
-    except (CorruptCheckpointError, TypeError, ValueError) as e:
+    except CorruptCheckpointError as e:
         raise CorruptCheckpointError(
             f"the object {key} of thread {wanted.thread_id!r} is damaged: part of its list of checkpoints",
             hint="restore it from a backup, or go on from a checkpoint that isn't in it",
