@@ -7,6 +7,8 @@ import os
 import pytest
 from hypothesis import settings
 from tests.servers.fixtures import (
+    aws,
+    bucket,
     database,
     empty_valkey,
     own_pgbouncer,
@@ -15,10 +17,13 @@ from tests.servers.fixtures import (
     pgbouncer,
     pooled_database,
     postgres,
+    seaweed,
     valkey,
 )
 
 __all__ = [
+    "aws",
+    "bucket",
     "database",
     "empty_valkey",
     "own_pgbouncer",
@@ -27,6 +32,7 @@ __all__ = [
     "pgbouncer",
     "pooled_database",
     "postgres",
+    "seaweed",
     "valkey",
 ]
 

@@ -25,7 +25,7 @@ for want in "${wanted[@]}"; do
     env=$venv/pythons/$want
     if [ ! -e "$env/.stamp" ] || [ pyproject.toml -nt "$env/.stamp" ]; then
         "$venv/bin/uv" venv --quiet --clear --python "$python" "$env"
-        VIRTUAL_ENV=$PWD/$env "$venv/bin/uv" pip install --quiet --editable '.[cli,draw,encryption,redis,server,sqlite-vec]' --group test --group reference
+        VIRTUAL_ENV=$PWD/$env "$venv/bin/uv" pip install --quiet --editable '.[cli,draw,encryption,redis,s3,server,sqlite-vec]' --group test --group reference
         touch "$env/.stamp"
     fi
     echo "--- Python $want"

@@ -21,6 +21,7 @@ from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.redis import RedisSaver
+from perdure.checkpoint.s3 import S3Saver
 from perdure.checkpoint.serde.encrypted import EncryptedSerializer
 from perdure.checkpoint.sqlite import SqliteSaver
 
@@ -90,7 +91,10 @@ SERVED: dict[str, Callable[[str], AbstractContextManager[Saver]]] = {
     "postgres-by-changes": lambda url: _by_changes(PostgresSaver.from_conn_string(url)),
     "pgbouncer": PostgresSaver.from_conn_string,
     "postgres-encrypted": lambda url: PostgresSaver.from_conn_string(url, serde=encrypting()),
+    "s3": S3Saver.from_conn_string,
 }
+
+_PLACES = {"pgbouncer": "pooled_database", "s3": "bucket"}
 
 
 @contextmanager
@@ -113,8 +117,7 @@ def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Saver]:
     """An empty saver of each kind; afterwards nothing of it may be left."""
     before = set(threading.enumerate())
     if request.param in SERVED:
-        name = "pooled_database" if request.param == "pgbouncer" else "database"
-        opening = SERVED[request.param](request.getfixturevalue(name))
+        opening = SERVED[request.param](request.getfixturevalue(_PLACES.get(request.param, "database")))
     elif request.param in ON_REDIS:
         opening = ON_REDIS[request.param](request.getfixturevalue("empty_valkey").url)
     else:

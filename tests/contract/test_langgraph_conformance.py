@@ -14,6 +14,8 @@ from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.postgres.aio import AsyncPostgresSaver
 from perdure.checkpoint.redis import RedisSaver
 from perdure.checkpoint.redis.aio import AsyncRedisSaver
+from perdure.checkpoint.s3 import S3Saver
+from perdure.checkpoint.s3.aio import AsyncS3Saver
 from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.checkpoint.sqlite.aio import AsyncSqliteSaver
 
@@ -31,13 +33,15 @@ CAPABILITIES = {
 }
 
 
-@pytest.mark.parametrize(
-    "kind", ["memory", "sqlite", "aio", "postgres", "postgres-aio", "pgbouncer", "redis", "redis-aio"]
-)
+KINDS = ["memory", "sqlite", "aio", "postgres", "postgres-aio", "pgbouncer", "redis", "redis-aio", "s3", "s3-aio"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_all_capabilities_pass(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue("database") if "postgres" in kind else ""
     url = request.getfixturevalue("pooled_database") if kind == "pgbouncer" else url
     url = request.getfixturevalue("empty_valkey").url if "redis" in kind else url
+    url = request.getfixturevalue("bucket") if kind.startswith("s3") else url
     opened = 0
 
     async def make() -> AsyncIterator[BaseCheckpointSaver[Any]]:
@@ -60,6 +64,12 @@ async def test_all_capabilities_pass(kind: str, tmp_path: Path, request: pytest.
                 yield saver
         elif kind == "redis-aio":
             async with AsyncRedisSaver.from_conn_string(url, prefix=f"s{opened}:") as saver:
+                yield saver
+        elif kind == "s3":
+            with S3Saver.from_conn_string(url.replace("?", f"/{opened}?")) as saver:
+                yield saver
+        elif kind == "s3-aio":
+            async with AsyncS3Saver.from_conn_string(url.replace("?", f"/{opened}?")) as saver:
                 yield saver
         else:
             async with AsyncSqliteSaver.from_conn_string(path, synchronous="NORMAL") as saver:

@@ -23,6 +23,8 @@ def test_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch, request):
         monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("database"))
     if "REDIS_URL" in page.read_text():
         monkeypatch.setenv("REDIS_URL", request.getfixturevalue("empty_valkey").url)
+    if "S3_URL" in page.read_text():
+        monkeypatch.setenv("S3_URL", request.getfixturevalue("bucket"))
     examples = list(Sybil([PythonCodeBlockParser()], path=str(ROOT)).parse(page).examples())
     assert len(examples) == page.read_text().count("```python")
     for example in examples:

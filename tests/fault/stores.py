@@ -17,15 +17,18 @@ import apsw
 import psycopg
 from tests.fault.shapes import labels_of
 from tests.servers.postgres import Server
+from tests.servers.seaweed import ENVIRONMENT, Seaweed
 from tests.servers.valkey import Valkey
 
 import redis
 from perdure.checkpoint.base import Commit
 from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.redis import RedisSaver
+from perdure.checkpoint.s3 import S3Saver
 from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.database.postgres.connecting import Link
 from perdure.database.redis.driver import Driver
+from perdure.database.s3.exchange import Get, Patience, ask
 
 Note = Callable[[str], None]
 Tick = Callable[[], None]
@@ -316,7 +319,76 @@ def _ticking_waits(gen: Generator[Any, Any, Any], tick: Tick) -> Generator[Any, 
         return end.value
 
 
-STORES: dict[str, Store] = {"sqlite": SqliteStore(), "postgresql": PostgresStore(), "redis": RedisStore()}
+class NotingS3Saver(Noting, S3Saver):
+    pass
+
+
+class S3Store:
+    """Prefixes of one bucket. Only children open it: its client's threads don't survive a fork."""
+
+    def __init__(self) -> None:
+        self._server = ""
+
+    @contextmanager
+    def serving(self) -> Iterator[Any]:
+        os.environ.update(ENVIRONMENT)
+        if given := os.environ.get("PERDURE_TEST_S3"):
+            self._server = given
+            yield
+            return
+        with Seaweed() as server:
+            self._server = server.url()
+            yield
+
+    def url(self, folder: Path, name: str) -> str:
+        return self._server.replace("?", f"/{folder.name}-{os.getpid()}-{name}?")
+
+    def exists(self, url: str) -> bool:
+        saver = S3Saver.open(url)
+        return saver.client.run(ask([Get("perdure")], Patience(10))) != [None]
+
+    def open(self, url: str) -> AbstractContextManager[Any]:
+        return S3Saver.from_conn_string(url)
+
+    @contextmanager
+    def watch(self, url: str, log: Note, tick: Tick) -> Iterator[Any]:
+        """Tick before and after each request, and after each of several that are sent together."""
+        with NotingS3Saver.from_conn_string(url) as saver:
+            send, asend = saver.client._send, saver.client._asend
+
+            def ticking(request: Any) -> Any:
+                tick()
+                answer = send(request)
+                tick()
+                return answer
+
+            async def aticking(request: Any) -> Any:
+                tick()
+                answer = await asend(request)
+                tick()
+                return answer
+
+            saver.client._send, saver.client._asend = ticking, aticking
+            saver.log = log
+            yield saver
+
+    def outlast(self, url: str) -> None:
+        """Give the server time for what a killed program has sent."""
+        time.sleep(0.02)
+
+    def damage(self, url: str) -> str | None:
+        return None
+
+    def remove(self, url: str) -> None:
+        """Leave it to the server's end."""
+
+
+STORES: dict[str, Store] = {
+    "sqlite": SqliteStore(),
+    "postgresql": PostgresStore(),
+    "redis": RedisStore(),
+    "s3": S3Store(),
+}
 """By the scheme of their URLs."""
 
 

@@ -43,3 +43,9 @@ def test_on_postgres(postgres, monkeypatch, way):
 def test_on_redis(valkey):
     """One way, at each of its commands. `python -m tests.fault.campaign --store redis --every` does all of them."""
     assert campaign("chain", "--store", "redis", "--colour", "sync", "--durability", "sync", "--every") >= 30
+
+
+def test_on_s3(seaweed, aws, monkeypatch):
+    """Some of all requests of one shape; `python -m tests.fault.campaign --store s3 --every` does all of them."""
+    monkeypatch.setenv("PERDURE_TEST_S3", seaweed.url())
+    assert campaign("siblings", "--store", "s3", "--every", "--stride", "11") >= 18

@@ -1,22 +1,27 @@
 """The savers that races are run on."""
 
+import os
+
 import pytest
 
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
 
 
-@pytest.fixture(params=["sqlite", "postgres", "pgbouncer", "redis"])
+@pytest.fixture(params=["sqlite", "postgres", "pgbouncer", "redis", "s3"])
 def url(request, tmp_path):
     """Where processes meet."""
     if request.param == "redis":
         return request.getfixturevalue("empty_valkey").url
-    if request.param != "sqlite":
-        return request.getfixturevalue("database" if request.param == "postgres" else "pooled_database")
+    places = {"postgres": "database", "pgbouncer": "pooled_database", "s3": "bucket"}
+    if request.param in places:
+        return request.getfixturevalue(places[request.param])
     return f"sqlite:///{tmp_path / 'race.db'}"
 
 
 KINDS = ["memory", "sqlite", "postgres"]
+if os.environ.get("PERDURE_TEST_S3_RACES"):  # half a minute more; what meets at a `url` runs on S3 in any case
+    KINDS.append("s3")
 EVERY_KIND = pytest.mark.parametrize("saver", [*KINDS, "redis"], indirect=True)
 
 
@@ -26,8 +31,9 @@ def saver(request, tmp_path):
     if request.param == "memory":
         yield InMemorySaver()
         return
-    if request.param in {"postgres", "redis"}:
-        fixture = request.getfixturevalue("database" if request.param == "postgres" else "empty_valkey")
+    if request.param in {"postgres", "redis", "s3"}:
+        places = {"postgres": "database", "redis": "empty_valkey", "s3": "bucket"}
+        fixture = request.getfixturevalue(places[request.param])
         with open_saver(getattr(fixture, "url", fixture)) as opened:
             yield opened
         return

@@ -11,6 +11,8 @@ import pytest
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.pgbouncer import binary as pgbouncer_binary
 from tests.servers.postgres import Server, ServerMissing, binaries
+from tests.servers.seaweed import ENVIRONMENT, Seaweed
+from tests.servers.seaweed import binary as seaweed_binary
 from tests.servers.shared import Lodger
 from tests.servers.valkey import Valkey
 from tests.servers.valkey import binary as valkey_binary
@@ -70,6 +72,27 @@ def valkey() -> Iterator[Valkey]:
     _require(valkey_binary)
     with Valkey() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def seaweed() -> Iterator[Seaweed]:
+    """An S3 server for this process's tests."""
+    _require(seaweed_binary)
+    with Seaweed() as server:
+        yield server
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The credentials of the tests' servers, where clients look for them."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def bucket(seaweed: Seaweed, aws: None) -> str:
+    """The URL of an empty place on the S3 server."""
+    return seaweed.url()
 
 
 @pytest.fixture

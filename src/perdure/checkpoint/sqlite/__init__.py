@@ -9,8 +9,8 @@ from typing import Any, Literal, Self
 
 from perdure.checkpoint.base import Lease, V
 from perdure.checkpoint.serde.base import SerializerProtocol
-from perdure.checkpoint.sqlite import leases
 from perdure.checkpoint.sqlite.dialect import SQL, SqliteDialect, savers_tables
+from perdure.checkpoint.tables import leases
 from perdure.checkpoint.tables.saver import Kind, TableSaver
 from perdure.database.operation import Op
 from perdure.database.sqlite import schema
