@@ -27,7 +27,7 @@ from tests.servers.proxy import Proxy
 from tests.servers.seaweed import SECRET, Seaweed
 from typing_extensions import TypedDict
 
-from perdure.checkpoint import conformance, layout
+from perdure.checkpoint import conformance
 from perdure.checkpoint.conformance import Case
 from perdure.checkpoint.conformance.case import checkpoint, id_of, place
 from perdure.checkpoint.conformance.commits import step
@@ -108,7 +108,6 @@ def test_reads_take_two_round_trips_and_of_old_ones_up_to_four(bucket: str) -> N
     with S3Saver.from_conn_string(bucket) as saver:
         items = run(saver)
         every = [one.config for one in saver.list(CONFIG)]
-    layout._sealed.clear()
     for config, at_most in ((CONFIG, 2), (every[20], 4), (every[-1], 4)):
         with S3Saver.from_conn_string(bucket) as saver:
             saver.setup()
@@ -255,7 +254,6 @@ def test_objects_that_are_gone_by_now_are_no_damage(bucket: str) -> None:
     """A reader that has just read a root, whose thread is pruned then, looks again."""
     with S3Saver.from_conn_string(bucket) as reader, S3Saver.from_conn_string(bucket) as other:
         items = run(other)
-        layout._sealed.clear()
         send = reader.client._send
         begun = []
 
@@ -289,7 +287,6 @@ PLACES = {"root": "^t/", "page": "^d/.*/0r0$", "pack": "^d/.*/0p0$"}
 def test_a_flipped_byte_is_named(bucket: str, kind: str) -> None:
     with S3Saver.from_conn_string(bucket) as saver:
         run(saver)
-    layout._sealed.clear()
     key = next(key for key in sorted(objects_at(bucket)) if re.search(PLACES[kind], key))
     _flip(bucket, key)
     with S3Saver.from_conn_string(bucket) as saver, pytest.raises(CorruptCheckpointError) as caught:

@@ -171,7 +171,7 @@ class Statements(Holding):
 
     def _find_writes(self, ns: int, checkpoint_id: str, task_id: str) -> Step[Rows]:
         entry = yield from self._entry(self._space(ns), checkpoint_id)
-        return [(entry.tasks[task_id][1],)] if task_id in entry.tasks else ()
+        return [entry.tasks[task_id]] if task_id in entry.tasks else ()
 
     def _change_writes(self, data: bytes, ns: int, checkpoint_id: str, task_id: str) -> Step[Rows]:
         entry = yield from self._entry(self._space(ns), checkpoint_id)
