@@ -228,6 +228,9 @@ def test_other_database_by_environment_and_option(perdure, tmp_path):
 def test_version_and_help(perdure):
     assert perdure("--version").stdout.startswith("perdure 0.")
     assert "Exit codes" in perdure("--help").stdout
+    for command, default in (("serve", "2024"), ("threads", "perdure.db"), ("fork", "the same")):
+        shown = " ".join(re.findall(r"[^│\s]+", perdure(command, "--help").stdout))
+        assert f"[default: {default}]" in shown
 
 
 def test_resume_all(perdure):

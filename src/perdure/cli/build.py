@@ -23,15 +23,15 @@ _MACHINES = {"x86_64": "linux/amd64", "AMD64": "linux/amd64", "aarch64": "linux/
 BaseName = Annotated[
     str | None,
     typer.Option(
-        "--base", metavar="BASE", help="debian, an OCI layout or archive, a registry's image  [default: debian]"
+        "--base", metavar="BASE", help="debian, an OCI layout or archive, a registry's image  \\[default: debian]"
     ),
 ]
 Platforms = Annotated[
     str | None,
-    typer.Option("--platform", metavar="LIST", help="linux/amd64, linux/arm64, or both  [default: this machine's]"),
+    typer.Option("--platform", metavar="LIST", help="linux/amd64, linux/arm64, or both  \\[default: this machine's]"),
 ]
 Cache = Annotated[
-    Path | None, typer.Option("--cache", metavar="DIR", help="What is used again  [default: ~/.cache/perdure/build]")
+    Path | None, typer.Option("--cache", metavar="DIR", help="What is used again  \\[default: ~/.cache/perdure/build]")
 ]
 Pull = Annotated[bool, typer.Option("--pull", help="Look for a newer base")]
 
@@ -48,7 +48,7 @@ def build(
             "--output",
             "-o",
             metavar="KIND[:PATH]",
-            help="oci-dir, oci-archive or docker-archive; may be repeated  [default: oci-archive]",
+            help="oci-dir, oci-archive or docker-archive; may be repeated  \\[default: oci-archive]",
         ),
     ] = None,
     load: Annotated[bool, typer.Option("--load", help="Give it to Docker or Podman")] = False,

@@ -25,7 +25,7 @@ from perdure.cli.reading import summary
 
 To = Annotated[
     str | None,
-    typer.Option("--to", metavar="ID", help="Thread of the fork  [default: the same]", show_default=False),
+    typer.Option("--to", metavar="ID", help="Thread of the fork  \\[default: the same]", show_default=False),
 ]
 GraphOption = Annotated[
     str | None,

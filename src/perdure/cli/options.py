@@ -36,7 +36,7 @@ Db = Annotated[
         "--db",
         metavar="URL",
         envvar="PERDURE_DB",
-        help=f"Where checkpoints are: sqlite:///path, or a path that ends in .db  [default: {DEFAULT_DB}]",
+        help=f"Where checkpoints are: sqlite:///path, or a path that ends in .db  \\[default: {DEFAULT_DB}]",
         show_default=False,
     ),
 ]

@@ -16,15 +16,15 @@ Config = Annotated[
     Path | None,
     typer.Option("--config", "-c", metavar="FILE", help="perdure.json or langgraph.json", show_default=False),
 ]
-Host = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Listen at  [default: 127.0.0.1]")]
-Port = Annotated[int | None, typer.Option("--port", "-p", help="Listen at this port; 0: any  [default: 2024]")]
+Host = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Listen at  \\[default: 127.0.0.1]")]
+Port = Annotated[int | None, typer.Option("--port", "-p", help="Listen at this port; 0: any  \\[default: 2024]")]
 Database = Annotated[
     str | None,
     typer.Option("--db", metavar="URL", help="sqlite:///path or postgresql://...", show_default=False),
 ]
 Jobs = Annotated[
     int | None,
-    typer.Option("--jobs", "--n-jobs-per-worker", min=0, help="Runs at once in a process  [default: 10]"),
+    typer.Option("--jobs", "--n-jobs-per-worker", min=0, help="Runs at once in a process  \\[default: 10]"),
 ]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Let anybody in, even from elsewhere")]
 LogLevel = Annotated[str, typer.Option("--log-level", "--server-log-level", help="debug, info, warning or error")]
