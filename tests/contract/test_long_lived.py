@@ -66,7 +66,7 @@ def changes(base: Entry | None, chosen: list[tuple[str, int]]) -> dict[str, Any]
 
 
 class Sqlite:
-    examples = 60
+    examples = 30
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -80,7 +80,7 @@ class Sqlite:
 
 
 class Postgres:
-    examples = 25
+    examples = 12
 
     def __init__(self, url: str) -> None:
         self._url = url

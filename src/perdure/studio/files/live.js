@@ -63,9 +63,11 @@ export class Live {
       this.row(at, "mark", "run ended", short(data.run_id));
       return;
     }
-    this.reset(data?.run_id ?? null);
+    const run = data?.run_id ?? null;
+    const what = data?.attempt > 1 ? `run goes on, attempt ${data.attempt}` : run && run === this.run ? "run goes on" : "run began";
+    this.reset(run);
     this.isRunning = true;
-    this.row(at, "mark", data?.attempt > 1 ? `run goes on, attempt ${data.attempt}` : "run began", short(data?.run_id));
+    this.row(at, "mark", what, short(run));
   }
 
   task(data, outer, at) {
