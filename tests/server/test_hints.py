@@ -67,8 +67,7 @@ async def test_processes_hear_of_each_other_by_a_valkey_and_need_it_for_nothing(
             asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
             assert connection.execute(asked).fetchone() == (0,)
     await hears_forged_hints_and_stops_no_run(pair.client, own_valkey, tmp_path)
-    if not own_database.startswith("postgres"):  # there the last events were lost once: not understood yet
-        await loses_no_event_of_a_stream_when_it_dies(pair, own_valkey)
+    await loses_no_event_of_a_stream_when_it_dies(pair, own_valkey)
 
 
 async def begins_ends_and_stops_at_once(client, folder):

@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from perdure.database.operation import Op, Statement
 from perdure.server.database import Statements, now
@@ -189,6 +189,10 @@ def renew(sql: Statements, claims: Sequence[tuple[str, str, int]], lease: float)
     ]
 
 
+_FAREWELL: Final = 60.0
+"""Seconds that the events of a run's own thread stay at least."""
+
+
 class Ending(NamedTuple):
     """How a run ended.
 
@@ -218,8 +222,9 @@ def finish(sql: Statements, run: Record, ending: Ending) -> Op[bool]:
     if not rows:
         return False
     batch: list[Statement] = [(sql["add_event"], values) for values in ending.events]
-    # A thread of the run's own is deleted after this; should the process die before, its time is over all the same.
-    end = moment if ending.forget == "thread" else None
+    # A thread of the run's own is forgotten after this; should the process die before, its time is soon over. Not at once:
+    # a sweep takes the events too, and who listens elsewhere may not have read the last ones.
+    end = moment + _FAREWELL if ending.forget == "thread" else None
     batch.append((sql["leave_thread"], (thread_id, run_id, ending.thread_status, error, moment, end)))
     if ending.webhook is not None:
         batch.append((sql["add_webhook"], (run_id, *ending.webhook, moment)))
