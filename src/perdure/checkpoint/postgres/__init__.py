@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self
 
@@ -18,12 +16,15 @@ from perdure.checkpoint.postgres.merging import merged
 from perdure.checkpoint.postgres.searching import searched_of
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.serde.base import SerializerProtocol
-from perdure.checkpoint.tables.saver import Kind, TableSaver
+from perdure.checkpoint.tables.saver import Kind
+from perdure.checkpoint.tables.served import ServedSaver
 from perdure.checkpoint.tables.sights import Sights
 from perdure.database.operation import Op
 from perdure.database.postgres import schema
 from perdure.database.postgres.connecting import Threshold, parameters_of
+from perdure.database.postgres.driver import Driver
 from perdure.database.postgres.exchange import Mode
+from perdure.database.postgres.loopdriver import LoopDriver
 from perdure.database.postgres.opening import driver_for
 from perdure.database.postgres.sources import Pool
 from perdure.errors import InvalidConfigError
@@ -40,7 +41,7 @@ _MODES: dict[Kind, Mode] = {
 }
 
 
-class PostgresSaver(TableSaver[V]):
+class PostgresSaver(ServedSaver[V]):
     """Stores checkpoints in a Postgres database.
 
     One object serves sync and async callers, any number of threads and event loops. A superstep is committed in one
@@ -71,20 +72,10 @@ class PostgresSaver(TableSaver[V]):
         self._dialect: PostgresDialect
         self._schema = schema
         self._owns = isinstance(connection, Pool)
-        self._driver = driver_for(connection, retry_for, partial(merged, self._dialect))
+        self._driver: Driver | LoopDriver = driver_for(connection, retry_for, partial(merged, self._dialect))
         self._sights = Sights()
         self._ready = False
         self._setup_lock = threading.Lock()
-
-    @classmethod
-    @contextmanager
-    def from_conn_string(cls, conn_string: str, **options: Any) -> Iterator[Self]:
-        """Connect to a database for the length of a `with` block; see `open`."""
-        saver = cls.open(conn_string, **options)
-        try:
-            yield saver
-        finally:
-            saver.close()
 
     @classmethod
     def open(
@@ -168,26 +159,6 @@ class PostgresSaver(TableSaver[V]):
                 has_locks=has_locks,
                 tables=savers_tables(),
             )
-
-    # -- life
-
-    def close(self) -> None:
-        """Close the connections, after what is under way; those that the caller brought stay open."""
-        if not self._closed:
-            self._closed = True
-            self._driver.close()
-
-    async def aclose(self) -> None:
-        """Async twin of `close`."""
-        await asyncio.to_thread(self.close)
-
-    def __del__(self) -> None:
-        if self._owns and not self._closed:
-            super().__del__()
-            self._driver.abandon()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._driver.where}>"
 
     # -- running
 

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, Self
-
 from perdure.checkpoint.base import V
 from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.postgres.conn import AsyncConn as Conn
 from perdure.checkpoint.postgres.shallow import AsyncShallowPostgresSaver
+from perdure.database.opening import AsyncOpened
 
 __all__ = ["AsyncPostgresSaver", "AsyncShallowPostgresSaver", "Conn"]
 
 
-class AsyncPostgresSaver(PostgresSaver[V]):
+class AsyncPostgresSaver(AsyncOpened, PostgresSaver[V]):  # type: ignore[misc]  # a block of the other colour
     """A `PostgresSaver` that is opened by `async with`; both colours work on both."""
-
-    @classmethod
-    @asynccontextmanager
-    async def from_conn_string(cls, conn_string: str, **options: Any) -> AsyncIterator[Self]:  # type: ignore[override]
-        """Connect to a database for the length of an `async with` block; see `PostgresSaver.open`."""
-        saver = cls.open(conn_string, **options)
-        try:
-            yield saver
-        finally:
-            await saver.aclose()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Self
+from collections.abc import Sequence
 
 from perdure.checkpoint.base import V
 from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.records import Prepared
+from perdure.database.opening import AsyncOpened
 
 __all__ = ["AsyncShallowPostgresSaver", "ShallowPostgresSaver"]
 
@@ -33,18 +32,8 @@ class ShallowPostgresSaver(PostgresSaver[V]):
         return stop
 
 
-class AsyncShallowPostgresSaver(ShallowPostgresSaver[V]):
+class AsyncShallowPostgresSaver(AsyncOpened, ShallowPostgresSaver[V]):  # type: ignore[misc]  # a block of the other colour
     """A `ShallowPostgresSaver` that is opened by `async with`; both colours work on both."""
-
-    @classmethod
-    @asynccontextmanager
-    async def from_conn_string(cls, conn_string: str, **options: Any) -> AsyncIterator[Self]:  # type: ignore[override]
-        """Connect to a database for the length of an `async with` block; see `PostgresSaver.open`."""
-        saver = cls.open(conn_string, **options)
-        try:
-            yield saver
-        finally:
-            await saver.aclose()
 
 
 def _moved(prepared: Sequence[Prepared]) -> list[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlencode
@@ -20,9 +18,10 @@ from perdure.checkpoint.redis.transaction import Transactions, acquire
 from perdure.checkpoint.redis.view import Life
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables import writing
-from perdure.checkpoint.tables.saver import Kind, TableSaver
+from perdure.checkpoint.tables.saver import Kind
+from perdure.checkpoint.tables.served import ServedSaver
 from perdure.database.operation import Op
-from perdure.database.redis.driver import Driver, Exchange, client_for, connect
+from perdure.database.redis.driver import Driver, Exchange, LoopDriver, client_for, connect
 from perdure.errors import InvalidConfigError, StorageError
 
 __all__ = ["RedisSaver", "open_url"]
@@ -30,7 +29,7 @@ __all__ = ["RedisSaver", "open_url"]
 _OLDEST: Final = 7
 
 
-class RedisSaver(TableSaver[V]):
+class RedisSaver(ServedSaver[V]):
     """Stores checkpoints in Valkey or Redis, without modules.
 
     One object serves sync and async callers, any number of threads and event loops. A superstep is committed by one
@@ -69,21 +68,11 @@ class RedisSaver(TableSaver[V]):
         if "{" in prefix:
             raise InvalidConfigError("a prefix can't have a brace: the thread's id is the keys' hash tag")
         self._owns = isinstance(client, Driver)
-        self._driver = client if isinstance(client, Driver) else client_for(client, retry_for)
+        self._driver: Driver | LoopDriver = client if isinstance(client, Driver) else client_for(client, retry_for)
         self._keys = Keys(prefix)
         self._life = Life(0 if ttl is None else max(1, int(ttl * 1000)), refresh_on_read)
         self._transactions = Transactions(self._keys, self._life)
         self._ready = False
-
-    @classmethod
-    @contextmanager
-    def from_conn_string(cls, conn_string: str, **options: Any) -> Iterator[Self]:
-        """Connect to a server for the length of a `with` block; see `open`."""
-        saver = cls.open(conn_string, **options)
-        try:
-            yield saver
-        finally:
-            saver.close()
 
     @classmethod
     def open(
@@ -162,52 +151,38 @@ class RedisSaver(TableSaver[V]):
 
         Only needed with a `ttl`, now and then: nobody is told when Redis forgets a thread.
         """
-        return self._driver.run(self._transactions.forgetting)  # type: ignore[return-value]
+        return self._driver.run(self._transactions.forgetting)
 
     async def aforget_expired(self) -> int:
         """Async twin of `forget_expired`."""
         return await self._driver.arun(self._transactions.forgetting)
 
-    # -- life
-
-    def close(self) -> None:
-        """Close the connections, after what is under way; a client that the caller brought stays open."""
-        if not self._closed:
-            self._closed = True
-            self._driver.close()
-
-    async def aclose(self) -> None:
-        """Async twin of `close`."""
-        await asyncio.to_thread(self.close)
-
-    def __del__(self) -> None:
-        if self._owns and not self._closed:
-            super().__del__()
-            self._driver.abandon()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._driver.where}>"
-
     # -- running
 
     def _run(self, make: Callable[[], Op[Any]], kind: Kind) -> Any:
-        self._ready or self.setup()  # type: ignore[func-returns-value]
+        if not self._ready:
+            self.setup()
         if kind == "write":
-            return self._driver.run(partial(self._transactions.writing, make))[0]  # type: ignore[index]
-        return self._driver.run(partial(self._transactions.reading, make), later=kind == "release")
+            return self._driver.run(partial(self._transactions.writing, make))[0]
+        if kind == "release":
+            return self._driver.run_aside(partial(self._transactions.reading, make))
+        return self._driver.run(partial(self._transactions.reading, make))
 
     async def _arun(self, make: Callable[[], Op[Any]], kind: Kind) -> Any:
-        self._ready or await self.asetup()  # type: ignore[func-returns-value]
+        if not self._ready:
+            await self.asetup()
         if kind == "write":
             return (await self._driver.arun(partial(self._transactions.writing, make)))[0]
         return await self._driver.arun(partial(self._transactions.reading, make))
 
     def commit(self, prepared: Sequence[Prepared]) -> bool:
-        self._ready or self.setup()  # type: ignore[func-returns-value]
-        return any(self._driver.run(self._committing(prepared)))  # type: ignore[arg-type]
+        if not self._ready:
+            self.setup()
+        return any(self._driver.run(self._committing(prepared)))
 
     async def acommit(self, prepared: Sequence[Prepared]) -> bool:
-        self._ready or await self.asetup()  # type: ignore[func-returns-value]
+        if not self._ready:
+            await self.asetup()
         return any(await self._driver.arun(self._committing(prepared)))
 
     def _committing(self, prepared: Sequence[Prepared]) -> Callable[[], Exchange[tuple[bool, bool]]]:
@@ -216,11 +191,13 @@ class RedisSaver(TableSaver[V]):
         return partial(self._transactions.writing, make, leases)
 
     def acquire(self, thread_id: str, holder: str, ttl: float) -> Lease | None:
-        self._ready or self.setup()  # type: ignore[func-returns-value]
+        if not self._ready:
+            self.setup()
         return self._driver.run(partial(acquire, self._keys, self._life, thread_id, holder, ttl))
 
     async def aacquire(self, thread_id: str, holder: str, ttl: float) -> Lease | None:
-        self._ready or await self.asetup()  # type: ignore[func-returns-value]
+        if not self._ready:
+            await self.asetup()
         return await self._driver.arun(partial(acquire, self._keys, self._life, thread_id, holder, ttl))
 
     def _acquiring(self, thread_id: str, holder: str, ttl: float) -> Op[Lease | None]:

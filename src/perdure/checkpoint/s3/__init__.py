@@ -5,8 +5,7 @@ See docs/s3.md for what it guarantees and what it costs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Self
 
@@ -19,6 +18,7 @@ from perdure.checkpoint.s3.transactions import Transactions
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables.leases import acquire
 from perdure.checkpoint.tables.saver import Kind, TableSaver
+from perdure.database.opening import Opened
 from perdure.database.operation import Op
 from perdure.database.s3.exchange import Client
 from perdure.database.s3.opening import open_bucket
@@ -27,7 +27,7 @@ from perdure.database.s3.probing import make_ready
 __all__ = ["S3Saver", "open_url"]
 
 
-class S3Saver(TableSaver[V]):
+class S3Saver(Opened, TableSaver[V]):
     """Stores checkpoints in a bucket.
 
     One object serves sync and async callers, any number of threads and event loops; not the children of a fork. A
@@ -46,16 +46,6 @@ class S3Saver(TableSaver[V]):
         self._store = store
         self._transactions = Transactions(retry_for)
         self._ready = False
-
-    @classmethod
-    @contextmanager
-    def from_conn_string(cls, conn_string: str, **options: Any) -> Iterator[Self]:
-        """Open a bucket for the length of a `with` block; see `open`."""
-        saver = cls.open(conn_string, **options)
-        try:
-            yield saver
-        finally:
-            saver.close()
 
     @classmethod
     def open(

@@ -145,14 +145,16 @@ class SqliteSaver(TableSaver[V]):
         return f"<{type(self).__name__} {self._connection.path}>"
 
     def _run(self, make: Callable[[], Op[Any]], kind: Kind) -> Any:
-        self._ready or self.setup()  # type: ignore[func-returns-value]
+        if not self._ready:
+            self.setup()
         # Leases are soft: one that a power failure takes had no living holder any more.
         return self._driver.run(
             make, writes=kind != "read", soft=kind in _SOFT, plain=kind == "commit", later=kind == "release"
         )
 
     def _arun(self, make: Callable[[], Op[Any]], kind: Kind) -> Awaitable[Any]:
-        self._ready or self.setup()  # type: ignore[func-returns-value]
+        if not self._ready:
+            self.setup()
         return self._driver.arun(make, writes=kind != "read", soft=kind in _SOFT, plain=kind == "commit")
 
     def _acquiring(self, thread_id: str, holder: str, ttl: float) -> Op[Lease | None]:

@@ -126,13 +126,18 @@ class Driver:
         self._process = 0
         self.where = _place_of(client)
 
-    def run(self, make: Callable[[], Exchange[T]], *, later: bool = False) -> T | None:
-        """Run an exchange in this thread; `later`: on another, if this one is in the middle of one."""
+    def run(self, make: Callable[[], Exchange[T]]) -> T:
+        """Run an exchange in this thread."""
         self._check_usable()
-        if later and getattr(self._mine, "busy", False):
-            self._on_thread(make)
-            return None
         return self._work(make)
+
+    def run_aside(self, make: Callable[[], Exchange[None]]) -> None:
+        """Run an exchange in this thread; or, not to be waited for, on another, if this one is in the middle of one."""
+        self._check_usable()
+        if getattr(self._mine, "busy", False):
+            self._on_thread(make)
+        else:
+            self._work(make)
 
     async def arun(self, make: Callable[[], Exchange[T]]) -> T:
         """Run an exchange on one of the driver's threads."""
@@ -219,7 +224,7 @@ class LoopDriver:
         self._closed = False
         self.where = _place_of(client)
 
-    def run(self, make: Callable[[], Exchange[T]], *, later: bool = False) -> T:
+    def run(self, make: Callable[[], Exchange[T]]) -> T:
         """Refuse.
 
         Raises:
@@ -229,6 +234,8 @@ class LoopDriver:
             "the saver was given an async client, which serves async callers only",
             hint="use `ainvoke` and the like, or `RedisSaver.from_conn_string(url)`: that serves both",
         )
+
+    run_aside = run
 
     async def arun(self, make: Callable[[], Exchange[T]]) -> T:
         """Run an exchange."""

@@ -222,8 +222,8 @@ def finish(sql: Statements, run: Record, ending: Ending) -> Op[bool]:
     if not rows:
         return False
     batch: list[Statement] = [(sql["add_event"], values) for values in ending.events]
-    # A thread of the run's own is forgotten after this; should the process die before, its time is soon over. Not at once:
-    # a sweep takes the events too, and who listens elsewhere may not have read the last ones.
+    # A thread of the run's own is forgotten after this; should the process die before, its time is soon over. Not at
+    # once: a sweep takes the events too, and who listens elsewhere may not have read the last ones.
     end = moment + _FAREWELL if ending.forget == "thread" else None
     batch.append((sql["leave_thread"], (thread_id, run_id, ending.thread_status, error, moment, end)))
     if ending.webhook is not None:

@@ -6,13 +6,13 @@ import asyncio
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Self
 
 from perdure.checkpoint.serde.base import SerializerProtocol
+from perdure.database.opening import Opened
 from perdure.database.operation import Batch, Replies
 from perdure.database.operation import Op as Operation
 from perdure.database.postgres import schema
@@ -55,7 +55,7 @@ def _sql(where: str | None) -> dict[str, str]:
     return {name: _NOTES.sub("", text).replace("@schema.", prefix) for name, text in texts.items()}
 
 
-class PostgresStore(TableStore):
+class PostgresStore(Opened, TableStore):
     """Keeps items in a Postgres database, which may be that of a `PostgresSaver`.
 
     One object serves sync and async callers, any number of threads and event loops. Lost connections and restarts of
@@ -93,16 +93,6 @@ class PostgresStore(TableStore):
         self._ready = False
         self._setup_lock = threading.Lock()
         self._closed = False
-
-    @classmethod
-    @contextmanager
-    def from_conn_string(cls, conn_string: str, **options: Any) -> Iterator[Self]:
-        """Connect to a database for the length of a `with` block; see `open`."""
-        store = cls.open(conn_string, **options)
-        try:
-            yield store
-        finally:
-            store.close()
 
     @classmethod
     def open(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from perdure.checkpoint.serde.base import SerializerProtocol
+from perdure.database.opening import Opened
 from perdure.database.operation import Op as Operation
 from perdure.database.sqlite import schema
 from perdure.database.sqlite.connection import ApswConnection, adapt, connect
@@ -31,7 +31,7 @@ def stores_tables() -> schema.Tables:
     return schema.Tables("perdure_store_migrations", load_migrations(Path(__file__).with_name("migrations")))
 
 
-class SqliteStore(TableStore):
+class SqliteStore(Opened, TableStore):
     """Keeps items in an SQLite database, in WAL mode; the file may be that of a `SqliteSaver`.
 
     One object serves sync and async callers, any number of threads and event loops. Writes of callers that come at the
@@ -69,24 +69,6 @@ class SqliteStore(TableStore):
         self._ready = False
         self._setup_lock = threading.Lock()
         self._closed = False
-
-    @classmethod
-    @contextmanager
-    def from_conn_string(cls, conn_string: str, **options: Any) -> Iterator[Self]:
-        """Open a database for the length of a `with` block.
-
-        Args:
-            conn_string: A path, `:memory:`, or a `file:` URI of SQLite.
-            options: Those of the class.
-
-        Raises:
-            StorageError: The database can't be opened.
-        """
-        store = cls.open(conn_string, **options)
-        try:
-            yield store
-        finally:
-            store.close()
 
     @classmethod
     def open(cls, conn_string: str, **options: Any) -> Self:
