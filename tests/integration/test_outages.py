@@ -109,19 +109,24 @@ def test_ended_connections(database, colour, durability):
 @pytest.mark.parametrize("how", [signal.SIGQUIT, signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("colour", ["sync", "async"])
 def test_restarts_amid_runs(own_postgres, colour, how):
-    restarts = []
+    opened = PostgresSaver.from_conn_string(own_postgres.url())
+    runs_through_restarts(opened, colour, lambda: own_postgres.restart(how))
 
-    def restart():
+
+def runs_through_restarts(opened, colour, restart):
+    """Run, while something is started again three times."""
+    restarts, ran = [], []
+
+    def restarting():
         for _ in range(3):
             time.sleep(0.15)
-            own_postgres.restart(how)
-            restarts.append(how)
+            restart()
+            restarts.append(1)
 
-    ran = []
-    with PostgresSaver.from_conn_string(own_postgres.url()) as saver:
+    with opened as saver:
         saver.setup()
         graph = looping(saver, ran)
-        enemy = threading.Thread(target=restart)
+        enemy = threading.Thread(target=restarting)
         enemy.start()
         run_all(graph, colour, "sync")
         enemy.join()
@@ -132,8 +137,6 @@ def test_restarts_amid_runs(own_postgres, colour, how):
 @pytest.mark.parametrize("who", ["the pooler", "the server", "both"])
 @pytest.mark.parametrize("colour", ["sync", "async"])
 def test_restarts_of_and_behind_a_pooler(own_postgres, own_pgbouncer, colour, who):
-    restarts = []
-
     def both():
         own_postgres.stop()
         own_pgbouncer.stop()
@@ -141,45 +144,18 @@ def test_restarts_of_and_behind_a_pooler(own_postgres, own_pgbouncer, colour, wh
         time.sleep(1)  # it refuses whoever has waited for the server for too long
         own_postgres.start()
 
-    def restart():
-        for _ in range(3):
-            time.sleep(0.15)
-            {"the pooler": own_pgbouncer.restart, "the server": own_postgres.restart, "both": both}[who]()
-            restarts.append(who)
-
-    ran = []
-    with PostgresSaver.from_conn_string(own_pgbouncer.url(own_postgres.url())) as saver:
-        saver.setup()
-        graph = looping(saver, ran)
-        enemy = threading.Thread(target=restart)
-        enemy.start()
-        run_all(graph, colour, "sync")
-        enemy.join()
-        check(graph, ran)
-    assert len(restarts) == 3
+    opened = PostgresSaver.from_conn_string(own_pgbouncer.url(own_postgres.url()))
+    restart = {"the pooler": own_pgbouncer.restart, "the server": own_postgres.restart, "both": both}[who]
+    runs_through_restarts(opened, colour, restart)
 
 
 @pytest.mark.parametrize("colour", ["sync", "async"])
 def test_restarts_of_a_redis_that_syncs_always(own_valkey, colour):
-    restarts = []
-
     def restart():
-        for _ in range(3):
-            time.sleep(0.15)
-            own_valkey.stop()  # SIGKILL
-            own_valkey.start()
-            restarts.append(1)
+        own_valkey.stop()  # SIGKILL
+        own_valkey.start()
 
-    ran = []
-    with RedisSaver.from_conn_string(own_valkey.url) as saver:
-        saver.setup()
-        graph = looping(saver, ran)
-        enemy = threading.Thread(target=restart)
-        enemy.start()
-        run_all(graph, colour, "sync")
-        enemy.join()
-        check(graph, ran)
-    assert len(restarts) == 3
+    runs_through_restarts(RedisSaver.from_conn_string(own_valkey.url), colour, restart)
 
 
 def test_an_outage_that_is_too_long_is_told_and_the_run_goes_on_later(own_postgres):

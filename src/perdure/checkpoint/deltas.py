@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 from ormsgpack import packb, unpackb
 
 from perdure.errors import CorruptCheckpointError
+from perdure.tuples import build
 
 _HUNK_WEIGHT = 16
 _LONGEST_SLICE = 64 * 1024  # longer ones would be mapped and unmapped by malloc at every comparison
@@ -237,7 +238,7 @@ def growth(old: bytes, new: bytes) -> Script:
     """Make the script of a value that grew: its first bytes anew, which count, and what follows the old text."""
     size = len(old)
     hunks = (0, COUNT, COUNT, size - COUNT, 0, len(new) - size)
-    return tuple.__new__(Script, (size, hunks, new[:COUNT] + new[size:]))  # see `chains`
+    return build(Script, (size, hunks, new[:COUNT] + new[size:]))
 
 
 def _resync(old: bytes, new: bytes, i: int, j: int, old_end: int, new_end: int) -> tuple[int, int, int] | None:

@@ -30,12 +30,11 @@ from perdure.checkpoint.base import (
 from perdure.checkpoint.chains import Chain, Change, Value
 from perdure.checkpoint.records import Blob, Piece, Prepared, TaskRecord
 from perdure.checkpoint.serde.base import SerializerProtocol
+from perdure.tuples import build
 from perdure.types import RunnableConfig
 
 __all__ = ["InMemorySaver", "MemorySaver"]
 
-
-_build: Final = tuple.__new__  # see `records`
 
 _Ref = Blob | Chain
 """A short value, or the pieces of a long one, which checkpoints share."""
@@ -152,7 +151,7 @@ def _record(one: Prepared, parent: _Record | None, space: _Space) -> _Record:
         else:
             refs.pop(channel, None)
     assert one.header is not None
-    return _build(_Record, (one.parent_id, one.header, one.run_id, one.versions, refs))
+    return build(_Record, (one.parent_id, one.header, one.run_id, one.versions, refs))
 
 
 def _add(one: Prepared, record: _Record | None, space: _Space) -> None:

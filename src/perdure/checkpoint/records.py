@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from perdure.checkpoint import chains
 from perdure.checkpoint.address import make_config
@@ -27,6 +27,7 @@ from perdure.checkpoint.base import (
 from perdure.checkpoint.chains import LEAST_LONG, Change, Value
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.errors import ConflictError, CorruptCheckpointError, SerializationError, StorageError
+from perdure.tuples import build
 
 Blob = tuple[str, bytes]
 """An encoded value: the serializer's type and its bytes."""
@@ -38,9 +39,6 @@ Piece = Blob | Change
 """A channel's value to store: itself if it is short, else how it changed."""
 
 R = TypeVar("R")
-
-_build: Final = tuple.__new__
-"""Makes a named tuple, where it counts, in half the time: the class's own constructor is a function in Python."""
 
 
 class TaskRecord(NamedTuple):
@@ -164,7 +162,7 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
         run_id = str(run_id)
     place = (thread_id, checkpoint_ns, parent_id, checkpoint["id"])
     how = (relies, expected_head, lease, False, changes_only, None)
-    return _build(Prepared, (*place, tasks, header, run_id, versions, pieces, offered, *how))
+    return build(Prepared, (*place, tasks, header, run_id, versions, pieces, offered, *how))
 
 
 def _encode_header(serde: SerializerProtocol, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> Blob:
@@ -307,7 +305,7 @@ def encode_task(
             special = True
             place = WRITES_IDX_MAP[channel]  # noqa: PLW2901
         encoded.append((place, channel, kind, data))
-    return _build(TaskRecord, (task_id, task_path, merge_writes([], encoded) if special else encoded))
+    return build(TaskRecord, (task_id, task_path, merge_writes([], encoded) if special else encoded))
 
 
 def _blob(piece: Piece) -> Blob:

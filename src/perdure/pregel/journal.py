@@ -7,7 +7,7 @@ Everything is encoded when it is handed over, so a value that changes later does
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from perdure.channels import UntrackedValue
 from perdure.channels.base import MISSING
@@ -17,6 +17,7 @@ from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
 from perdure.constants import CONF, NO_WRITES, NULL_TASK_ID, START, TASKS
 from perdure.errors import GraphBubbleUp, GraphInterrupt, SerializationError
 from perdure.pregel.clock import now
+from perdure.tuples import build
 from perdure.types import RunnableConfig, Send
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from perdure.pregel.task import Task
 
 CHECKPOINT_VERSION = 4
-
-_build: Final = tuple.__new__
-"""Makes a named tuple, where it counts, in half the time: the class's own constructor is a function in Python."""
 
 Prepared = list[Any]
 """Encoded commits, for the driver to make durable in this order, all or nothing."""
@@ -176,7 +174,7 @@ class Journal:
         """Return what is stored for a task that ended."""
         failure = task.failure
         if failure is None and not task.resumed and not self._untracked:
-            return _build(TaskWrites, (task.id, task.path_text, task.writes))
+            return build(TaskWrites, (task.id, task.path_text, task.writes))
         if isinstance(failure, GraphInterrupt):
             writes: list[tuple[str, Any]] = [(INTERRUPT, list(task.interrupts))] if task.interrupts else []
         elif isinstance(failure, GraphBubbleUp):
@@ -277,7 +275,7 @@ class Journal:
         id_ = new_id(parent_id if parent_id == head else max(parent_id, head or ""))
         turn = run.turn
         versions = machine.versions
-        commit = _build(
+        commit = build(
             Commit,
             (
                 run.thread_id or "",

@@ -87,7 +87,8 @@ async def make_run(
     about = {"graph_id": assistant["graph_id"], "assistant_id": assistant["assistant_id"]}
     queue = core.queues.choose(asked.queue, assistant["graph_id"])
     metadata = {**assistant["metadata"], **(asked.metadata or {})}
-    # What has limits is claimed from its queue, in turn.
+    queue_key = core.queues.key_of(queue, metadata, kwargs, caller)
+    # What has limits is claimed from its queue, in turn. From here on nothing fails before the place is given back.
     can_claim = not asked.after_seconds and not core.queues.is_limited(queue) and core.worker.reserve()
     new = runs.NewRun(
         run_id=run_id,
@@ -108,7 +109,7 @@ async def make_run(
         thread_metadata=about | (_owned(filters) if filters else {}),
         keyed=key is not None,
         queue=queue,
-        queue_key=core.queues.key_of(queue, metadata, kwargs, caller),
+        queue_key=queue_key,
         trace=None if core.telemetry is None else core.telemetry.carried(),
     )
     listener = core.streams.listen(run_id, for_result=listens == "result") if listens else None
