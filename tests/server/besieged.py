@@ -66,7 +66,10 @@ AGAIN: dict[str, list[str]] = {}
 """Tests that were run again, and why."""
 
 _MOST_ATTEMPTS = 4
-_OF_ONE_PROCESS = {"test_the_server_tells_of_itself"}  # its figures are those of the process that is asked
+_OF_ONE_PROCESS = {
+    "test_the_server_tells_of_itself",  # its figures are those of the process that is asked
+    "test_a_client_that_widens_what_it_hears_is_told_the_end_last",  # its streams go to two processes
+}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
