@@ -279,3 +279,18 @@ async def test_who_comes_in_the_midst_of_a_short_run_elsewhere_hears_its_end(sta
                     break
         assert found[0]["params"]["data"]["event"] == "running"
         assert found[-2]["params"]["data"]["items"] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)  # SQLite has nothing that carries hints
+async def test_who_joins_a_short_run_elsewhere_hears_the_rest(start, connect):
+    client = connect(start("--jobs", "0"))
+    start("--no-api")
+    id_ = (await client.threads.create())["thread_id"]
+    given = {"items": [], "steps": 8, "sleep": 0.1}
+    run = await client.runs.create(id_, "loop", input=given, stream_mode="updates")
+    while (await client.runs.get(id_, run["run_id"]))["status"] == "pending":  # noqa: ASYNC110 - of another process
+        await asyncio.sleep(0.01)
+    parts = [part async for part in client.runs.join_stream(id_, run["run_id"])]
+    seen = [part.data["tick"]["items"][0] for part in parts if part.event == "updates"]
+    assert len(seen) >= 4
+    assert seen == list(range(seen[0], 8))

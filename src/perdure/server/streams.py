@@ -198,7 +198,7 @@ class Streams:
     Args:
         database: Where recorded events are.
         longest_backlog: Bytes that a listener may be behind.
-        on_watch: Called when somebody begins to listen to a thread that is run, maybe in another process.
+        on_watch: Called when somebody begins to listen to a run, or its thread, maybe in another process.
     """
 
     def __init__(self, database: Database, longest_backlog: int, on_watch: Callable[[], None] = lambda: None) -> None:
@@ -332,6 +332,7 @@ class Streams:
         found = await self._database.read(runs.get, run_id)
         if found is not None and found["status"] in ("pending", "running") and not found["watched"]:
             await self._database.note(runs.watch, run_id)
+            self._on_watch()
         return found is None or found["status"] in ENDED
 
     async def _read(self, run_id: str, after: int) -> AsyncIterator[Frame]:
