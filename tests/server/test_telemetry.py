@@ -84,7 +84,7 @@ async def test_a_worker_in_another_process_continues_the_trace_of_the_request(st
     while second is not None:
         chain.append(second["name"])
         second = by_id.get(second["parent"])
-    assert chain == ["second", "superstep 2", "run LangGraph", "job line", "POST /runs/wait"]  # as it is compiled
+    assert chain == ["second", "superstep 2", "run line", "job line", "POST /runs/wait"]
 
 
 async def test_a_run_that_is_taken_over_stays_in_its_trace(start, tmp_path):

@@ -66,7 +66,7 @@ def all_keys_of(graph: Any) -> Any:
 
 
 def told_who(graph: Any, run: dict[str, Any], watchers: tuple[Watcher, Watcher | None]) -> Any:
-    """Return a graph whose nodes can ask who has started the run, and as which assistant; and that is watched.
+    """Return a graph whose nodes can ask who has started the run, and as which assistant; watched, under its id.
 
     Args:
         graph: The graph.
@@ -80,7 +80,7 @@ def told_who(graph: Any, run: dict[str, Any], watchers: tuple[Watcher, Watcher |
     first = graph.observer or telling
     observer = figures if first is None else Both(first, figures)
     about = ServerInfo(run["assistant_id"], run["graph_id"], user)
-    return graph.copy({"server_info": about, "observer": observer})
+    return graph.copy({"server_info": about, "observer": observer, "name": run["graph_id"]})
 
 
 def options_of(run: dict[str, Any], graph: Any) -> dict[str, Any]:
