@@ -19,6 +19,7 @@ from perdure.cli.draw import graph
 from perdure.cli.exits import CommandError, Exit
 from perdure.cli.fork import fork
 from perdure.cli.history import history
+from perdure.cli.migrate import migrate
 from perdure.cli.new import new
 from perdure.cli.resume import resume
 from perdure.cli.run import run
@@ -52,6 +53,7 @@ for command in (
     diff,
     fork,
     delete,
+    migrate,
     graph,
     dev,
     serve,

@@ -1,0 +1,13 @@
+"""Operating stored state: move it, check it, save it, restore it; over the contract, so on any backend.
+
+Each operation is a function here and a command of the same name; see docs/operations.md. They are synchronous: an async
+program calls them in a thread.
+"""
+
+from perdure.ops.comparing import Difference
+from perdure.ops.migrating import Migration, migrate
+from perdure.ops.opening import Database
+from perdure.ops.progress import Tally
+from perdure.ops.selecting import Selection
+
+__all__ = ["Database", "Difference", "Migration", "Selection", "Tally", "migrate"]
