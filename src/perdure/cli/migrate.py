@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from perdure.checkpoint.serde.registry import collect_types, default_registry
 from perdure.cli import choosing, options, render
 from perdure.cli.database import require_file
 from perdure.cli.exits import Exit
+from perdure.cli.loading import load_graph
 from perdure.ops import Migration
 from perdure.ops import migrate as copy_database
 
@@ -21,6 +23,13 @@ Verify = Annotated[bool, typer.Option("--verify", help="Compare every checkpoint
 NoStore = Annotated[bool, typer.Option("--no-store", help="Leave the items of the store out")]
 FromSecret = Annotated[bool, typer.Option("--encrypted-source", help="The source is encrypted with PERDURE_AES_KEY")]
 ToSecret = Annotated[bool, typer.Option("--encrypted-target", help="Encrypt the target with PERDURE_AES_KEY")]
+
+Graph = Annotated[
+    str | None,
+    typer.Option(
+        "--graph", metavar="GRAPH", help="The graph that made a LangGraph database, for its types and channels"
+    ),
+]
 
 SHOWN = 20
 """Differences listed for a person."""
@@ -38,6 +47,7 @@ def migrate(
     no_store: NoStore = False,
     encrypted_source: FromSecret = False,
     encrypted_target: ToSecret = False,
+    graph: Graph = None,
     as_json: options.AsJson = False,
 ) -> Exit:
     """Copy threads, checkpoints, writes and items from one database to another, of any kind.
@@ -56,6 +66,7 @@ def migrate(
             items=not no_store and selection.is_everything,
             encrypted_source=encrypted_source,
             encrypted_target=encrypted_target,
+            channels=_channels_of(graph),
             on_progress=tell,
         )
     if as_json:
@@ -63,6 +74,16 @@ def migrate(
     else:
         _print(done, verified=verify)
     return Exit.FAILED if done.differences else Exit.OK
+
+
+def _channels_of(address: str | None) -> Any:
+    """Load a graph, of either package: its channels, and the types that its state is made of."""
+    if address is None:
+        return None
+    graph = load_graph(address)
+    for schema in getattr(getattr(graph, "builder", None), "schemas", ()):
+        default_registry.register_types(collect_types(schema))
+    return graph.channels
 
 
 def _print(done: Migration, *, verified: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -54,6 +55,7 @@ def migrate(
     items: bool = True,
     encrypted_source: bool = False,
     encrypted_target: bool = False,
+    channels: Mapping[str, Any] | None = None,
     on_progress: OnProgress = silent,
 ) -> Migration:
     """Copy what a database has to another, of any kind; the source may be in use.
@@ -63,14 +65,15 @@ def migrate(
     anew under an id that the target has is not copied; `verify` names it.
 
     Args:
-        source: A URL, a saver, or a `Database`.
-        target: Another.
+        source: A URL, a saver, or a `Database`. A database that has LangGraph's tables only is read as such.
+        target: Another; `langgraph+` before its URL lets LangGraph read it.
         selection: Which checkpoints; all by default.
         follow: Whether to go through the source again until there is nothing new.
         verify: Whether to compare every checkpoint afterwards.
         items: Whether to copy the items of the store in the same database too.
         encrypted_source: Whether the values in the source are encrypted, with the key of the environment.
         encrypted_target: Whether those in the target are to be.
+        channels: Those of the graph that made the threads, `graph.channels`; only a `DeltaChannel` needs them.
         on_progress: Is told how far it is.
 
     Raises:
@@ -81,7 +84,8 @@ def migrate(
     if source is target or source == target:
         raise UsageError(f"source and target are the same: {source}", hint="name another target")
     done = Migration()
-    with opened(source, encrypted=encrypted_source) as one, opened(target, encrypted=encrypted_target) as other:
+    into = opened(target, encrypted=encrypted_target, recognise=False)
+    with opened(source, encrypted=encrypted_source, channels=channels) as one, into as other:
         while _copy_all(one.saver, other.saver, selection, done.copied, on_progress) or not done.passes:
             done.passes += 1
             if not follow:
