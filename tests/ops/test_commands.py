@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
+import apsw
 import pytest
 from tests.ops.making import history
 
@@ -63,3 +65,49 @@ def test_mistakes(perdure, arguments, code, says):
     found, _, err = perdure(*arguments)
     assert found == code
     assert says in err
+
+
+def damage(path):
+    """Damage the newest record of a thread; return its checkpoint's id."""
+    with closing(apsw.Connection(path)) as connection:
+        ((rowid, checkpoint_id),) = connection.execute(
+            "SELECT c.rowid, checkpoint_id FROM perdure_checkpoints AS c JOIN perdure_namespaces USING (ns)"
+            " WHERE thread_id = 'one' AND checkpoint_ns = '' ORDER BY checkpoint_id DESC LIMIT 1"
+        )
+        connection.execute(
+            "UPDATE perdure_checkpoints SET record = CAST(x'0011' || record AS BLOB) WHERE rowid = ?", (rowid,)
+        )
+    return checkpoint_id
+
+
+def test_verify(perdure):
+    assert perdure("verify", "source.db")[:2] == (0, "3 threads, 0 damaged places, 0 findings\n")
+    checkpoint_id = damage("source.db")
+    code, out, err = perdure("verify", "source.db")
+    assert code == 1
+    assert f"thread 'one', checkpoint {checkpoint_id}: unreadable checkpoint: stored bytes don't fit" in out
+    assert "--repair would: remove the checkpoint: 1 times" in err
+    code, _, err = perdure("verify", "source.db", "--repair")
+    assert code == 2
+    assert "add --yes" in err
+    code, out, _ = perdure("verify", "source.db", "--repair", "--yes", "--json")
+    found = json.loads(out)
+    assert (code, found["repaired"]) == (1, True)
+    assert found["findings"][0]["checkpoint_id"] == checkpoint_id
+    code, out, _ = perdure("verify", "source.db", "--json")
+    assert code == 0
+    assert {one["kind"] for one in json.loads(out)["findings"]} <= {"a parent that is gone"}
+
+
+def test_a_missing_key_is_no_reason_to_remove_anything(perdure, monkeypatch):
+    monkeypatch.setenv("PERDURE_AES_KEY", "k" * 32)
+    assert perdure("migrate", "source.db", "secret.db", "--encrypted-target")[0] == 0
+    assert perdure("verify", "secret.db", "--encrypted")[0] == 0
+    monkeypatch.setenv("PERDURE_AES_KEY", "j" * 32)
+    for options in ((), ("--encrypted",)):
+        code, out, _ = perdure("verify", "secret.db", "--repair", "--yes", *options)
+        assert code == 1
+        assert "can't be decoded" in out
+    monkeypatch.setenv("PERDURE_AES_KEY", "k" * 32)
+    code, out, _ = perdure("migrate", "source.db", "secret.db", "--encrypted-target", "--verify")
+    assert (code, "36 were there already" in out, "0 differences" in out) == (0, True, True)

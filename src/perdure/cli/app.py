@@ -28,6 +28,7 @@ from perdure.cli.show import show
 from perdure.cli.state import state
 from perdure.cli.threads import threads
 from perdure.cli.validate import validate
+from perdure.cli.verify import verify
 from perdure.errors import PerdureError, UsageError
 
 EPILOG = (
@@ -54,6 +55,7 @@ for command in (
     fork,
     delete,
     migrate,
+    verify,
     graph,
     dev,
     serve,

@@ -309,12 +309,14 @@ def _open_postgres(url: str, channels: Mapping[str, Any]) -> Iterator[LangGraphD
     from langgraph.checkpoint.postgres import PostgresSaver
     from psycopg.rows import dict_row
 
-    with psycopg.connect(url, autocommit=True, prepare_threshold=0, row_factory=dict_row) as connection:
-        saver = PostgresSaver(connection, serde=_serializer())
+    as_dicts: Any = dict_row
+    with psycopg.connect(url, autocommit=True, prepare_threshold=0, row_factory=as_dicts) as connection:
+        opened: Any = connection
+        saver = PostgresSaver(opened, serde=_serializer())
         saver.setup()
 
         def thread_ids() -> list[str]:
-            return sorted(row["thread_id"] for row in connection.execute(_THREADS))
+            return sorted(row["thread_id"] for row in opened.execute(_THREADS))
 
         yield LangGraphDatabase(saver, channels, thread_ids)
 

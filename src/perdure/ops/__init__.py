@@ -4,10 +4,23 @@ Each operation is a function here and a command of the same name; see docs/opera
 program calls them in a thread.
 """
 
+from perdure.checkpoint.findings import Finding
 from perdure.ops.comparing import Difference
 from perdure.ops.migrating import Migration, migrate
 from perdure.ops.opening import Database
 from perdure.ops.progress import Tally
 from perdure.ops.selecting import Selection
+from perdure.ops.verifying import Verification, repair, verify
 
-__all__ = ["Database", "Difference", "Migration", "Selection", "Tally", "migrate"]
+__all__ = [
+    "Database",
+    "Difference",
+    "Finding",
+    "Migration",
+    "Selection",
+    "Tally",
+    "Verification",
+    "migrate",
+    "repair",
+    "verify",
+]

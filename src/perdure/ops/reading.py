@@ -43,9 +43,14 @@ class Outline(NamedTuple):
     thread_id: str
     parents: dict[Place, str | None]
 
+    def before(self, place: Place) -> Place | None:
+        """Return where a checkpoint's parent is."""
+        parent = self.parents[place]
+        return None if parent is None else Place(parent, place.checkpoint_ns)
+
     def leaves(self) -> list[Place]:
         """Return those that none of the others has as its parent."""
-        used = {Place(parent, place.checkpoint_ns) for place, parent in self.parents.items() if parent is not None}
+        used = {self.before(place) for place in self.parents}
         return [place for place in self.parents if place not in used]
 
 
@@ -99,16 +104,20 @@ def commits(saver: Saver, source: Outline, known: Collection[Place]) -> Iterator
     """
     writes = _Writes(saver, source.thread_id)
     missing = [place for place in source.parents if place not in known]
+    leaves = source.leaves()
+    led_on = {*leaves, *(before for place in missing if (before := source.before(place)))}
     for stored in read(saver, source.thread_id, missing):
         found = stored.open()
         place, parent = place_of(found.config), parent_id(found)
-        writes.note(place, found)
-        before = None if parent is None else Place(parent, place.checkpoint_ns)
+        pending = writes.note(place, found)
+        if pending and place not in led_on:  # the target has its children already
+            yield Commit(source.thread_id, place.checkpoint_ns, place.checkpoint_id, pending)
+        before = source.before(place)
         led = writes.of(before) if before is not None and (before in source.parents or before in known) else ()
         yield _commit(source.thread_id, place.checkpoint_ns, parent, led, found)
-    for leaf in source.leaves():
-        if pending := writes.of(leaf):
-            yield Commit(source.thread_id, leaf.checkpoint_ns, leaf.checkpoint_id, pending)
+    for place in leaves:
+        if pending := writes.of(place):
+            yield Commit(source.thread_id, place.checkpoint_ns, place.checkpoint_id, pending)
 
 
 def _commit(
@@ -128,7 +137,7 @@ class _Writes:
         self._thread_id = thread_id
         self._recent: dict[Place, list[TaskWrites]] = {}
 
-    def note(self, place: Place, found: CheckpointTuple) -> list[TaskWrites]:
+    def note(self, place: Place, found: CheckpointTuple) -> Sequence[TaskWrites]:
         if len(self._recent) >= self._MOST:
             self._recent.pop(next(iter(self._recent)))
         self._recent[place] = by_task(found.pending_writes or ())

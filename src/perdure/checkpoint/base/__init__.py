@@ -33,6 +33,7 @@ from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypedDict
 
 from perdure.checkpoint import bridge, derived
 from perdure.checkpoint.deltahistory import DeltaChannelHistory, delta_history
+from perdure.checkpoint.findings import Finding, check_by_list
 from perdure.checkpoint.ids import first_id, new_id, uuid6
 from perdure.checkpoint.serde.base import SerializerProtocol, maybe_add_typed_methods
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED, ChannelProtocol
@@ -543,6 +544,37 @@ class BaseCheckpointSaver(Generic[V]):
             return
         by_age = {} if older_than is None else {"older_than": older_than}
         await bridge.call_async(self, "prune", thread_ids, strategy=strategy, **by_age)
+
+    # -- checking: what is stored, byte by byte
+
+    def check_thread(self, thread_id: str) -> Sequence[Finding]:
+        """Look at everything that is stored of a thread; return what isn't as it should be, empty if all is well.
+
+        Where a saver knows its pieces, each is read, compared with its checksum and decoded, and what nothing needs is
+        found too. Derived by default: every checkpoint is read. The thread may be in use.
+        """
+        if bridge.has_async(self, "check_thread"):
+            return bridge.call_sync(self, "check_thread", thread_id)  # type: ignore[no-any-return]
+        return check_by_list(self, thread_id)
+
+    async def acheck_thread(self, thread_id: str) -> Sequence[Finding]:
+        """Async twin of `check_thread`."""
+        return await bridge.to_thread(self.check_thread, thread_id)  # type: ignore[no-any-return]
+
+    def repair_thread(self, thread_id: str) -> Sequence[Finding]:
+        """Do for each finding of `check_thread` what its kind's `remedy` says; return the findings.
+
+        What can be read stays, but for the other values of a checkpoint of which one can't. The head is then the last
+        readable checkpoint. All or nothing.
+
+        Raises:
+            NotImplementedError: This saver can't; it can't be derived from the classic methods.
+        """
+        return bridge.call_sync(self, "repair_thread", thread_id)  # type: ignore[no-any-return]
+
+    async def arepair_thread(self, thread_id: str) -> Sequence[Finding]:
+        """Async twin of `repair_thread`."""
+        return await bridge.call_async(self, "repair_thread", thread_id)  # type: ignore[no-any-return]
 
     def get_next_version(self, current: V | None, channel: None) -> V:
         """Return a version greater than `current`; 1 for the first.

@@ -29,10 +29,11 @@ from perdure.checkpoint.base import (
     oldest_kept,
 )
 from perdure.checkpoint.chains import Value
+from perdure.checkpoint.findings import Finding
 from perdure.checkpoint.layout import Record
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.serde.base import SerializerProtocol
-from perdure.checkpoint.tables import deleting, reading, writing
+from perdure.checkpoint.tables import checking, deleting, reading, writing
 from perdure.checkpoint.tables import leases as leasing
 from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
 from perdure.database.operation import Op
@@ -319,6 +320,24 @@ class TableSaver(BaseCheckpointSaver[V]):
         older_than: datetime | timedelta | None = None,
     ) -> None:
         await self._ado("write", _pruning(strategy), thread_ids, oldest_kept(older_than))
+
+    # -- checking
+
+    def check_thread(self, thread_id: str) -> Sequence[Finding]:
+        return self._do("read", checking.check_thread, self.serde, thread_id)  # type: ignore[no-any-return]
+
+    async def acheck_thread(self, thread_id: str) -> Sequence[Finding]:
+        return await self._ado("read", checking.check_thread, self.serde, thread_id)  # type: ignore[no-any-return]
+
+    def repair_thread(self, thread_id: str) -> Sequence[Finding]:
+        found = self._do("write", checking.repair_thread, self.serde, thread_id)
+        self._lineage.values.forget(thread_id)
+        return found  # type: ignore[no-any-return]
+
+    async def arepair_thread(self, thread_id: str) -> Sequence[Finding]:
+        found = await self._ado("write", checking.repair_thread, self.serde, thread_id)
+        self._lineage.values.forget(thread_id)
+        return found  # type: ignore[no-any-return]
 
     # -- leases
 
