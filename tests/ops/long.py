@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.graph import END, START, StateGraph
-from perdure.ops import migrate
+from perdure.ops import backup, migrate, restore, verify
 
 
 class State(TypedDict):
@@ -54,6 +54,15 @@ def _measure(steps: int) -> None:
             start = time.perf_counter()
             migrate(f"sqlite:///{source}", f"sqlite:///{target}", **options)
             print(f"{what}: {time.perf_counter() - start:.2f} s")
+        for what, call in {
+            "backup": lambda: backup(f"sqlite:///{source}", Path(folder, "all.perdure")),
+            "restore": lambda: restore(Path(folder, "all.perdure"), f"sqlite:///{folder}/restored.db"),
+            "verify": lambda: verify(f"sqlite:///{source}"),
+        }.items():
+            start = time.perf_counter()
+            call()
+            print(f"{what}: {time.perf_counter() - start:.2f} s")
+        print(f"{Path(folder, 'all.perdure').stat().st_size} bytes in the backup")
         print(f"{size_of(source)} bytes -> {size_of(target)}")
         print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB at most")
 

@@ -37,7 +37,7 @@ def test_migrate(perdure):
     assert found["differences"] == []
     assert found["compared"] == found["copied"]["checkpoints"] == 36
     code, out, _ = perdure("migrate", "source.db", "target.db", "--thread", "one")
-    assert (code, out) == (0, "1 threads, 0 checkpoints, 0 items copied; 12 were there already\n")
+    assert (code, out) == (0, "1 threads, 0 checkpoints, 0 items copied; 12 checkpoints were there already\n")
 
 
 def test_migrate_names_what_differs_and_fails(perdure):
@@ -59,6 +59,12 @@ def test_migrate_names_what_differs_and_fails(perdure):
         (("migrate", "source.db", "mongodb://x"), 2, "no saver is known"),
         (("migrate", "source.db", "target.db", "--since", "soon"), 2, "--since takes a time"),
         (("migrate", "source.db", "target.db", "--filter", "user"), 2, "--filter takes KEY=JSON"),
+        (("backup", "nothing.db", "all.perdure"), 3, "there is no database nothing.db"),
+        (("backup", "source.db", "no/all.perdure"), 1, "no/all.perdure can't be written"),
+        (("restore", "nothing.perdure", "target.db"), 1, "nothing.perdure can't be read"),
+        (("restore", "source.db", "target.db"), 1, "source.db is not a backup"),
+        (("restore", "source.db", "target.db", "--until", "soon"), 2, "--until takes a time"),
+        (("verify", "nothing.db"), 3, "there is no database nothing.db"),
     ],
 )
 def test_mistakes(perdure, arguments, code, says):
@@ -110,4 +116,26 @@ def test_a_missing_key_is_no_reason_to_remove_anything(perdure, monkeypatch):
         assert "can't be decoded" in out
     monkeypatch.setenv("PERDURE_AES_KEY", "k" * 32)
     code, out, _ = perdure("migrate", "source.db", "secret.db", "--encrypted-target", "--verify")
-    assert (code, "36 were there already" in out, "0 differences" in out) == (0, True, True)
+    assert (code, "36 checkpoints were there already" in out, "0 differences" in out) == (0, True, True)
+
+
+def test_backup_and_restore(perdure):
+    code, out, _ = perdure("backup", "source.db", "all.perdure")
+    assert (code, out.startswith("3 threads, 36 checkpoints, 0 items in all.perdure, ")) == (0, True)
+    code, out, _ = perdure("backup", "source.db", "more.perdure", "--since", "all.perdure", "--json")
+    assert (code, json.loads(out)["checkpoints"]) == (0, 0)
+    code, out, _ = perdure("restore", "more.perdure", "target.db")
+    assert (code, out) == (0, "6 threads, 36 checkpoints, 0 items restored\n")
+    assert perdure("migrate", "source.db", "target.db", "--verify")[0] == 0
+    code, out, _ = perdure("restore", "all.perdure", "one.db", "--thread", "one", "--json")
+    assert (code, json.loads(out)) == (0, {"threads": 1, "checkpoints": 12, "items": 0, "present": 0})
+    assert perdure("restore", "all.perdure", "early.db", "--until", "2020-01-01")[1].startswith("3 threads, 0 check")
+
+
+def test_an_encrypted_backup(perdure, monkeypatch):
+    monkeypatch.setenv("PERDURE_AES_KEY", "k" * 32)
+    assert perdure("backup", "source.db", "all.perdure", "--encrypt")[0] == 0
+    code, _, err = perdure("restore", "all.perdure", "target.db")
+    assert (code, "is encrypted" in err, "--decrypt" in err) == (2, True, True)
+    assert perdure("restore", "all.perdure", "target.db", "--decrypt")[0] == 0
+    assert perdure("migrate", "source.db", "target.db", "--verify")[0] == 0

@@ -11,6 +11,7 @@ import typer
 
 from perdure import __version__
 from perdure.cli import render
+from perdure.cli.backup import backup
 from perdure.cli.build import build, dockerfile, vendor
 from perdure.cli.delete import delete
 from perdure.cli.dev import dev
@@ -21,6 +22,7 @@ from perdure.cli.fork import fork
 from perdure.cli.history import history
 from perdure.cli.migrate import migrate
 from perdure.cli.new import new
+from perdure.cli.restore import restore
 from perdure.cli.resume import resume
 from perdure.cli.run import run
 from perdure.cli.serve import serve
@@ -56,6 +58,8 @@ for command in (
     delete,
     migrate,
     verify,
+    backup,
+    restore,
     graph,
     dev,
     serve,

@@ -87,11 +87,7 @@ def _channels_of(address: str | None) -> Any:
 
 
 def _print(done: Migration, *, verified: bool) -> None:
-    copied = done.copied
-    present = f"; {copied.present} were there already" if copied.present else ""
-    render.out.print(
-        f"{copied.threads} threads, {copied.checkpoints} checkpoints, {copied.items} items copied{present}"
-    )
+    render.out.print(f"{render.counts(done.copied)} copied{render.present(done.copied)}")
     if done.items_left:
         render.note("the target has no place for the store's items: they were left out")
     if verified:

@@ -5,14 +5,17 @@ program calls them in a thread.
 """
 
 from perdure.checkpoint.findings import Finding
+from perdure.ops.backing import Backup, backup
 from perdure.ops.comparing import Difference
 from perdure.ops.migrating import Migration, migrate
 from perdure.ops.opening import Database
 from perdure.ops.progress import Tally
+from perdure.ops.restoring import restore
 from perdure.ops.selecting import Selection
 from perdure.ops.verifying import Verification, repair, verify
 
 __all__ = [
+    "Backup",
     "Database",
     "Difference",
     "Finding",
@@ -20,7 +23,9 @@ __all__ = [
     "Selection",
     "Tally",
     "Verification",
+    "backup",
     "migrate",
     "repair",
+    "restore",
     "verify",
 ]

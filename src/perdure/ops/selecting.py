@@ -31,7 +31,12 @@ class Selection:
     @property
     def is_everything(self) -> bool:
         """Whether nothing is left out."""
-        return self == Selection()
+        return self.threads is None and self.is_whole
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left out of a thread."""
+        return self.since is None and self.until is None and not self.metadata
 
     def threads_of(self, saver: BaseCheckpointSaver[Any]) -> Iterator[str]:
         """Return the ids of the threads that are meant and may be in a database."""
@@ -41,6 +46,10 @@ class Selection:
         """Iterate over a thread's checkpoints that are meant, in all namespaces, greatest id first."""
         found = saver.browse({"configurable": {"thread_id": thread_id}}, filter=dict(self.metadata) or None, **scope)
         return (one for one in found if self._has(datetime.fromisoformat(one.ts)))
+
+    def takes(self, made: datetime, metadata: Mapping[str, Any]) -> bool:
+        """Tell whether a checkpoint is meant, but for its thread."""
+        return self._has(made) and all(key in metadata and metadata[key] == v for key, v in self.metadata.items())
 
     def _has(self, made: datetime) -> bool:
         if self.since is None and self.until is None:
