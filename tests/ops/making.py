@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,8 @@ class Note:
     text: str
     at: datetime
 
+
+_minutes = itertools.count()
 
 NAMESPACES = ("", "inner:1f", 'inner:1f|deep:\x00 and "quoted"')
 THREADS = ("one", "two / two", "drei \N{SNOWMAN}")
@@ -65,6 +68,7 @@ def grow(saver: Saver, thread_id: str, seed: int, steps: int = 12) -> None:
         changed = {name: max(versions.values(), default=0) + 1 for name in {*values, *versions}}
         parent = before["id"] if before else None
         made = checkpoint(values, {**versions, **changed}, after=held[0].checkpoint["id"] if held else None)
+        made["ts"] = (datetime(2025, 1, 1, tzinfo=UTC) + timedelta(minutes=next(_minutes))).isoformat()
         made["versions_seen"] = {"node": dict(versions)}
         about: Any = {"source": "loop", "step": len(held), "user": rng.choice("ab"), "run_id": f"run {seed}"}
         config = saver.put(place(thread_id, ns, parent), made, about, changed)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import signal
+import threading
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.fault.program import Moments, in_a_child
+from tests.fault.program import in_a_child
 from tests.fault.stores import store_of
 from tests.ops.conftest import KINDS
+from tests.ops.kills import kill_at_all, make, moments_of
 from tests.ops.making import THREADS, grow, history
 
 from perdure.checkpoint.conformance.case import place
@@ -19,7 +22,7 @@ from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
 from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.errors import UsageError
-from perdure.ops import Database, Selection, migrate
+from perdure.ops import Database, Selection, backup, migrate, restore
 from perdure.ops.comparing import same
 from perdure.ops.reading import by_task
 from perdure.store.memory import InMemoryStore
@@ -110,36 +113,45 @@ def test_the_target_is_always_what_the_source_once_was(monkeypatch):
     assert len(seen) > 6
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_killed_at_each_write_it_goes_on(place_of, kind, tmp_path, monkeypatch):
-    monkeypatch.setattr("perdure.ops.writing._BATCH", 2)
-    path = f"sqlite:///{tmp_path}/source.db"
-    source = InMemorySaver()
-    for thread in ("a", "b"):
-        grow(source, thread, 1, steps=5)
-    migrate(source, path)
-    target = place_of(kind, "target")
-    store = store_of(target)
+def test_killed_at_each_write_it_goes_on(tmp_path):
+    # At each moment: python -m tests.ops.kills
+    assert kill_at_all(tmp_path, stride=9) >= 5
 
-    def go(moments):
-        with store.watch(target, lambda line: None, moments.tick) as saver:
-            migrate(path, saver)
 
-    def is_left(at):
-        return in_a_child(lambda: go(Moments(at))) == -signal.SIGKILL
-
+def test_killed_again_and_again_on_postgres(tmp_path, database):
+    source = make(tmp_path)
     kills = 0
     # Each attempt is killed at a later moment of what is left to do, until one comes to its end.
-    while is_left(3 + 5 * kills):
+    while in_a_child(partial(moments_of, source, database, 5 + 9 * kills)) == -signal.SIGKILL:
         kills += 1
-        store.outlast(target)
-        with open_saver(target) as saver:
-            here, there = content(source), content(saver)
-            assert there.keys() <= here.keys()
-            assert all(same(here[where][0], found[0]) for where, found in there.items())
-    assert kills >= 3
-    with open_saver(target) as saver:
-        assert_same(source, saver)
+        store_of(database).outlast(database)
+    assert kills >= 2
+    assert migrate(source, database, verify=True).differences == []
+
+
+def test_while_runs_go_on(tmp_path):
+    """A source that is written to by another thread, migrated and saved at the same time."""
+    from tests.ops.long import chain
+
+    source = tmp_path / "source.db"
+    writer = threading.Thread(target=chain, args=(source, 120))
+    writer.start()
+    files = []
+    while writer.is_alive():
+        if source.exists():
+            migrate(f"sqlite:///{source}", f"sqlite:///{tmp_path}/target.db")
+            files.append(tmp_path / f"{len(files)}.perdure")
+            backup(f"sqlite:///{source}", files[-1])
+    writer.join()
+    assert migrate(f"sqlite:///{source}", f"sqlite:///{tmp_path}/target.db", verify=True).differences == []
+    with open_saver(f"sqlite:///{source}") as saver:
+        whole = content(saver)
+    for file in files:
+        saved = InMemorySaver()
+        restore(file, saved)
+        found = content(saved)
+        assert list(found) == list(whole)[len(whole) - len(found) :]  # newest first: what was there at a moment
+        assert all(same(whole[where][0], one[0]) for where, one in found.items())
 
 
 def test_a_long_thread_costs_no_more_than_in_its_source(tmp_path):
