@@ -28,6 +28,7 @@ from perdure.cli.run import run
 from perdure.cli.serve import serve
 from perdure.cli.show import show
 from perdure.cli.state import state
+from perdure.cli.stats import stats
 from perdure.cli.threads import threads
 from perdure.cli.validate import validate
 from perdure.cli.verify import verify
@@ -58,6 +59,7 @@ for command in (
     delete,
     migrate,
     verify,
+    stats,
     backup,
     restore,
     graph,

@@ -7,6 +7,7 @@ program calls them in a thread.
 from perdure.checkpoint.findings import Finding
 from perdure.ops.backing import Backup, backup
 from perdure.ops.comparing import Difference
+from perdure.ops.measuring import Stats, stats
 from perdure.ops.migrating import Migration, migrate
 from perdure.ops.opening import Database
 from perdure.ops.progress import Tally
@@ -21,11 +22,13 @@ __all__ = [
     "Finding",
     "Migration",
     "Selection",
+    "Stats",
     "Tally",
     "Verification",
     "backup",
     "migrate",
     "repair",
     "restore",
+    "stats",
     "verify",
 ]

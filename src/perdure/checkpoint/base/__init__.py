@@ -37,6 +37,7 @@ from perdure.checkpoint.findings import Finding, check_by_list
 from perdure.checkpoint.ids import first_id, new_id, uuid6
 from perdure.checkpoint.serde.base import SerializerProtocol, maybe_add_typed_methods
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED, ChannelProtocol
+from perdure.checkpoint.sizes import ThreadSize, measure_by_list
 from perdure.constants import MISSING
 from perdure.errors import EmptyChannelError, InvalidConfigError, UsageError
 from perdure.types import RunnableConfig
@@ -575,6 +576,19 @@ class BaseCheckpointSaver(Generic[V]):
     async def arepair_thread(self, thread_id: str) -> Sequence[Finding]:
         """Async twin of `repair_thread`."""
         return await bridge.call_async(self, "repair_thread", thread_id)  # type: ignore[no-any-return]
+
+    def measure_thread(self, thread_id: str) -> ThreadSize:
+        """Measure what a thread takes, and what of it; all zero if there is no such thread.
+
+        Derived by default: then it isn't known what is stored, only how large the values are.
+        """
+        if bridge.has_async(self, "measure_thread"):
+            return bridge.call_sync(self, "measure_thread", thread_id)  # type: ignore[no-any-return]
+        return measure_by_list(self, thread_id)
+
+    async def ameasure_thread(self, thread_id: str) -> ThreadSize:
+        """Async twin of `measure_thread`."""
+        return await bridge.to_thread(self.measure_thread, thread_id)  # type: ignore[no-any-return]
 
     def get_next_version(self, current: V | None, channel: None) -> V:
         """Return a version greater than `current`; 1 for the first.

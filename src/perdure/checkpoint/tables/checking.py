@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from perdure.checkpoint import layout, records
 from perdure.checkpoint.findings import Finding, Kind
@@ -13,27 +13,10 @@ from perdure.checkpoint.records import TaskRecord
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables.deleting import sweep
 from perdure.checkpoint.tables.dialect import Dialect
+from perdure.checkpoint.tables.walking import Entry, walk
 from perdure.checkpoint.tables.writing import set_apart, strip
-from perdure.database.operation import Op, Rows
+from perdure.database.operation import Op
 from perdure.errors import CorruptCheckpointError, SerializationError
-
-_WINDOW: Final = 16
-"""Checkpoints whose pieces are in memory at once."""
-
-
-class _Entry(NamedTuple):
-    """A checkpoint as it is stored.
-
-    Attributes:
-        outline: Its row, opened; None: that can't be.
-        writes: Id, path and frame of each task that wrote on top of it.
-    """
-
-    checkpoint_id: str
-    parent_id: str | None
-    outline: Outline | None
-    writes: Sequence[Sequence[Any]]
-    error: str
 
 
 class _Space:
@@ -45,7 +28,7 @@ class _Space:
         self.place = place
         self.findings: list[Finding] = []
         self.good: dict[str, list[TaskRecord]] = defaultdict(list)
-        self.entries: list[_Entry] = []
+        self.entries: Sequence[Entry] = ()
         self._versions: dict[str, Mapping[str, Any]] = {}
 
     def note(self, kind: Kind, checkpoint_id: str | None, channel: str | None, error: object) -> None:
@@ -62,7 +45,7 @@ class _Space:
 
     # -- one checkpoint
 
-    def look_at(self, entry: _Entry, pieces: Pieces) -> None:
+    def look_at(self, entry: Entry, pieces: Pieces, frames: Mapping[int, bytes]) -> None:
         """Look at a checkpoint, its values and writes."""
         if entry.outline is None:
             self.note(Kind.CHECKPOINT, entry.checkpoint_id, "(its record)", entry.error)
@@ -77,7 +60,7 @@ class _Space:
             else:
                 self._look_at_tasks(entry.checkpoint_id, [task], pieces)
 
-    def _look_at_record(self, entry: _Entry, outline: Outline, pieces: Pieces) -> None:
+    def _look_at_record(self, entry: Entry, outline: Outline, pieces: Pieces) -> None:
         try:
             record = outline.complete(pieces)
         except CorruptCheckpointError as error:
@@ -93,7 +76,7 @@ class _Space:
                 self._decode(entry.checkpoint_id, channel, (value.kind, value.data))
         self._look_at_order(entry, record)
 
-    def _look_at_order(self, entry: _Entry, record: Record) -> None:
+    def _look_at_order(self, entry: Entry, record: Record) -> None:
         before = self._versions.get(entry.parent_id or "")
         self._versions[entry.checkpoint_id] = record.versions
         if before is None:
@@ -144,59 +127,15 @@ def check_thread(dialect: Dialect, serde: SerializerProtocol, thread_id: str) ->
 
 def _look(dialect: Dialect, serde: SerializerProtocol, ns: int, place: tuple[str, str]) -> Op[_Space]:
     space = _Space(serde, ns, place)
-    # The pieces first: one that is stored meanwhile then isn't taken for one that nothing needs.
-    names = ("pieces_of_namespace", "records_of_namespace", "writes_of_namespace")
-    held, kept, writes = yield [(dialect.sql[name], (ns,)) for name in names]
-    by_checkpoint: dict[str, list[Sequence[Any]]] = defaultdict(list)
-    for checkpoint_id, *stored in writes:
-        by_checkpoint[checkpoint_id].append(stored)
-    space.entries = [_entry(row, by_checkpoint.pop(row[0], ())) for row in sorted(kept, key=lambda row: row[0])]
-    used: set[int] = set()
-    for start in range(0, len(space.entries), _WINDOW):
-        window = space.entries[start : start + _WINDOW]
-        needed = {number for entry in window for number in _needed(entry)}
-        used |= needed
-        read: Rows = ()
-        if needed:
-            [read] = yield [dialect.asking_pieces([(ns, number) for number in needed])]
-        pieces = Pieces({number: frame for _, number, frame in read}, ns)
-        for entry in window:
-            space.look_at(entry, pieces)
-    head = space.entries[-1].checkpoint_id if space.entries else ""
-    for checkpoint_id, tasks in by_checkpoint.items():
-        used |= {number for task in tasks for number in _numbers_of(checkpoint_id, task)}
+    walked = yield from walk(dialect, ns, space.look_at)
+    space.entries = walked.entries
+    head = walked.entries[-1].checkpoint_id if walked.entries else ""
+    for checkpoint_id, tasks in walked.lost.items():
         if checkpoint_id < head:  # else it may be about to be stored
             space.note(Kind.LOST_WRITES, checkpoint_id, None, f"of {len(tasks)} tasks")
-    for (number,) in held:
-        if number not in used:
-            space.note(Kind.UNUSED_PIECE, None, None, f"piece {number}")
+    for number in walked.unused:
+        space.note(Kind.UNUSED_PIECE, None, None, f"piece {number}")
     return space
-
-
-def _entry(row: Sequence[Any], writes: Sequence[Sequence[Any]]) -> _Entry:
-    checkpoint_id, parent_id, _, frame, *_ = row
-    try:
-        return _Entry(checkpoint_id, parent_id, layout.open_row(frame, checkpoint_id), writes, "")
-    except CorruptCheckpointError as error:
-        return _Entry(checkpoint_id, parent_id, None, writes, str(error.args[0]))
-
-
-def _needed(entry: _Entry) -> Iterator[int]:
-    """Name the pieces of a checkpoint, its values and writes, as far as that can be known."""
-    try:
-        if entry.outline is not None:
-            yield from entry.outline.numbers()
-    except CorruptCheckpointError:
-        pass  # `complete` finds the same
-    for task in entry.writes:
-        yield from _numbers_of(entry.checkpoint_id, task)
-
-
-def _numbers_of(checkpoint_id: str, task: Sequence[Any]) -> set[int]:
-    try:
-        return layout.numbers_of_all({}, [layout.open_task(checkpoint_id, *task)])
-    except CorruptCheckpointError:
-        return set()
 
 
 # -- mending

@@ -33,7 +33,8 @@ from perdure.checkpoint.findings import Finding
 from perdure.checkpoint.layout import Record
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.serde.base import SerializerProtocol
-from perdure.checkpoint.tables import checking, deleting, reading, writing
+from perdure.checkpoint.sizes import ThreadSize
+from perdure.checkpoint.tables import checking, deleting, measuring, reading, writing
 from perdure.checkpoint.tables import leases as leasing
 from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
 from perdure.database.operation import Op
@@ -338,6 +339,12 @@ class TableSaver(BaseCheckpointSaver[V]):
         found = await self._ado("write", checking.repair_thread, self.serde, thread_id)
         self._lineage.values.forget(thread_id)
         return found  # type: ignore[no-any-return]
+
+    def measure_thread(self, thread_id: str) -> ThreadSize:
+        return self._do("read", measuring.measure_thread, self.serde, thread_id)  # type: ignore[no-any-return]
+
+    async def ameasure_thread(self, thread_id: str) -> ThreadSize:
+        return await self._ado("read", measuring.measure_thread, self.serde, thread_id)  # type: ignore[no-any-return]
 
     # -- leases
 
