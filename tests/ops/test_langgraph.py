@@ -183,6 +183,23 @@ def test_types_that_are_not_registered_are_named(tmp_path):
     assert target.get_tuple(THREAD).checkpoint["channel_values"]["items"] == [Secret("x")]
 
 
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_sends_of_old_checkpoints_move_to_their_channel(tmp_path, version):
+    path = str(tmp_path / "theirs.db")
+    with SqliteSaver.from_conn_string(path) as saver:
+        theirs(saver).invoke({"items": ["first"], "n": 1}, THREAD)
+        found = saver.get_tuple(THREAD)
+        old = {key: value for key, value in found.checkpoint.items() if key != "updated_channels"}
+        old |= {"v": version, "pending_sends": [TheirSend("each", {"one": 5})]}
+        place = {"configurable": {"thread_id": "old", "checkpoint_ns": ""}}
+        saver.put(place, old, {"source": "loop", "step": 1, "parents": {}}, old["channel_versions"])
+        there = theirs(saver).get_state(place)
+    target = InMemorySaver()
+    assert migrate(path, target, verify=True).differences == []
+    here = ours(target).get_state(place)
+    assert (here.next, here.values["n"]) == (there.next, there.values["n"]) == (("each", "ask"), 2)
+
+
 def test_a_perdure_database_is_not_taken_for_theirs(tmp_path):
     path = str(tmp_path / "both.db")
     with SqliteSaver.from_conn_string(path) as saver:

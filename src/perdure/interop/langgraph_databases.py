@@ -36,6 +36,7 @@ from perdure.checkpoint.base import WRITES_IDX_MAP, ChannelVersions, Checkpoint,
 from perdure.checkpoint.registry import is_sqlite, sqlite_path
 from perdure.checkpoint.serde.registry import default_registry
 from perdure.checkpoint.serde.stored import StoredError, UnknownValue
+from perdure.constants import TASKS
 from perdure.errors import CorruptCheckpointError, PerdureError, UnknownTypeError, UsageError
 from perdure.types import RunnableConfig
 
@@ -126,6 +127,7 @@ class LangGraphDatabase(AdoptedSaver):
             if channel not in WRITES_IDX_MAP
         ]
         checkpoint: Any = {"updated_channels": None, **one.checkpoint, "channel_values": values}
+        _move_sends(checkpoint, _our(checkpoint.pop("pending_sends", [])))
         return one._replace(checkpoint=checkpoint, metadata=metadata, pending_writes=writes)
 
     def _replayed(self, config: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -157,6 +159,14 @@ def _without_last_id(found: list[Any]) -> list[Any]:
 
 def _id_of(found: Any) -> Any:
     return found.config["configurable"]["checkpoint_id"]
+
+
+def _move_sends(checkpoint: Checkpoint, sends: Sequence[Any]) -> None:
+    """Put what old versions of a checkpoint held beside the channels into their channel, where newer ones have it."""
+    if sends:
+        values, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
+        values[TASKS] = [*values.get(TASKS, ()), *sends]
+        checkpoint["channel_versions"] = {TASKS: max(versions.values()), **versions}
 
 
 # -- values
