@@ -16,6 +16,7 @@ from perdure.cli.build import build, dockerfile, vendor
 from perdure.cli.delete import delete
 from perdure.cli.dev import dev
 from perdure.cli.diff import diff
+from perdure.cli.doctor import doctor
 from perdure.cli.draw import graph
 from perdure.cli.exits import CommandError, Exit
 from perdure.cli.fork import fork
@@ -59,6 +60,7 @@ for command in (
     delete,
     migrate,
     verify,
+    doctor,
     stats,
     backup,
     restore,

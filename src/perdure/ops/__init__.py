@@ -4,9 +4,11 @@ Each operation is a function here and a command of the same name; see docs/opera
 program calls them in a thread.
 """
 
+from perdure.checkpoint.diagnosis import Check, Verdict
 from perdure.checkpoint.findings import Finding
 from perdure.ops.backing import Backup, backup
 from perdure.ops.comparing import Difference
+from perdure.ops.diagnosing import doctor
 from perdure.ops.measuring import Stats, stats
 from perdure.ops.migrating import Migration, migrate
 from perdure.ops.opening import Database
@@ -17,6 +19,7 @@ from perdure.ops.verifying import Verification, repair, verify
 
 __all__ = [
     "Backup",
+    "Check",
     "Database",
     "Difference",
     "Finding",
@@ -24,8 +27,10 @@ __all__ = [
     "Selection",
     "Stats",
     "Tally",
+    "Verdict",
     "Verification",
     "backup",
+    "doctor",
     "migrate",
     "repair",
     "restore",

@@ -33,6 +33,7 @@ from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypedDict
 
 from perdure.checkpoint import bridge, derived
 from perdure.checkpoint.deltahistory import DeltaChannelHistory, delta_history
+from perdure.checkpoint.diagnosis import Check
 from perdure.checkpoint.findings import Finding, check_by_list
 from perdure.checkpoint.ids import first_id, new_id, uuid6
 from perdure.checkpoint.serde.base import SerializerProtocol, maybe_add_typed_methods
@@ -589,6 +590,14 @@ class BaseCheckpointSaver(Generic[V]):
     async def ameasure_thread(self, thread_id: str) -> ThreadSize:
         """Async twin of `measure_thread`."""
         return await bridge.to_thread(self.measure_thread, thread_id)  # type: ignore[no-any-return]
+
+    def diagnose(self) -> Sequence[Check]:
+        """Look at how the database is set up: versions, durability, rights, the clock; empty if a saver can't tell."""
+        return bridge.call_sync(self, "diagnose") if bridge.has_async(self, "diagnose") else ()
+
+    async def adiagnose(self) -> Sequence[Check]:
+        """Async twin of `diagnose`."""
+        return await bridge.to_thread(self.diagnose)  # type: ignore[no-any-return]
 
     def get_next_version(self, current: V | None, channel: None) -> V:
         """Return a version greater than `current`; 1 for the first.

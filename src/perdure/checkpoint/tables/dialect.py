@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from perdure.checkpoint import layout
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.chains import Value
+from perdure.checkpoint.diagnosis import Check
 from perdure.checkpoint.layout import Pieces, Record
 from perdure.checkpoint.records import Prepared, TaskRecord, located
 from perdure.checkpoint.tables.sights import Known
-from perdure.database.operation import Batch, Replies, Rows, Statement
+from perdure.database.operation import Batch, Op, Replies, Rows, Statement
 from perdure.errors import CorruptCheckpointError
 
 
@@ -169,6 +170,11 @@ class Dialect(ABC):
             name = "page_of_thread" if scope.checkpoint_ns is None else "page_of_namespace"
         values = (scope.thread_id, scope.checkpoint_ns, scope.checkpoint_id, *cursor, size)
         return self.sql[name], values
+
+    def diagnosing(self) -> Op[list[Check]]:
+        """Look at how the database is set up; a backend that has nothing to say looks at nothing."""
+        yield []
+        return []
 
     def limited(self, limit: int | None) -> int | None:
         """Return what a statement's LIMIT takes."""

@@ -29,6 +29,7 @@ from perdure.checkpoint.base import (
     oldest_kept,
 )
 from perdure.checkpoint.chains import Value
+from perdure.checkpoint.diagnosis import Check
 from perdure.checkpoint.findings import Finding
 from perdure.checkpoint.layout import Record
 from perdure.checkpoint.records import Prepared
@@ -345,6 +346,12 @@ class TableSaver(BaseCheckpointSaver[V]):
 
     async def ameasure_thread(self, thread_id: str) -> ThreadSize:
         return await self._ado("read", measuring.measure_thread, self.serde, thread_id)  # type: ignore[no-any-return]
+
+    def diagnose(self) -> Sequence[Check]:
+        return self._run(self._dialect.diagnosing, "read")  # type: ignore[no-any-return]
+
+    async def adiagnose(self) -> Sequence[Check]:
+        return await self._arun(self._dialect.diagnosing, "read")  # type: ignore[no-any-return]
 
     # -- leases
 
