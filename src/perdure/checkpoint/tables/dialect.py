@@ -151,6 +151,10 @@ class Dialect(ABC):
         """Return what deletes a piece."""
         return [(self.sql["delete_piece"], (ns, number))]
 
+    def unused(self, held: Sequence[int], used: set[int]) -> list[int]:
+        """Return which of the numbers that `pieces_of_namespace` gave are of pieces that nothing needs."""
+        return [number for number in held if number not in used]
+
     @abstractmethod
     def asking_pieces(self, keys: Iterable[tuple[int, int]]) -> Statement:
         """Return what reads pieces, by namespace's number and their own; the rows are both and the frame."""

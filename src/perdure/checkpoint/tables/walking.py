@@ -73,7 +73,7 @@ def walk(dialect: Dialect, ns: int, visit: Visit) -> Op[Walked]:
         pieces = Pieces(frames, ns)
         for entry in window:
             visit(entry, pieces, frames)
-    return Walked(entries, writes, [number for (number,) in held if number not in used])
+    return Walked(entries, writes, dialect.unused([number for (number,) in held], used))
 
 
 def _entry(row: Sequence[Any], writes: Sequence[Sequence[Any]]) -> Entry:
