@@ -184,7 +184,9 @@ def test_killed_in_the_middle_there_is_no_half_file(source, tmp_path):
     for at in range(1, len(THREADS) + 1):
         assert in_a_child(die_at(at)) == -signal.SIGKILL
         assert path.read_bytes() == before
+    inode = path.stat().st_ino
     backup(source, path)
+    assert path.stat().st_ino != inode  # another file, under the same name
     assert_same(source, restored(path))
 
 

@@ -18,6 +18,7 @@ from perdure.ops import migrate
 def perdure(monkeypatch, tmp_path, capsys):
     """Call the command line in this process; returns the exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "no-database.db").write_text("something else " * 100)
     with open_saver("source.db") as saver:
         history(saver)
 
@@ -55,6 +56,7 @@ def test_migrate_names_what_differs_and_fails(perdure):
     ("arguments", "code", "says"),
     [
         (("migrate", "nothing.db", "target.db"), 3, "there is no database nothing.db"),
+        (("migrate", "no-database.db", "target.db"), 1, "not a database"),
         (("migrate", "source.db", "source.db"), 2, "the same"),
         (("migrate", "source.db", "mongodb://x"), 2, "no saver is known"),
         (("migrate", "source.db", "target.db", "--since", "soon"), 2, "--since takes a time"),
