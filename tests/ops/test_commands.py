@@ -127,7 +127,7 @@ def test_backup_and_restore(perdure):
     code, out, _ = perdure("backup", "source.db", "more.perdure", "--since", "all.perdure", "--json")
     assert (code, json.loads(out)["checkpoints"]) == (0, 0)
     code, out, _ = perdure("restore", "more.perdure", "target.db")
-    assert (code, out) == (0, "6 threads, 36 checkpoints, 0 items restored\n")
+    assert (code, out) == (0, "3 threads, 36 checkpoints, 0 items restored\n")
     assert perdure("migrate", "source.db", "target.db", "--verify")[0] == 0
     code, out, _ = perdure("restore", "all.perdure", "one.db", "--thread", "one", "--json")
     assert (code, json.loads(out)) == (0, {"threads": 1, "checkpoints": 12, "items": 0, "present": 0})

@@ -59,8 +59,12 @@ def restore(
     files = _with_bases(Path(path), cipher_of(encrypted=decrypt))
     tally = Tally()
     with opened(where, encrypted=encrypted, recognise=False) as database:
+        seen: set[str] = set()
         for file in files:
-            _restore_threads(file, database.saver, selection, tally, on_progress)
+            for thread_id in _restore_threads(file, database.saver, selection, tally, on_progress):
+                seen.add(thread_id)
+                tally.threads = len(seen)
+                on_progress(tally)
         if database.store is not None and selection.is_everything:
             for items in _items_of(files[-1]):
                 store_items(database.store, items, tally)
@@ -80,15 +84,17 @@ def _with_bases(path: Path, cipher: CipherProtocol | None) -> list[ArchiveReader
     return found
 
 
-def _restore_threads(file: ArchiveReader, target: Saver, selection: Selection, tally: Tally, tell: OnProgress) -> None:
+def _restore_threads(
+    file: ArchiveReader, target: Saver, selection: Selection, tally: Tally, tell: OnProgress
+) -> Iterator[str]:
+    """Restore each thread of a file, and name it then."""
     made = (to_commit(record) for record in file.records() if record[0] == "commit")
     for thread_id, its in groupby(made, key=lambda one: one.thread_id):
         if selection.threads is not None and thread_id not in selection.threads:
             continue
         known = set(outline(target, thread_id, _EVERYTHING).parents)
         store(target, _lacking(its, known, selection, tally), tally, tell)
-        tally.threads += 1
-        tell(tally)
+        yield thread_id
 
 
 def _lacking(its: Iterator[Commit], known: set[Place], selection: Selection, tally: Tally) -> Iterator[Commit]:
