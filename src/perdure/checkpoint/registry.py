@@ -10,7 +10,7 @@ from typing import Any, Final
 from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.errors import UsageError
 
-__all__ = ["GROUP", "known_schemes", "open_saver", "sqlite_path"]
+__all__ = ["GROUP", "is_sqlite", "known_schemes", "open_saver", "sqlite_path"]
 
 GROUP: Final = "perdure.savers"
 """The entry point group through which other distributions add schemes: name = scheme, value = a function of the URL and
@@ -34,7 +34,9 @@ def _open_sqlite(url: str, **options: Any) -> AbstractContextManager[BaseCheckpo
 
 
 def sqlite_path(url: str) -> str:
-    """Return the path of `sqlite:path`, `sqlite:///path` (relative) and `sqlite:////path` (absolute)."""
+    """Return the path of `sqlite:path`, `sqlite:///path` (relative) and `sqlite:////path` (absolute), or of a path."""
+    if not url.startswith("sqlite:"):
+        return url
     rest = url.partition(":")[2]
     if not rest.startswith("//"):
         return rest or ":memory:"
@@ -45,6 +47,13 @@ def sqlite_path(url: str) -> str:
             hint="sqlite:///relative/path or sqlite:////absolute/path",
         )
     return path if slash and path else ":memory:"
+
+
+def is_sqlite(url: str) -> bool:
+    """Tell whether a URL, or the path of a file, names an SQLite database."""
+    scheme, colon, _ = url.partition(":")
+    is_path = not colon or not scheme.isalnum() or len(scheme) == 1
+    return scheme == "sqlite" or (is_path and url.endswith(_FILES))
 
 
 _OPENERS: dict[str, Opener] = {"memory": _open_memory, "sqlite": _open_sqlite}
@@ -74,9 +83,7 @@ def open_saver(url: str, **options: Any) -> AbstractContextManager[BaseCheckpoin
     Raises:
         UsageError: No installed saver knows the scheme.
     """
-    scheme, colon, _ = url.partition(":")
-    if url.endswith(_FILES) and (not colon or not scheme.isalnum() or len(scheme) == 1):
-        return _open_sqlite(f"sqlite:{url}", **options)
+    scheme = "sqlite" if is_sqlite(url) else url.partition(":")[0]
     opener = _OPENERS.get(scheme) or _added(scheme) or _in_room(scheme)
     if opener is None:
         raise UsageError(

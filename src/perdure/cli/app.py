@@ -11,22 +11,28 @@ import typer
 
 from perdure import __version__
 from perdure.cli import render
+from perdure.cli.backup import backup
 from perdure.cli.build import build, dockerfile, vendor
 from perdure.cli.delete import delete
 from perdure.cli.dev import dev
 from perdure.cli.diff import diff
+from perdure.cli.doctor import doctor
 from perdure.cli.draw import graph
 from perdure.cli.exits import CommandError, Exit
 from perdure.cli.fork import fork
 from perdure.cli.history import history
+from perdure.cli.migrate import migrate
 from perdure.cli.new import new
+from perdure.cli.restore import restore
 from perdure.cli.resume import resume
 from perdure.cli.run import run
 from perdure.cli.serve import serve
 from perdure.cli.show import show
 from perdure.cli.state import state
+from perdure.cli.stats import stats
 from perdure.cli.threads import threads
 from perdure.cli.validate import validate
+from perdure.cli.verify import verify
 from perdure.errors import PerdureError, UsageError
 
 EPILOG = (
@@ -52,6 +58,12 @@ for command in (
     diff,
     fork,
     delete,
+    migrate,
+    verify,
+    doctor,
+    stats,
+    backup,
+    restore,
     graph,
     dev,
     serve,

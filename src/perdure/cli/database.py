@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from perdure.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
-from perdure.checkpoint.registry import open_saver
+from perdure.checkpoint.registry import is_sqlite, open_saver, sqlite_path
 from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
 from perdure.cli.exits import NotFoundError
 from perdure.cli.options import DEFAULT_DB
@@ -37,20 +37,20 @@ def open_for_reading(url: str | None) -> Iterator[Saver]:
         NotFoundError: There is no such file. (A command that reads must not make an empty one.)
     """
     url = url or DEFAULT_DB
-    path = _file_of(url)
-    if path is not None and not path.exists():
-        raise NotFoundError(
-            f"there is no database {path}",
-            hint="--db URL or PERDURE_DB names another; `perdure run` makes one",
-        )
+    require_file(url, hint="--db URL or PERDURE_DB names another; `perdure run` makes one")
     with open_saver(url, serde=JsonPlusSerializer(unknown="data")) as saver:
         yield saver
 
 
-def _file_of(url: str) -> Path | None:
-    if url.startswith("sqlite:"):  # sqlite:path, sqlite:///relative, sqlite:////absolute
-        url = url.removeprefix("sqlite:").removeprefix("///")
-    return Path(url) if url and ":" not in url else None
+def require_file(url: str, hint: str | None = None) -> None:
+    """Check that there is such a database, if it is a file.
+
+    Raises:
+        NotFoundError: There isn't.
+    """
+    path = sqlite_path(url) if is_sqlite(url) else ":memory:"
+    if path != ":memory:" and not Path(path).exists():
+        raise NotFoundError(f"there is no database {path}", hint=hint)
 
 
 def config_of(thread_id: str, ns: str = "", checkpoint_id: str | None = None) -> RunnableConfig:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from perdure.cli.exits import Exit
 from perdure.cli.jsonable import dump
+from perdure.ops.progress import OnProgress, Tally, silent
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -99,6 +100,26 @@ def working(message: str, *, quiet: bool) -> Iterator[None]:
         return
     with err.status(message):
         yield
+
+
+@contextmanager
+def counting(message: str, *, quiet: bool) -> Iterator[OnProgress]:
+    """Show how far an operation is, if somebody is there to see it; yields what is to be told so, as it goes."""
+    if quiet or not err.is_terminal:
+        yield silent
+        return
+    with err.status(message) as status:
+        yield lambda tally: status.update(f"{message}: {tally.threads} threads, {tally.checkpoints} checkpoints")
+
+
+def counts(tally: Tally) -> str:
+    """Return how much an operation has done."""
+    return f"{tally.threads} threads, {tally.checkpoints} checkpoints, {tally.items} items"
+
+
+def present(tally: Tally) -> str:
+    """Return what it didn't have to do."""
+    return f"; {tally.present} checkpoints were there already" if tally.present else ""
 
 
 def exit_for(result: dict[str, Any]) -> Exit:

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from perdure.checkpoint.registry import is_sqlite
 from perdure.server.graphs import load_object
+from perdure.store import registry
 
 if TYPE_CHECKING:
     from perdure.server.config_file import ConfigFile
@@ -51,11 +53,6 @@ async def open_store(settings: Settings, config: ConfigFile, folder: Path) -> As
 
 
 def _opened(url: str, options: dict[str, Any]) -> Any:
-    if url.startswith(("postgres:", "postgresql:")):
-        from perdure.store.postgres import PostgresStore
-
-        return PostgresStore.open(url, pool_size=4, **options)
-    from perdure.checkpoint.registry import sqlite_path
-    from perdure.store.sqlite import SqliteStore
-
-    return SqliteStore.open(sqlite_path(url) if url.startswith("sqlite:") else url, **options)
+    if not is_sqlite(url):
+        options = {"pool_size": 4, **options}
+    return registry.open_store(url, **options)

@@ -33,9 +33,12 @@ from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypedDict
 
 from perdure.checkpoint import bridge, derived
 from perdure.checkpoint.deltahistory import DeltaChannelHistory, delta_history
+from perdure.checkpoint.diagnosis import Check
+from perdure.checkpoint.findings import Finding, check_by_list
 from perdure.checkpoint.ids import first_id, new_id, uuid6
 from perdure.checkpoint.serde.base import SerializerProtocol, maybe_add_typed_methods
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED, ChannelProtocol
+from perdure.checkpoint.sizes import ThreadSize, measure_by_list
 from perdure.constants import MISSING
 from perdure.errors import EmptyChannelError, InvalidConfigError, UsageError
 from perdure.types import RunnableConfig
@@ -543,6 +546,58 @@ class BaseCheckpointSaver(Generic[V]):
             return
         by_age = {} if older_than is None else {"older_than": older_than}
         await bridge.call_async(self, "prune", thread_ids, strategy=strategy, **by_age)
+
+    # -- checking: what is stored, byte by byte
+
+    def check_thread(self, thread_id: str) -> Sequence[Finding]:
+        """Look at everything that is stored of a thread; return what isn't as it should be, empty if all is well.
+
+        Where a saver knows its pieces, each is read, compared with its checksum and decoded, and what nothing needs is
+        found too. Derived by default: every checkpoint is read. The thread may be in use.
+        """
+        if bridge.has_async(self, "check_thread"):
+            return bridge.call_sync(self, "check_thread", thread_id)  # type: ignore[no-any-return]
+        return check_by_list(self, thread_id)
+
+    async def acheck_thread(self, thread_id: str) -> Sequence[Finding]:
+        """Async twin of `check_thread`."""
+        return await bridge.to_thread(self.check_thread, thread_id)  # type: ignore[no-any-return]
+
+    def repair_thread(self, thread_id: str) -> Sequence[Finding]:
+        """Do for each finding of `check_thread` what its kind's `remedy` says; return the findings.
+
+        What can be read stays, but for the other values of a checkpoint of which one can't. The head is then the last
+        readable checkpoint. All or nothing.
+
+        Raises:
+            NotImplementedError: This saver can't; it can't be derived from the classic methods.
+        """
+        return bridge.call_sync(self, "repair_thread", thread_id)  # type: ignore[no-any-return]
+
+    async def arepair_thread(self, thread_id: str) -> Sequence[Finding]:
+        """Async twin of `repair_thread`."""
+        return await bridge.call_async(self, "repair_thread", thread_id)  # type: ignore[no-any-return]
+
+    def measure_thread(self, thread_id: str) -> ThreadSize:
+        """Measure what a thread takes, and what of it; all zero if there is no such thread.
+
+        Derived by default: then it isn't known what is stored, only how large the values are.
+        """
+        if bridge.has_async(self, "measure_thread"):
+            return bridge.call_sync(self, "measure_thread", thread_id)  # type: ignore[no-any-return]
+        return measure_by_list(self, thread_id)
+
+    async def ameasure_thread(self, thread_id: str) -> ThreadSize:
+        """Async twin of `measure_thread`."""
+        return await bridge.to_thread(self.measure_thread, thread_id)  # type: ignore[no-any-return]
+
+    def diagnose(self) -> Sequence[Check]:
+        """Look at how the database is set up: versions, durability, rights, the clock; empty if a saver can't tell."""
+        return bridge.call_sync(self, "diagnose") if bridge.has_async(self, "diagnose") else ()
+
+    async def adiagnose(self) -> Sequence[Check]:
+        """Async twin of `diagnose`."""
+        return await bridge.to_thread(self.diagnose)  # type: ignore[no-any-return]
 
     def get_next_version(self, current: V | None, channel: None) -> V:
         """Return a version greater than `current`; 1 for the first.

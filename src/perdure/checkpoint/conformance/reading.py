@@ -127,3 +127,15 @@ async def threads_come_in_order_by_pages(saver: Any) -> None:
     expect(await saver.threads(limit=2), ["a", "b"], "first page")
     expect(await saver.threads(limit=2, after="b"), ["c", "d"], "second page")
     expect(await saver.threads(after="d"), [], "the end")
+
+
+@case
+async def a_whole_thread_is_found_whole(saver: Any) -> None:
+    first = await put(saver, {"x": "a" * 1000, "y": 1})
+    await saver.put_writes(first, [("x", "b" * 1000)], "task")
+    second = await put(saver, {"x": "a" * 1000 + "b" * 1000, "y": 1}, config=first)
+    await put(saver, {"x": "c" * 1000, "y": 2}, config=first)
+    await put(saver, {"x": "inner"}, config=place("t", "inner"))
+    await saver.put_writes(second, [("y", 2)], "task")
+    expect(await saver.check_thread("t"), [], "check_thread")
+    expect(await saver.check_thread("nobody"), [], "check_thread of no thread")

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from perdure.checkpoint.address import Scope
+from perdure.checkpoint.diagnosis import Check
+from perdure.checkpoint.postgres.diagnosing import checks
 from perdure.checkpoint.postgres.searching import search_for
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.tables.dialect import Cursor, Dialect
-from perdure.database.operation import Batch, Replies, Rows, Statement
+from perdure.database.operation import Batch, Op, Replies, Rows, Statement
 from perdure.database.postgres.adapting import Numbers
 from perdure.database.postgres.naming import prefix_of
 from perdure.database.postgres.schema import Tables
@@ -55,6 +57,10 @@ class PostgresDialect(Dialect):
     def advancing(self, ns: int, one: Prepared, number: int) -> Batch:
         # One more: the checkpoint may replace one, and then the head alone wouldn't tell that something has changed.
         return () if one.checkpoint_id is None else [(self.sql["advance"], (ns, one.checkpoint_id, number + 1))]
+
+    def diagnosing(self) -> Op[list[Check]]:
+        [[row]] = yield [(self.sql["diagnose"], ())]
+        return checks(row)
 
     def settling(self, ns: int) -> Batch:
         return [(self.sql["settle"], (ns,))]

@@ -370,3 +370,15 @@ WHERE thread_id = $1 AND holder <> ''
 
 -- name: delete_lease
 DELETE FROM @schema.perdure_leases WHERE thread_id = $1;
+
+-- name: diagnose
+SELECT current_setting('server_version'), current_setting('server_version_num')::int, current_setting('synchronous_commit'),
+    current_setting('fsync'), current_setting('full_page_writes'), extract(epoch FROM clock_timestamp())::float8,
+    pg_is_in_recovery(),
+    (
+        SELECT bool_and(has_table_privilege(t, p))
+        FROM unnest(ARRAY['@schema.perdure_namespaces', '@schema.perdure_checkpoints', '@schema.perdure_pieces',
+            '@schema.perdure_writes', '@schema.perdure_leases']) AS t,
+            unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p
+    ),
+    (SELECT max(version) FROM @schema.perdure_migrations), pg_database_size(current_database());

@@ -11,7 +11,9 @@ from urllib.parse import parse_qsl, urlencode
 from redis.exceptions import NoPermissionError
 
 from perdure.checkpoint.base import Lease, V
+from perdure.checkpoint.diagnosis import Check
 from perdure.checkpoint.records import Prepared
+from perdure.checkpoint.redis.diagnosing import checks
 from perdure.checkpoint.redis.dialect import RedisDialect
 from perdure.checkpoint.redis.keys import Keys
 from perdure.checkpoint.redis.transaction import Transactions, acquire
@@ -156,6 +158,12 @@ class RedisSaver(ServedSaver[V]):
     async def aforget_expired(self) -> int:
         """Async twin of `forget_expired`."""
         return await self._driver.arun(self._transactions.forgetting)
+
+    def diagnose(self) -> Sequence[Check]:
+        return self._driver.run(checks)
+
+    async def adiagnose(self) -> Sequence[Check]:
+        return await self._driver.arun(checks)
 
     # -- running
 

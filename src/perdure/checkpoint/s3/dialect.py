@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from time import time
 from typing import Any
 
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.records import Prepared
+from perdure.checkpoint.s3.roots import PACK
 from perdure.checkpoint.tables.dialect import Cursor, Dialect
 from perdure.database.operation import Batch, Replies, Rows, Statement
 
@@ -44,6 +46,12 @@ class S3Dialect(Dialect):
 
     def deleting_all_but_head(self, ns: int, before: str | None) -> Batch:
         return [("delete_all_but_head", (ns, before))]
+
+    def unused(self, held: Sequence[int], used: set[int]) -> list[int]:
+        # A pack's numbers are all given, whether it has them or not; what a pack has stays as long as one is needed.
+        whole = Counter(number // PACK for number in held)
+        needed = {number // PACK for number in used}
+        return [n for n in super().unused(held, used) if whole[n // PACK] < PACK or n // PACK not in needed]
 
     def asking_pieces(self, keys: Iterable[tuple[int, int]]) -> Statement:
         return "pieces", tuple(keys)

@@ -75,6 +75,10 @@ class TypeRegistry:
         """Tell whether the class itself is registered."""
         return cls in self._by_class
 
+    def names(self) -> list[str]:
+        """Return the names that values may be stored under now."""
+        return list(self._by_name)
+
     def for_value(self, cls: type) -> Entry | None:
         """Return the entry to write values of a class with, registering the class if need be.
 

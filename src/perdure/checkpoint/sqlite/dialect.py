@@ -9,10 +9,12 @@ from time import time
 from typing import Any, Final
 
 from perdure.checkpoint.base import ANY_HEAD
+from perdure.checkpoint.diagnosis import Check
 from perdure.checkpoint.records import Prepared
+from perdure.checkpoint.sqlite.diagnosing import checks
 from perdure.checkpoint.tables.dialect import Dialect
 from perdure.checkpoint.tables.sights import Known, Sights
-from perdure.database.operation import Batch, Statement
+from perdure.database.operation import Batch, Op, Statement
 from perdure.database.sqlite.schema import Tables
 from perdure.database.sqltext import load_migrations, load_statements
 
@@ -89,6 +91,10 @@ class SqliteDialect(Dialect):
 
     def asking_pieces(self, keys: Iterable[tuple[int, int]]) -> Statement:
         return self.sql["pieces"], ("[" + ",".join([str(ns * _PIECES + number) for ns, number in keys]) + "]",)
+
+    def diagnosing(self) -> Op[list[Check]]:
+        [[row]] = yield [(self.sql["diagnose"], ())]
+        return checks(row)
 
     def limited(self, limit: int | None) -> int:
         return -1 if limit is None else limit

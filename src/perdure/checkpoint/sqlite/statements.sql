@@ -225,3 +225,11 @@ UPDATE perdure_leases SET stop = 1 WHERE thread_id = ? AND holder <> '';
 
 -- name: delete_lease
 DELETE FROM perdure_leases WHERE thread_id = ?;
+
+-- name: diagnose
+SELECT sqlite_version(),
+    (SELECT journal_mode FROM pragma_journal_mode),
+    (SELECT synchronous FROM pragma_synchronous),
+    (SELECT max(version) FROM perdure_migrations),
+    (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size),
+    (SELECT freelist_count FROM pragma_freelist_count) * (SELECT page_size FROM pragma_page_size);

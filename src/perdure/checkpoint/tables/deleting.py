@@ -49,7 +49,7 @@ def delete_for_runs(dialect: Dialect, run_ids: Sequence[str]) -> Op[None]:
             yield dialect.deleting_checkpoint(ns, checkpoint_id)
             yield from _forget_led(dialect, ns, checkpoint_id)
     for ns in sorted(touched):
-        yield from _sweep(dialect, ns)
+        yield from sweep(dialect, ns)
 
 
 def prune(dialect: Dialect, thread_ids: Sequence[str], before: str | None) -> Op[None]:
@@ -60,7 +60,7 @@ def prune(dialect: Dialect, thread_ids: Sequence[str], before: str | None) -> Op
         for ns, _ in rows:
             yield dialect.deleting_all_but_head(ns, before)
             yield from _forget_led(dialect, ns, "")
-            yield from _sweep(dialect, ns)
+            yield from sweep(dialect, ns)
 
 
 def _forget_led(dialect: Dialect, ns: int, checkpoint_id: str) -> Op[None]:
@@ -72,7 +72,7 @@ def _forget_led(dialect: Dialect, ns: int, checkpoint_id: str) -> Op[None]:
             yield [strip(dialect, ns, found_id, outline)]
 
 
-def _sweep(dialect: Dialect, ns: int) -> Op[None]:
+def sweep(dialect: Dialect, ns: int) -> Op[None]:
     """Delete the pieces of a namespace that nothing refers to, and an empty namespace."""
     sql = dialect.sql
     kept, writes, held = yield [(sql[f"{name}_of_namespace"], (ns,)) for name in ("records", "writes", "pieces")]
@@ -120,7 +120,7 @@ def copy_thread(dialect: Dialect, source_id: str, target_id: str) -> Op[None]:
             if not reply:  # the target's checkpoint has writes of this task
                 yield from put_writes(dialect, target_id, checkpoint_ns, checkpoint_id, task)
         if shift:
-            yield from _sweep(dialect, target)  # checkpoints that were there already have other pieces now
+            yield from sweep(dialect, target)  # checkpoints that were there already have other pieces now
 
 
 def _set_all_apart(dialect: Dialect, ns: int) -> Op[None]:

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from perdure.checkpoint import layout
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.chains import Value
+from perdure.checkpoint.diagnosis import Check
 from perdure.checkpoint.layout import Pieces, Record
 from perdure.checkpoint.records import Prepared, TaskRecord, located
 from perdure.checkpoint.tables.sights import Known
-from perdure.database.operation import Batch, Replies, Rows, Statement
+from perdure.database.operation import Batch, Op, Replies, Rows, Statement
 from perdure.errors import CorruptCheckpointError
 
 
@@ -150,6 +151,10 @@ class Dialect(ABC):
         """Return what deletes a piece."""
         return [(self.sql["delete_piece"], (ns, number))]
 
+    def unused(self, held: Sequence[int], used: set[int]) -> list[int]:
+        """Return which of the numbers that `pieces_of_namespace` gave are of pieces that nothing needs."""
+        return [number for number in held if number not in used]
+
     @abstractmethod
     def asking_pieces(self, keys: Iterable[tuple[int, int]]) -> Statement:
         """Return what reads pieces, by namespace's number and their own; the rows are both and the frame."""
@@ -169,6 +174,11 @@ class Dialect(ABC):
             name = "page_of_thread" if scope.checkpoint_ns is None else "page_of_namespace"
         values = (scope.thread_id, scope.checkpoint_ns, scope.checkpoint_id, *cursor, size)
         return self.sql[name], values
+
+    def diagnosing(self) -> Op[list[Check]]:
+        """Look at how the database is set up; a backend that has nothing to say looks at nothing."""
+        yield []
+        return []
 
     def limited(self, limit: int | None) -> int | None:
         """Return what a statement's LIMIT takes."""

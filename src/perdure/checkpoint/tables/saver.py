@@ -29,10 +29,13 @@ from perdure.checkpoint.base import (
     oldest_kept,
 )
 from perdure.checkpoint.chains import Value
+from perdure.checkpoint.diagnosis import Check
+from perdure.checkpoint.findings import Finding
 from perdure.checkpoint.layout import Record
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.serde.base import SerializerProtocol
-from perdure.checkpoint.tables import deleting, reading, writing
+from perdure.checkpoint.sizes import ThreadSize
+from perdure.checkpoint.tables import checking, deleting, measuring, reading, writing
 from perdure.checkpoint.tables import leases as leasing
 from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
 from perdure.database.operation import Op
@@ -319,6 +322,36 @@ class TableSaver(BaseCheckpointSaver[V]):
         older_than: datetime | timedelta | None = None,
     ) -> None:
         await self._ado("write", _pruning(strategy), thread_ids, oldest_kept(older_than))
+
+    # -- checking
+
+    def check_thread(self, thread_id: str) -> Sequence[Finding]:
+        return self._do("read", checking.check_thread, self.serde, thread_id)  # type: ignore[no-any-return]
+
+    async def acheck_thread(self, thread_id: str) -> Sequence[Finding]:
+        return await self._ado("read", checking.check_thread, self.serde, thread_id)  # type: ignore[no-any-return]
+
+    def repair_thread(self, thread_id: str) -> Sequence[Finding]:
+        found = self._do("write", checking.repair_thread, self.serde, thread_id)
+        self._lineage.values.forget(thread_id)
+        return found  # type: ignore[no-any-return]
+
+    async def arepair_thread(self, thread_id: str) -> Sequence[Finding]:
+        found = await self._ado("write", checking.repair_thread, self.serde, thread_id)
+        self._lineage.values.forget(thread_id)
+        return found  # type: ignore[no-any-return]
+
+    def measure_thread(self, thread_id: str) -> ThreadSize:
+        return self._do("read", measuring.measure_thread, self.serde, thread_id)  # type: ignore[no-any-return]
+
+    async def ameasure_thread(self, thread_id: str) -> ThreadSize:
+        return await self._ado("read", measuring.measure_thread, self.serde, thread_id)  # type: ignore[no-any-return]
+
+    def diagnose(self) -> Sequence[Check]:
+        return self._run(self._dialect.diagnosing, "read")  # type: ignore[no-any-return]
+
+    async def adiagnose(self) -> Sequence[Check]:
+        return await self._arun(self._dialect.diagnosing, "read")  # type: ignore[no-any-return]
 
     # -- leases
 

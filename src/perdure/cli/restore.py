@@ -1,0 +1,39 @@
+"""`perdure restore`: read a backup back into a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from perdure.cli import choosing, options, render
+from perdure.ops import Selection
+from perdure.ops import restore as read_back
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup", show_default=False)]
+Decrypt = Annotated[bool, typer.Option("--decrypt", help="The file is encrypted with the key in PERDURE_AES_KEY")]
+Encrypt = Annotated[bool, typer.Option("--encrypt", help="Encrypt the values in the database with that key")]
+
+
+def restore(
+    file: File,
+    url: choosing.Url,
+    thread: choosing.Threads = None,
+    until: choosing.Until = None,
+    decrypt: Decrypt = False,
+    encrypt: Encrypt = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Read a backup back into a database, of any kind; what is there already stays.
+
+    The whole file is checked before anything is written.
+    """
+    selection = Selection(thread or None, until=choosing.parse_time(until, "--until"))
+    with render.counting("restoring", quiet=as_json) as tell:
+        done = read_back(file, url, selection=selection, encrypted=encrypt, decrypt=decrypt, on_progress=tell)
+    if as_json:
+        counts = {"threads": done.threads, "checkpoints": done.checkpoints, "items": done.items}
+        render.print_json({**counts, "present": done.present})
+    else:
+        render.out.print(f"{render.counts(done)} restored{render.present(done)}")

@@ -1,0 +1,81 @@
+"""Databases opened by URL for operations that know no graph: unknown types stay data, stored again as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from perdure.checkpoint.base import BaseCheckpointSaver
+from perdure.checkpoint.registry import open_saver
+from perdure.checkpoint.serde.base import SerializerProtocol
+from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
+from perdure.interop.recognising import has_their_tables
+from perdure.store.base import BaseStore
+from perdure.store.registry import has_store, open_store
+
+__all__ = ["Database", "opened"]
+
+
+class Database:
+    """A saver, and the store that lies in the same database, if there is one.
+
+    Args:
+        saver: The saver.
+        store: The store.
+    """
+
+    def __init__(self, saver: BaseCheckpointSaver[Any], store: BaseStore | None = None) -> None:
+        self.saver = saver
+        self.store = store
+
+
+THEIRS: Final = "langgraph+"
+"""What stands before a URL of a database in LangGraph's own tables."""
+
+
+@contextmanager
+def opened(
+    where: str | BaseCheckpointSaver[Any] | Database,
+    *,
+    encrypted: bool = False,
+    recognise: bool = True,
+    channels: Mapping[str, Any] | None = None,
+) -> Iterator[Database]:
+    """Open a database for the length of a `with` block.
+
+    Args:
+        where: A URL as `open_saver` takes it, or one with `langgraph+` before it, of a database of LangGraph's; or a
+            saver, or a `Database`, which stay the caller's to close.
+        encrypted: Whether its values are encrypted, with the key that `EncryptedSerializer.from_aes` finds.
+        recognise: Whether a database that has LangGraph's tables, and none of perdure's, is opened as such.
+        channels: Those of the graph that made the threads in a database of LangGraph's.
+
+    Raises:
+        UsageError: No installed saver knows the URL.
+    """
+    if not isinstance(where, str):
+        yield where if isinstance(where, Database) else Database(where)
+        return
+    if where.startswith(THEIRS) or (recognise and has_their_tables(where)):
+        from perdure.interop.langgraph_databases import open_database
+
+        with open_database(where.removeprefix(THEIRS), channels) as theirs:
+            yield Database(theirs)
+        return
+    serde = _serializer(encrypted=encrypted)
+    with open_saver(where, serde=serde) as saver:
+        if not has_store(where):
+            yield Database(saver)
+            return
+        with open_store(where, serde=serde) as store:
+            yield Database(saver, store)
+
+
+def _serializer(*, encrypted: bool) -> SerializerProtocol:
+    plain = JsonPlusSerializer(unknown="data")
+    if not encrypted:
+        return plain
+    from perdure.checkpoint.serde.encrypted import EncryptedSerializer
+
+    return EncryptedSerializer.from_aes(serde=plain)

@@ -1,0 +1,262 @@
+"""Threads of LangGraph's own databases move to perdure, go on there, and move back."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Annotated
+
+import pytest
+from langgraph.channels import DeltaChannel
+from langgraph.checkpoint.postgres import PostgresSaver
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.graph import START
+from langgraph.graph import StateGraph as TheirGraph
+from langgraph.types import Command as TheirCommand
+from langgraph.types import Send as TheirSend
+from langgraph.types import interrupt as their_interrupt
+from typing_extensions import TypedDict
+
+import perdure.graph
+import perdure.types
+from perdure.checkpoint.memory import InMemorySaver
+from perdure.checkpoint.registry import open_saver
+from perdure.errors import UnknownTypeError, UsageError
+from perdure.interop.langgraph_databases import open_database
+from perdure.ops import migrate
+
+
+def join(old, new):
+    return [*(old or []), *new]
+
+
+def join_all(old, updates):
+    return [*(old or []), *(item for update in updates for item in update)]
+
+
+class State(TypedDict):
+    items: Annotated[list, join]
+    n: int
+
+
+def build(graph_class, send, interrupt, saver=None):
+    """Build the same graph with either package."""
+
+    def ask(state):
+        return {"items": [interrupt({"question": state["n"]})], "n": state["n"] + 1}
+
+    builder = graph_class(State)
+    builder.add_node("say", lambda state: {"items": [("said", state["n"])], "n": state["n"] + 1})
+    builder.add_node("each", lambda state: {"items": [state["one"]]})
+    builder.add_node("ask", ask)
+    builder.add_edge(START, "say")
+    builder.add_conditional_edges("say", lambda state: [send("each", {"one": i}) for i in (1, 2)], ["each"])
+    builder.add_edge("each", "ask")
+    return builder.compile(checkpointer=saver)
+
+
+def theirs(saver):
+    return build(TheirGraph, TheirSend, their_interrupt, saver)
+
+
+def ours(saver):
+    return build(perdure.graph.StateGraph, perdure.types.Send, perdure.types.interrupt, saver)
+
+
+THREAD = {"configurable": {"thread_id": "t"}}
+
+
+def go_on(graph, command):
+    """Go on with a thread that waited for an answer. Its question is asked anew: tasks have other ids here."""
+    assert graph.get_state(THREAD).next == ("ask",)
+    assert graph.invoke(None, THREAD)["__interrupt__"][0].value["question"] > 1
+    return graph.invoke(command(resume="no"), THREAD)["items"][-1]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def their_database(request, tmp_path):
+    """The URL of a database of LangGraph's with a thread that waits for an answer, and its final values."""
+    if request.param == "sqlite":
+        url, opening = f"sqlite:///{tmp_path}/theirs.db", SqliteSaver.from_conn_string(f"{tmp_path}/theirs.db")
+    else:
+        url = request.getfixturevalue("database")
+        opening = PostgresSaver.from_conn_string(url)
+    with opening as saver:
+        saver.setup()
+        graph = theirs(saver)
+        graph.invoke({"items": ["first"], "n": 1}, THREAD)
+        graph.invoke(TheirCommand(resume="yes"), THREAD)
+        graph.invoke({"items": ["second"], "n": 5}, THREAD)
+        yield url
+
+
+@pytest.mark.parametrize("back", ["sqlite", "postgres"])
+def test_there_and_back(their_database, tmp_path, back, request):
+    mine = f"sqlite:///{tmp_path}/mine.db"
+    done = migrate(their_database, mine, verify=True)
+    assert done.differences == []
+    assert done.copied.checkpoints == 9
+    copied = InMemorySaver()
+    migrate(mine, copied)
+    assert go_on(ours(copied), perdure.types.Command) == "no"
+    assert ours(copied).get_state(THREAD).next == ()
+
+    # Back again: their graph goes on.
+    again = tmp_path / "again.db"
+    url = f"langgraph+sqlite:///{again}"
+    if back == "postgres":
+        url = "langgraph+" + request.getfixturevalue("database") if "sqlite" in their_database else None
+    if url is None:
+        return
+    assert migrate(mine, url, verify=True).differences == []
+    opening = SqliteSaver.from_conn_string(str(again))
+    if back == "postgres":
+        opening = PostgresSaver.from_conn_string(url.removeprefix("langgraph+"))
+    with opening as saver:
+        graph = theirs(saver)
+        assert len(list(graph.get_state_history(THREAD))) == 9
+        assert go_on(graph, TheirCommand) == "no"
+
+
+def test_within_one_database(database):
+    with PostgresSaver.from_conn_string(database) as saver:
+        saver.setup()
+        theirs(saver).invoke({"items": ["first"], "n": 1}, THREAD)
+    assert migrate(f"langgraph+{database}", database, verify=True).differences == []
+    with open_saver(database) as saver:
+        assert go_on(ours(saver), perdure.types.Command) == "no"
+
+
+class Delta(TypedDict):
+    items: Annotated[list, DeltaChannel(join_all, list, snapshot_frequency=3)]
+    n: int
+
+
+def delta_graph(saver):
+    builder = TheirGraph(Delta)
+    builder.add_node("add", lambda state: {"items": [len(state["items"])], "n": state.get("n", 0) + 1})
+    builder.add_edge(START, "add")
+    builder.add_conditional_edges("add", lambda state: "add" if state["n"] % 10 else "__end__")
+    return builder.compile(checkpointer=saver)
+
+
+def test_delta_channels(tmp_path):
+    path = str(tmp_path / "theirs.db")
+    with SqliteSaver.from_conn_string(path) as saver:
+        graph = delta_graph(saver)
+        graph.invoke({"items": ["first"]}, THREAD)
+        wanted = {s.config["configurable"]["checkpoint_id"]: s.values for s in graph.get_state_history(THREAD)}
+    with pytest.raises(UsageError, match="'items' is a DeltaChannel"):
+        migrate(path, InMemorySaver())
+    target = InMemorySaver()
+    with open_database(path, graph.channels) as source:
+        assert migrate(source, target, verify=True).differences == []
+    for one in target.list(THREAD):
+        values = {k: v for k, v in one.checkpoint["channel_values"].items() if k in ("items", "n")}
+        assert {"items": [], **values} == {"items": [], **wanted[one.checkpoint["id"]]}
+    # Back again, where its channels are stored whole at first.
+    migrate(target, f"langgraph+sqlite:///{tmp_path}/again.db")
+    with SqliteSaver.from_conn_string(f"{tmp_path}/again.db") as saver:
+        again = delta_graph(saver)
+        assert again.get_state(THREAD).values == wanted[max(wanted)]
+        assert len(again.invoke({"items": ["more"]}, THREAD)["items"]) == 22
+
+
+@dataclass
+class Secret:
+    text: str
+
+
+def test_types_that_are_not_registered_are_named(tmp_path):
+    path = str(tmp_path / "theirs.db")
+    with SqliteSaver.from_conn_string(path) as saver:
+        builder = TheirGraph(State).add_node("say", lambda state: {"items": [Secret("x")]}).add_edge(START, "say")
+        builder.compile(checkpointer=saver).invoke({"items": [], "n": 0}, THREAD)
+    with pytest.raises(UnknownTypeError, match=r"of type .*:Secret, which isn't registered"):
+        migrate(path, InMemorySaver())
+    from perdure.checkpoint.serde import register
+
+    register(Secret)
+    target = InMemorySaver()
+    migrate(path, target)
+    assert target.get_tuple(THREAD).checkpoint["channel_values"]["items"] == [Secret("x")]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_sends_of_old_checkpoints_move_to_their_channel(tmp_path, version):
+    path = str(tmp_path / "theirs.db")
+    with SqliteSaver.from_conn_string(path) as saver:
+        theirs(saver).invoke({"items": ["first"], "n": 1}, THREAD)
+        found = saver.get_tuple(THREAD)
+        old = {key: value for key, value in found.checkpoint.items() if key != "updated_channels"}
+        old |= {"v": version, "pending_sends": [TheirSend("each", {"one": 5})]}
+        place = {"configurable": {"thread_id": "old", "checkpoint_ns": ""}}
+        saver.put(place, old, {"source": "loop", "step": 1, "parents": {}}, old["channel_versions"])
+        there = theirs(saver).get_state(place)
+    target = InMemorySaver()
+    assert migrate(path, target, verify=True).differences == []
+    here = ours(target).get_state(place)
+    assert (here.next, here.values["n"]) == (there.next, there.values["n"]) == (("each", "ask"), 2)
+
+
+def test_a_perdure_database_is_not_taken_for_theirs(tmp_path):
+    path = str(tmp_path / "both.db")
+    with SqliteSaver.from_conn_string(path) as saver:
+        saver.setup()
+    with open_saver(path) as saver:
+        ours(saver).invoke({"items": ["first"], "n": 1}, THREAD)
+    target = InMemorySaver()
+    migrate(path, target)
+    assert list(target.threads()) == ["t"]
+
+
+def test_their_database_stays_as_it_is(tmp_path):
+    path = str(tmp_path / "theirs.db")
+    with SqliteSaver.from_conn_string(path) as saver:
+        theirs(saver).invoke({"items": ["first"], "n": 1}, THREAD)
+    migrate(path, InMemorySaver())
+    with closing(sqlite3.connect(path)) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert names == {"checkpoints", "writes"}
+
+
+def test_the_command_takes_types_and_channels_from_the_graph(tmp_path, monkeypatch, capsys):
+    (tmp_path / "theirflow.py").write_text(FLOW)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    import theirflow
+
+    with SqliteSaver.from_conn_string("theirs.db") as saver:
+        theirflow.builder.compile(checkpointer=saver).invoke({"notes": [theirflow.Note("a")]}, THREAD)
+    from perdure.cli import app
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["perdure", "migrate", "theirs.db", "mine.db", *arguments])
+        return app.start(), capsys.readouterr()
+
+    code, printed = call()
+    assert code == 1
+    assert "--graph" in printed.err
+    code, printed = call("--graph", "theirflow.py:builder", "--verify")
+    assert (code, printed.err) == (0, "")
+    with open_saver("mine.db") as saver:
+        notes = saver.get_tuple(THREAD).checkpoint["channel_values"]["notes"]
+    assert [(type(note).__name__, note.text) for note in notes] == [("Note", "a"), ("Note", "b")]
+
+
+FLOW = """
+from dataclasses import dataclass
+from typing import Annotated, TypedDict
+from langgraph.channels import DeltaChannel
+from langgraph.graph import START, StateGraph
+
+@dataclass
+class Note:
+    text: str
+
+class State(TypedDict):
+    notes: Annotated[list[Note], DeltaChannel(lambda old, new: [*old, *(n for one in new for n in one)], list)]
+
+builder = StateGraph(State).add_node("add", lambda state: {"notes": [Note("b")]}).add_edge(START, "add")
+"""

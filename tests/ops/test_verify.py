@@ -1,0 +1,54 @@
+"""Verification over every backend; what damage it finds is tests/fault's."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from tests.ops.conftest import KINDS
+from tests.ops.making import THREADS, history
+
+from perdure.checkpoint.conformance.case import place
+from perdure.checkpoint.findings import Kind
+from perdure.checkpoint.memory import InMemorySaver
+from perdure.checkpoint.registry import open_saver
+from perdure.errors import UsageError
+from perdure.ops import migrate, repair, verify
+
+
+@pytest.mark.parametrize("kind", ["memory", *KINDS])
+async def test_a_whole_store_has_no_findings_and_stays_as_it_is(place_of, kind):
+    truth, where = history(InMemorySaver()), place_of(kind)
+    migrate(truth, where)
+    assert (verify(where).threads, verify(where).findings) == (len(THREADS), [])
+    if kind == "memory":
+        with pytest.raises(UsageError, match="can't be repaired"):
+            repair(where)
+        return
+    assert repair(where).findings == []
+    with open_saver(where) as saver:
+        assert list(await saver.acheck_thread("one")) == []
+        saver.prune(["one"])
+        kinds = {one.kind for one in saver.check_thread("one")}
+        assert kinds <= {Kind.PARENT}
+    assert migrate(truth, where, verify=True).differences == []
+
+
+def test_a_lost_piece_on_postgres(database):
+    truth = history(InMemorySaver())
+    migrate(truth, database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "DELETE FROM perdure_pieces WHERE (ns, piece) = (SELECT ns, max(piece) FROM perdure_pieces"
+            " WHERE ns = (SELECT ns FROM perdure_namespaces WHERE thread_id = 'one' AND checkpoint_ns = '')"
+            " GROUP BY ns)"
+        )
+    found = verify(database).damage
+    assert {one.thread_id for one in found} == {"one"}
+    assert all("not in the store" in one.message for one in found)
+    repair(database)
+    assert verify(database).damage == []
+    with open_saver(database) as saver:
+        assert len(list(saver.list(place("one", None)))) < len(list(truth.list(place("one", None))))
+        saver.delete_thread("one")
+    # What is readable elsewhere comes back from there.
+    assert migrate(truth, database, verify=True).differences == []
