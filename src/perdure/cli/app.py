@@ -15,17 +15,23 @@ from perdure.cli.build import build, dockerfile, vendor
 from perdure.cli.delete import delete
 from perdure.cli.dev import dev
 from perdure.cli.diff import diff
+from perdure.cli.down import down
 from perdure.cli.draw import graph
 from perdure.cli.exits import CommandError, Exit
 from perdure.cli.fork import fork
 from perdure.cli.history import history
+from perdure.cli.logs import logs
 from perdure.cli.new import new
+from perdure.cli.ps import ps
 from perdure.cli.resume import resume
 from perdure.cli.run import run
 from perdure.cli.serve import serve
+from perdure.cli.setup import setup
 from perdure.cli.show import show
 from perdure.cli.state import state
 from perdure.cli.threads import threads
+from perdure.cli.up import up
+from perdure.cli.upgrade import upgrade
 from perdure.cli.validate import validate
 from perdure.errors import PerdureError, UsageError
 
@@ -55,6 +61,12 @@ for command in (
     graph,
     dev,
     serve,
+    setup,
+    up,
+    ps,
+    logs,
+    upgrade,
+    down,
     validate,
     build,
     vendor,

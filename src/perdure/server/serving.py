@@ -19,6 +19,7 @@ from typing import Any, Final
 import uvicorn
 
 from perdure.errors import InvalidConfigError
+from perdure.server import readiness
 from perdure.server.app import make_app
 from perdure.server.bounded_http import BoundedHttp
 from perdure.server.config import NAMES
@@ -26,7 +27,7 @@ from perdure.server.core import Core
 from perdure.server.logs import configure
 from perdure.server.settings import Settings, from_environment, to_environment
 
-__all__ = ["bound", "run", "run_reloading", "run_several"]
+__all__ = ["bound", "migrate", "run", "run_reloading", "run_several"]
 
 _log = logging.getLogger("perdure.server")
 _BACKLOG: Final = 2048
@@ -49,6 +50,8 @@ class _Uvicorn(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        if self.started:
+            readiness.tell("READY=1")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.told = True
@@ -59,6 +62,7 @@ class _Uvicorn(uvicorn.Server):
 
     def _drain(self) -> None:
         if self._draining is None:
+            readiness.tell("STOPPING=1")
             self._draining = asyncio.ensure_future(self._core.drain())
             self._draining.add_done_callback(lambda _: setattr(self, "should_exit", True))
 
@@ -141,8 +145,31 @@ async def _work(core: Core) -> None:
         loop.add_signal_handler(sig, told.set)
     await core.start()
     _log.info("working on %s", core.database.url.rpartition("@")[2])
+    readiness.tell("READY=1")
     await told.wait()
+    readiness.tell("STOPPING=1")
     await core.stop()
+
+
+def migrate(settings: Settings) -> None:
+    """Make the tables, or bring them up to date, without serving.
+
+    Args:
+        settings: How the server is run.
+
+    Raises:
+        StorageError: It can't be done; what one migration does, it does as a whole or not at all.
+    """
+    configure(settings)
+    core = Core(settings)
+
+    async def opened() -> None:
+        try:
+            await core.open()
+        finally:
+            await core.close()
+
+    asyncio.run(opened())
 
 
 class Children:
@@ -238,6 +265,8 @@ def _times(folder: Path) -> dict[Path, float]:
 def main() -> Any:
     """Be one of several processes."""
     settings = from_environment()
+    if "PERDURE_FD" not in os.environ:
+        return run(settings, None)
     with socket.socket(fileno=int(os.environ["PERDURE_FD"])) as listening:
         return run(settings, listening)
 
