@@ -64,6 +64,10 @@ class Deployed:
         told: dict[str, Any] = json.loads(self("ps", "--json", code=code))
         return told | {"pids": {each["name"]: each["pid"] for each in told["children"]}}
 
+    def end(self) -> None:
+        if (self.folder / ".perdure/up/deployment.json").exists():
+            self("down", code=None)
+
     def until(self, holds: Callable[[State], bool] = lambda state: True) -> dict[str, int]:
         """Wait until all is ready and something holds; return the children's pids."""
         deadline = time.monotonic() + 30
@@ -84,11 +88,11 @@ def open_folder() -> Iterator[Deployed]:
         Path(name).chmod(0o755)
         made = Deployed(Path(name) / "my-agent")
         yield made
-        made("down", code=None)
+        made.end()
 
 
 @pytest.fixture
 def deployed(tmp_path: Path) -> Iterator[Deployed]:
     made = Deployed(tmp_path / "my-agent")
     yield made
-    made("down", code=None)
+    made.end()
