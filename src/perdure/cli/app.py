@@ -20,6 +20,7 @@ from perdure.cli.draw import graph
 from perdure.cli.exits import CommandError, Exit
 from perdure.cli.fork import fork
 from perdure.cli.history import history
+from perdure.cli.k8s import k8s
 from perdure.cli.logs import logs
 from perdure.cli.new import new
 from perdure.cli.ps import ps
@@ -71,6 +72,7 @@ for command in (
     build,
     vendor,
     dockerfile,
+    k8s,
     new,
 ):
     app.command()(command)

@@ -125,7 +125,7 @@ def dockerfile(
     ] = None,
 ) -> Exit:
     """Write a Dockerfile of the same image."""
-    path, told = _configuration(config)
+    path, told = configuration(config)
     found = project.read(path, told, for_dockerfile=True)
     text = dockerfiles.write(found, told.get("dockerfile_lines") or (), base, wheelhouse=wheelhouse)
     for each in found.notes:
@@ -141,7 +141,7 @@ def dockerfile(
 
 
 def _request(config: Path | None, base: str | None, platform: str | None, cache: Path | None) -> making.Request:
-    path, told = _configuration(config)
+    path, told = configuration(config)
     found = project.read(path, told)
     for each in found.notes:
         render.note(each)
@@ -162,7 +162,7 @@ def _request(config: Path | None, base: str | None, platform: str | None, cache:
     )
 
 
-def _configuration(config: Path | None) -> tuple[Path, dict[str, Any]]:
+def configuration(config: Path | None) -> tuple[Path, dict[str, Any]]:
     """Return the configuration's path and content, checked as the server checks it."""
     try:
         import msgspec
