@@ -71,5 +71,5 @@ $(VENV)/.run: pyproject.toml | $(BIN)/uv
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/uv
-	@$(UV) pip install --quiet --editable '.[build,cli,draw,encryption,k8s,langchain,otel,postgres,redis,s3,server,sqlite-vec]' --group dev
+	@$(UV) pip install --quiet --editable '.[build,bundle,cli,draw,encryption,k8s,langchain,otel,postgres,redis,s3,server,sqlite-vec]' --group dev
 	touch $@ $(VENV)/.run

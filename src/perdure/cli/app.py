@@ -12,6 +12,7 @@ import typer
 from perdure import __version__
 from perdure.cli import render
 from perdure.cli.build import build, dockerfile, vendor
+from perdure.cli.bundle import bundle
 from perdure.cli.delete import delete
 from perdure.cli.dev import dev
 from perdure.cli.diff import diff
@@ -76,6 +77,7 @@ for command in (
     new,
 ):
     app.command()(command)
+app.add_typer(bundle)
 
 
 def _print_version(wanted: bool) -> None:

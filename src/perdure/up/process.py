@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from contextlib import suppress
+from typing import Any
 
 from perdure.checkpoint.liveness import start_of
 
@@ -19,13 +20,13 @@ class Process:
         popen: What started it, if this very process did.
     """
 
-    def __init__(self, pid: int, started: str, popen: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(self, pid: int, started: str, popen: subprocess.Popen[Any] | None = None) -> None:
         self.pid = pid
         self.started = started
         self._popen = popen
 
     @classmethod
-    def of(cls, popen: subprocess.Popen[bytes]) -> Process:
+    def of(cls, popen: subprocess.Popen[Any]) -> Process:
         """Return one that was just started. It can't be reaped yet, so the pid is its own."""
         return cls(popen.pid, start_of(popen.pid) or "", popen)
 
