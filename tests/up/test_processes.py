@@ -99,6 +99,9 @@ def test_upgrade_refuses_nobody_and_what_does_not_start_is_not_taken(deployed):
         assert deployed.until()["api-1"] == now["api-1"]
         told = deployed.ps(1)
         assert (told["version"], told["supervisor"]) == (2, began["supervisor"])
+        deployed("upgrade", "--workers", "0")
+        assert set(deployed.until()) == {"api-1"}
+        assert deployed.ps(0)["version"] == 4
     finally:
         asking.is_over.set()
         asking.join()

@@ -34,8 +34,8 @@ def down(
         if supervisor is not None and supervisor.send(signal.SIGTERM):
             while supervisor.runs:
                 time.sleep(STEP)
-        else:
-            with folder.held():  # its supervisor was killed
+        if folder.read_wanted() is not None:  # its supervisor was killed, before or just now
+            with folder.held():
                 Supervisor(folder).stop()
     render.note(f"all has stopped; data and logs stay in {folder.path.parent}")
     return Exit.OK

@@ -58,19 +58,18 @@ def read(folder: Path, wanted: Sequence[str], lines: int) -> Iterator[tuple[str,
 
 
 def follow(folder: Path, wanted: Callable[[], Sequence[str]], goes_on: Callable[[], bool]) -> Iterator[tuple[str, str]]:
-    """Yield lines as they come, until nothing more is to come."""
+    """Yield lines as they come, with whose they are, until nothing more is to come."""
     places = {name: (folder / f"{name}{_SUFFIX}").stat().st_size for name in wanted()}
     while True:
-        last = not goes_on()
+        is_last = not goes_on()
         for name in wanted():
             with opened_to_read(folder, name) as file:
-                size = file.seek(0, os.SEEK_END)
-                place = places.get(name, 0)
-                file.seek(place if place <= size else 0)  # it was rotated
+                size, place = file.seek(0, os.SEEK_END), places.get(name, 0)
+                begin = file.seek(place if place <= size else 0)  # it was rotated
                 whole, end, _ = file.read().rpartition(b"\n")
-                places[name] = file.seek(0, os.SEEK_CUR) - len(_)
+            places[name] = begin + len(whole) + len(end)
             yield from ((name, line) for line in whole.decode(errors="replace").split("\n") if end)
-        if last:
+        if is_last:
             return
         time.sleep(_PAUSE)
 

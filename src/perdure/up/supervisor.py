@@ -47,6 +47,9 @@ _STARTING: Final = 60.0
 """Seconds in which a new child has to become ready."""
 _ROTATING: Final = 5.0
 
+_DESCRIPTOR: Final = "PERDURE_UP_FD"
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 Steps = Generator[None, None, None]
 Answer = Generator[None, None, bool]
 
@@ -65,7 +68,7 @@ class Supervisor:
             self.state.boot, self.state.children = boot, {}
         self.children = {name: Child(name, folder, known) for name, known in self.state.children.items()}
         self.state.pid, self.state.started = os.getpid(), start_of(os.getpid()) or ""
-        self._listening: socket.socket | None = None
+        self._listening = _inherited()
         self._plan: Steps | None = None
         self._is_renewed = False
         self._told: set[signal.Signals] = set()
@@ -75,8 +78,9 @@ class Supervisor:
 
     def run(self) -> int:
         """Run until told to stop; return the exit code."""
-        for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for sig in _SIGNALS:
             signal.signal(sig, self._hear)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # those that came while this one became new
         found = ", ".join(child.name for child in self.children.values() if child.process)
         _log.info("supervising %s%s", self.folder.path, f"; found {found}" if found else "")
         self._told.add(signal.SIGHUP)
@@ -97,6 +101,10 @@ class Supervisor:
         """Go on as the new version's supervisor: this process, which finds its children again."""
         assert self.state.running is not None
         python = self.state.running.python
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        if self._listening is not None:
+            self._listening.set_inheritable(True)
+            os.environ[_DESCRIPTOR] = str(self._listening.fileno())
         os.execv(python, [python, "-m", "perdure.up.supervisor", str(self.folder.path)])  # noqa: S606 - ourselves
 
     def _hear(self, sig: int, frame: FrameType | None) -> None:
@@ -133,10 +141,8 @@ class Supervisor:
             return
         child.end(told)
         if child.wanted:
-            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**child.state.failures)
-            child.state.failures += 1
             child.state.restarts += 1
-            child.not_before = time.monotonic() + pause
+            pause = self._pause(child)
             _log.warning("%s ended by itself (%s); it is started again in %.1f s", child.name, told, pause)
 
     def _start_again(self, child: Child) -> None:
@@ -145,7 +151,20 @@ class Supervisor:
         postgres = self.children.get("postgres")
         if postgres is not None and child is not postgres and not postgres.state.ready:
             return
-        child.start(self.state.running, self._socket(self.state.running))
+        try:
+            child.start(self.state.running, self._socket(self.state.running) if child.kind == Kind.API else None)
+        except (DeploymentError, OSError) as e:
+            child.end(str(e))
+            pause = self._pause(child)
+            _log.error("%s can't be started: %s; again in %.1f s", child.name, e, pause)
+
+    @staticmethod
+    def _pause(child: Child) -> float:
+        """Let a child that has failed wait before it is started again; return for how long."""
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**child.state.failures)
+        child.state.failures += 1
+        child.not_before = time.monotonic() + pause
+        return pause
 
     def _socket(self, deployment: Deployment) -> socket.socket:
         """Return the socket that all API processes share.
@@ -312,6 +331,16 @@ class Supervisor:
             self._listening.close()
         self.folder.forget()
         _log.info("all has stopped")
+
+
+def _inherited() -> socket.socket | None:
+    """Return the socket of the supervisor that this process was before, if it was one."""
+    descriptor = os.environ.pop(_DESCRIPTOR, None)
+    if descriptor is None:
+        return None
+    found = socket.socket(fileno=int(descriptor))
+    found.set_inheritable(False)
+    return found
 
 
 def _boot() -> str:

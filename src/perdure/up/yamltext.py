@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 _PLAIN: Final = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
@@ -17,14 +17,14 @@ def write(value: Mapping[str, Any]) -> str:
 
 
 def _lines(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and value:
         for name, each in value.items():
             if isinstance(each, (Mapping, list)) and each:
                 yield f"{_scalar(name)}:"
                 yield from (f"  {line}" for line in _lines(each))
             else:
                 yield f"{_scalar(name)}: {_scalar(each)}"
-    elif isinstance(value, Sequence) and not isinstance(value, str):
+    elif isinstance(value, list) and value:
         for each in value:
             lines = list(_lines(each))
             yield f"- {lines[0]}"
@@ -36,4 +36,5 @@ def _lines(value: Any) -> Iterator[str]:
 def _scalar(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
-    return json.dumps(value, ensure_ascii=False)  # JSON is YAML
+    is_readable = isinstance(value, str) and value.isprintable()
+    return json.dumps(value, ensure_ascii=not is_readable)  # JSON is YAML
