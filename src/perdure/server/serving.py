@@ -38,7 +38,11 @@ _SKIPPED: Final = frozenset({"node_modules", "venv", "site-packages"})
 
 
 class _Uvicorn(uvicorn.Server):
-    """Drains the runs when it is told to stop, while it still answers."""
+    """Drains the runs when it is told to stop, while it still answers.
+
+    SIGUSR1 comes before that from who replaces it, once another process accepts on the same socket: then it answers
+    those that it has accepted, and accepts no more.
+    """
 
     def __init__(self, config: uvicorn.Config, core: Core) -> None:
         super().__init__(config)
@@ -51,6 +55,8 @@ class _Uvicorn(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
+            if hasattr(signal, "SIGUSR1"):
+                self._loop.add_signal_handler(signal.SIGUSR1, self._leave_the_rest)
             readiness.tell("READY=1")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -59,6 +65,10 @@ class _Uvicorn(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._drain)
         else:
             super().handle_exit(sig, frame)
+
+    def _leave_the_rest(self) -> None:
+        for server in self.servers:
+            server.close()
 
     def _drain(self) -> None:
         if self._draining is None:

@@ -63,6 +63,7 @@ class Child:
         self.state = known or ChildState()
         self.wanted = False
         self.not_before = 0.0
+        self.deployment: Deployment | None = None
         self.process: Process | None = None
         self._folder = folder
         self._hearing: socket.socket | None = None
@@ -75,6 +76,7 @@ class Child:
     def start(self, deployment: Deployment, listening: socket.socket | None) -> None:
         """Start it."""
         self.let_go()
+        self.deployment = deployment
         descriptors: list[int] = []
         if self.kind == Kind.POSTGRES:
             made = embedded.Postgres(self._folder.path / "postgres")

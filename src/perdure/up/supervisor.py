@@ -43,6 +43,7 @@ _STEADY: Final = 30.0
 """Seconds after which a child's earlier failures count no more."""
 _PATIENCE: Final = 10.0
 """Seconds more than the grace before a child is killed."""
+_LEAVING: Final = 0.5
 _STARTING: Final = 60.0
 """Seconds in which a new child has to become ready."""
 _ROTATING: Final = 5.0
@@ -151,8 +152,9 @@ class Supervisor:
         postgres = self.children.get("postgres")
         if postgres is not None and child is not postgres and not postgres.state.ready:
             return
+        deployment = child.deployment or self.state.running
         try:
-            child.start(self.state.running, self._socket(self.state.running) if child.kind == Kind.API else None)
+            child.start(deployment, self._socket(deployment) if child.kind == Kind.API else None)
         except (DeploymentError, OSError) as e:
             child.end(str(e))
             pause = self._pause(child)
@@ -244,11 +246,11 @@ class Supervisor:
                 self._fail(new, f"{part.name} doesn't become ready", part.name)
                 yield from self._go_back(done, old)
                 return
-        self.state.running, self.state.problem = new, ""
         gone = [self.children[part.name] for part in parts(old) if part not in parts(new)]
         yield from self._stop(gone, old.grace)
         for child in gone:
             del self.children[child.name]
+        self.state.running, self.state.problem = new, ""
         _log.info("version %d runs", new.version)
         self._is_renewed = True
 
@@ -291,10 +293,20 @@ class Supervisor:
             self.children[part.name], fresh.wanted = fresh, True
             if old.process is not None:
                 self.children[f"{part.name}.old"] = old
+                yield from self._leave(old)
         going.wanted = False
         yield from self._stop([going], new.grace if is_ready else 0.0)
         self.children.pop(f"{part.name}.old", None)
         return is_ready
+
+    def _leave(self, old: Child) -> Steps:
+        """Let an API process accept no more, and read what is asked on the connections that it has accepted."""
+        old.wanted = False
+        if old.process is not None:
+            old.process.send(signal.SIGUSR1)
+        deadline = time.monotonic() + _LEAVING
+        while old.process is not None and time.monotonic() < deadline:
+            yield
 
     def _ready(self, child: Child) -> Answer:
         deadline = time.monotonic() + _STARTING
@@ -324,11 +336,11 @@ class Supervisor:
         grace = self.state.running.grace if self.state.running else 0.0
         for child in self.children.values():
             child.wanted = False
+        if self._listening is not None:  # nobody waits there for what doesn't come
+            self._listening.close()
         for kind in (Kind.SETUP, Kind.API, Kind.WORKER, Kind.POSTGRES):
             for _ in self._stop([child for child in self.children.values() if child.kind == kind], grace):
                 time.sleep(_TICK)
-        if self._listening is not None:
-            self._listening.close()
         self.folder.forget()
         _log.info("all has stopped")
 
