@@ -40,7 +40,7 @@ crash: $(VENV)/.dev ## 10,000 kills (ARGS="--kills 500 chain" for fewer, "--stor
 	@$(BIN)/python -m tests.fault.campaign $(ARGS)
 	$(BIN)/python -m tests.fault.power
 
-image: $(VENV)/.dev ## build images from nothing for both platforms, and kill a container often (needs podman; ARGS="--kills 100" for more)
+image: $(VENV)/.dev ## build images from nothing for both platforms, kill a container often, bring one up by Compose (needs podman; ARGS="--kills 100" for more)
 	@$(BIN)/python -m tests.build.campaign $(ARGS)
 
 bench: $(VENV)/.dev ## the cost table, as ratios against the installed langgraph

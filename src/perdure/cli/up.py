@@ -168,7 +168,7 @@ def start_supervisor(folder: Any, wanted: Any) -> None:
 
 
 def _compose(folder: Any, wanted: Any, *, builds: bool, wait: bool) -> Exit:
-    from perdure.up.compose import SECRETS, Compose, write, write_secrets
+    from perdure.up.compose import SECRETS, WAITING, Compose, write, write_secrets
 
     run = Compose(folder, wanted.engine)
     if builds:
@@ -176,7 +176,7 @@ def _compose(folder: Any, wanted: Any, *, builds: bool, wait: bool) -> Exit:
     made = write_secrets(folder, wanted)
     folder.compose.write_text(write(wanted), encoding="utf-8")
     folder.write_wanted(wanted)
-    run("up", "--detach", *(["--wait"] if wait else []))
+    run("up", "--detach", *(WAITING if wait else ()))
     if made is not None:
         render.note(f"an API key was made up: {made} (PERDURE_API_KEYS in {folder.path / SECRETS})")
     render.out.print(wanted.url, markup=False)

@@ -16,6 +16,8 @@ from perdure.up.errors import DeploymentError
 
 POSTGRES_IMAGE: Final = "docker.io/pgvector/pgvector:pg17"
 SECRETS: Final = "secrets.env"
+WAITING: Final = ("--wait", "--wait-timeout", "180")
+"""Seconds; health checks need systemd under Podman, so they may never say anything."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@,%+=-]*")
 _SAFE: Final[dict[str, Any]] = {
     "read_only": True,
@@ -184,4 +186,4 @@ class Compose:
         """Replace what runs: tables, workers, the API last. A container is stopped before the next one is started."""
         self("run", "--rm", "migrate")
         for service in (["worker"] if deployment.workers else []) + ["api"]:
-            self("up", "--detach", "--no-deps", "--wait", service)
+            self("up", "--detach", "--no-deps", *WAITING, service)
