@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 ARGS ?=
 
-.PHONY: help run example test check crash image bench docs format test-pythons clean
+.PHONY: help run example test check crash siege image bench docs format test-pythons clean
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check: $(VENV)/.dev ## format, lint, types, import rules, fast tests
 crash: $(VENV)/.dev ## 10,000 kills (ARGS="--kills 500 chain" for fewer, "--store postgresql" for another store), and power failures at every moment of every shape
 	@$(BIN)/python -m tests.fault.campaign $(ARGS)
 	$(BIN)/python -m tests.fault.power
+
+siege: $(VENV)/.dev ## the server's tests against four processes, of which one is killed every few seconds (needs haproxy)
+	@PERDURE_SIEGE=1 $(BIN)/pytest tests/server -p tests.server.besieged -q $(ARGS)
 
 image: $(VENV)/.dev ## build images from nothing for both platforms, kill a container often, bring one up by Compose (needs podman; ARGS="--kills 100" for more)
 	@$(BIN)/python -m tests.build.campaign $(ARGS)

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
+from tests.server.besieged import Besieged
 from tests.server.serving import PROJECT, Served
 
 
@@ -40,7 +41,10 @@ def conforming() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+IS_SIEGE = bool(os.environ.get("PERDURE_SIEGE"))
+
+
+@pytest.fixture(scope="session", params=["postgres"] if IS_SIEGE else ["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A database that a session's tests share: each test makes threads of its own."""
     if request.param == "sqlite":
@@ -55,12 +59,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="session")
-def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served | Besieged]:
     """A server for tests that don't hurt it."""
     config = {"webhooks": {"url": {"disable_loopback": False}, "secret": "LG_WEBHOOK_SECRET"}}
     environment = {"LG_WEBHOOK_SECRET": "s3cret"}
     folder = tmp_path_factory.mktemp("project")
-    with Served(folder, database_url, config=config, environment=environment) as served:
+    kind = Besieged if IS_SIEGE else Served
+    with kind(folder, database_url, config=config, environment=environment) as served:
         yield served
 
 

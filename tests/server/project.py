@@ -159,6 +159,14 @@ def work(state: State, runtime: Runtime):
     return {"items": ["worked"]}
 
 
+def sleep_on(state: State):
+    note(state, "sleeps")
+    time.sleep(state["block"])
+    return {"items": ["slept"]}
+
+
+stuck = StateGraph(State).add_node("sleep_on", sleep_on).add_edge(START, "sleep_on").compile()
+
 telling = StateGraph(State).add_node("work", work).add_edge(START, "work").compile()
 
 inner = line().compile()

@@ -24,6 +24,7 @@ GRAPHS = {
     "fan": "./project.py:fan",
     "agent": "./project.py:agent",
     "slow": "./project.py:slow",
+    "stuck": "./project.py:stuck",
     "asking": "./project.py:asking",
     "telling": "./project.py:telling",
 }

@@ -74,7 +74,7 @@ async def test_searches_by_values_read_so_many_states_and_no_more(bounded):
             assert "metadata" in answer.json()["detail"]
 
 
-async def test_the_server_tells_of_itself(client, http):
+async def test_the_server_tells_of_itself(client, http, server):
     assert (await http.get("/ok?check_db=1")).json() == {"ok": True}
     info = (await http.get("/info")).json()
     assert info["flags"]["crons"] is True
@@ -82,6 +82,14 @@ async def test_the_server_tells_of_itself(client, http):
     page = (await http.get("/metrics")).text
     assert 'perdure_runs_total{graph_id="line",status="success"}' in page
     assert 'perdure_request_seconds_count{method="POST",route="/runs/wait",status="200"}' in page
+    figures = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+    assert float(figures['perdure_superstep_seconds_count{graph="line"}']) >= 3  # its start, and two nodes
+    assert float(figures['perdure_storage_seconds_count{operation="store"}']) >= 2
+    assert float(figures["perdure_stored_bytes"]) > 100_000
+    if server.database.startswith("postgres"):
+        for pool in ("server", "checkpoints"):
+            assert float(figures[f'perdure_database_connections{{pool="{pool}",state="size"}}']) > 1
+            assert float(figures[f'perdure_database_connections{{pool="{pool}",state="waiting"}}']) == 0
     figures = (await http.get("/metrics?format=json")).json()
     assert figures["queue"]["num_pending"] == 0
     assert figures["workers"]["available"] > 0

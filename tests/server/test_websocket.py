@@ -63,6 +63,16 @@ async def test_commands_and_events_share_a_connection_and_no_event_comes_twice(p
     assert {event["method"] for event in peer.events} == {"values", "lifecycle", "updates"}
 
 
+async def test_a_key_of_the_handshake_is_not_the_key_of_each_command(server, client):
+    thread_id = (await client.threads.create())["thread_id"]
+    headers = {"Idempotency-Key": "of-the-handshake"}  # a balancer may give each request one
+    async with websockets.connect(place(server, thread_id), additional_headers=headers) as socket:
+        peer = Peer(socket)
+        for _ in range(2):
+            await peer.send("run.start", assistant_id="line", input={"items": []})
+    assert len(await client.runs.list(thread_id)) == 2
+
+
 async def test_a_subscription_that_comes_late_is_told_what_it_missed_before_its_answer(peer):
     await peer.send("run.start", assistant_id="line", input={"items": []})
     await peer.send("subscription.subscribe", channels=["lifecycle"])

@@ -238,3 +238,22 @@ async def test_a_storm_of_kills_loses_and_doubles_nothing(start, tmp_path, conne
         assert counted.keys() == {f"tick {n}" for n in range(10)}
         doubled += sum(count - 1 for count in counted.values())
     assert doubled <= kills * 4  # what a killed worker had begun, and not finished, of each of its runs
+
+
+@pytest.mark.parametrize(("graph", "node"), [("stuck", "sleeps"), ("line", "second")])
+@pytest.mark.parametrize("database_url", ["sqlite:"], indirect=False)
+async def test_a_node_that_blocks_keeps_no_server_from_its_end(start, tmp_path, connect, graph, node):
+    """It blocks its thread, or the event loop itself."""
+    log = tmp_path / "log"
+    served = start(BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS="0.5")
+    client = connect(served)
+    thread = await client.threads.create()
+    given = {"items": [], "block": 600, "log": str(log)}
+    await client.runs.create(thread["thread_id"], graph, input=given)
+    await until(lambda: ticks(log)[node])
+    code = await asyncio.to_thread(served.stop, 16)
+    assert code == (0 if graph == "stuck" else 1)
+    assert "a node doesn't stop" in served.log
+    other = start()
+    await until(lambda: ticks(log)[node] == 2)
+    other.kill()

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 try:
     from opentelemetry import metrics, trace
@@ -21,6 +21,8 @@ except ImportError as missing:
     raise ImportError(
         "perdure.interop.otel needs opentelemetry-api: pip install 'perdure[otel]'", name=missing.name
     ) from missing
+
+from perdure.interop.watching import SUPERSTEP, Watcher, is_signal
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -32,16 +34,6 @@ __all__ = ["instrument"]
 G = TypeVar("G")
 
 _NAME = "perdure"
-_SUPERSTEP = "superstep"
-_EFFECTS = {
-    "Execute": _SUPERSTEP,
-    "Load": "load",
-    "LoadBefore": "load",
-    "LoadHead": "load",
-    "Store": "store",
-    "Recall": "cache get",
-    "Memorise": "cache set",
-}
 
 
 def instrument(
@@ -73,8 +65,17 @@ def observer_of(
     return _Telemetry(tracer_provider, meter_provider, payloads=payloads)
 
 
-class _Telemetry:
+class _Run(NamedTuple):
+    """A run's span, and the context of what happens within it."""
+
+    span: Span
+    within: Context
+
+
+class _Telemetry(Watcher):
     """Tells of runs; one for all runs of a graph."""
+
+    tells_tasks = True
 
     def __init__(
         self, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None, *, payloads: bool
@@ -89,8 +90,7 @@ class _Telemetry:
         self.tasks = meter.create_histogram("perdure.task.duration", "s", "Time of tasks, with their retries.")
         self.storage = meter.create_histogram("perdure.storage.duration", "s", "Time of a run's storage operations.")
 
-    def loop(self, run: Any, name: str, loop: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
-        """Tell of a run while its driver drives it."""
+    def begins(self, run: Any, name: str) -> _Run:
         where = {"perdure.graph": name, "perdure.durability": run.durability}
         if run.thread_id is not None:
             where["perdure.thread_id"] = run.thread_id
@@ -99,62 +99,30 @@ class _Telemetry:
         if run.run_id is not None:
             where["perdure.run_id"] = run.run_id
         span = self.tracer.start_span(f"run {name}", attributes=where)
-        within = trace.set_span_in_context(span)
-        outcome = "abandoned"
-        try:
-            yield from self._effects(run, loop, within)
-            outcome = "interrupted" if run.interrupts else "done"
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            outcome = type(error).__name__
-            if isinstance(error, Exception) and not _is_signal(error):
-                _fail(span, error)
-            raise
-        finally:
-            span.set_attribute("perdure.outcome", outcome)
-            span.end()
-            self.runs.add(1, {"graph": name, "outcome": outcome})
+        return _Run(span, trace.set_span_in_context(span))
 
-    def _effects(self, run: Any, loop: Generator[Any, Any, None], within: Context) -> Generator[Any, Any, None]:
-        """Pass effects on to the driver and replies back, with a span for each."""
-        reply: Any = None
-        error: BaseException | None = None
-        try:
-            while True:
-                try:
-                    effect = loop.send(reply) if error is None else loop.throw(error)
-                except StopIteration:
-                    return
-                reply = error = None
-                kind = _EFFECTS.get(type(effect).__name__, type(effect).__name__)
-                began = time.perf_counter()
-                span = self._begin(run, kind, effect, within)
-                try:
-                    reply = yield effect
-                except GeneratorExit:
-                    raise
-                except BaseException as e:  # noqa: BLE001 - the loop decides
-                    error = e
-                    _fail(span, e)
-                finally:
-                    span.end()
-                    self._measure(kind, time.perf_counter() - began)
-        finally:
-            loop.close()
+    def ends(self, within: _Run, name: str, outcome: str, error: BaseException | None) -> None:
+        if isinstance(error, Exception):
+            _fail(within.span, error)
+        within.span.set_attribute("perdure.outcome", outcome)
+        within.span.end()
+        self.runs.add(1, {"graph": name, "outcome": outcome})
 
-    def _begin(self, run: Any, kind: str, effect: Any, within: Context) -> Span:
-        if kind != _SUPERSTEP:
-            return self.tracer.start_span(kind, within)
+    def asks(self, run: Any, within: _Run, kind: str, effect: Any) -> Span:
+        if kind != SUPERSTEP:
+            return self.tracer.start_span(kind, within.within)
         step = run.machine.step
         span = self.tracer.start_span(
-            f"superstep {step}", within, attributes={"perdure.step": step, "perdure.tasks": len(effect.tasks)}
+            f"superstep {step}", within.within, attributes={"perdure.step": step, "perdure.tasks": len(effect.tasks)}
         )
         run.within = trace.set_span_in_context(span)
         return span
 
-    def _measure(self, kind: str, seconds: float) -> None:
-        if kind == _SUPERSTEP:
+    def answered(self, within: _Run, kind: str, asked: Span, seconds: float, error: BaseException | None) -> None:
+        if error is not None:
+            _fail(asked, error)
+        asked.end()
+        if kind == SUPERSTEP:
             self.supersteps.record(seconds)
         else:
             self.storage.record(seconds, {"operation": kind})
@@ -177,7 +145,7 @@ class _Telemetry:
             outcome = "done" if failure is None else type(failure).__name__
             span.set_attribute("perdure.attempts", task.attempt)
             span.set_attribute("perdure.outcome", outcome)
-            if failure is not None and not _is_signal(failure):
+            if failure is not None and not is_signal(failure):
                 _fail(span, failure)
         self.tasks.record(time.perf_counter() - began, {"node": task.name, "outcome": outcome})
 
@@ -201,13 +169,6 @@ def _tell(span: Span, name: str, process: Callable[[Any], Any] | None, value: An
         span.record_exception(error, {"perdure.of": name})
     else:
         span.set_attribute(name, told)
-
-
-def _is_signal(error: BaseException) -> bool:
-    """Tell whether it is control flow: a stop to ask is no failure."""
-    from perdure.errors import GraphBubbleUp
-
-    return isinstance(error, GraphBubbleUp)
 
 
 def _fail(span: Span, error: BaseException) -> None:

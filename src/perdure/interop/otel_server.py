@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from perdure.interop.otel import observer_of
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Telemetry"]
 
-G = TypeVar("G")
-
 _PROPAGATOR = TraceContextTextMapPropagator()
 _SERVER_ERROR = 500
 
@@ -38,6 +36,9 @@ class Telemetry:
     Args:
         provider: Where spans go; the program's by default.
         payloads: Whether spans tell what nodes are given and return.
+
+    Attributes:
+        observer: Tells of what graphs do.
     """
 
     def __init__(self, provider: TracerProvider | None, *, payloads: bool) -> None:
@@ -45,7 +46,7 @@ class Telemetry:
 
         self._provider = provider
         self._tracer = trace.get_tracer("perdure.server", __version__, provider)
-        self._observer = observer_of(provider, payloads=payloads)
+        self.observer = observer_of(provider, payloads=payloads)
 
     @contextmanager
     def request(self, method: str, route: str, headers: Mapping[str, str]) -> Iterator[Span]:
@@ -79,12 +80,6 @@ class Telemetry:
         parent = _PROPAGATOR.extract(run["trace"] or {})
         with self._tracer.start_as_current_span(f"job {run['graph_id']}", parent, SpanKind.CONSUMER, about):
             yield
-
-    def watched(self, graph: G) -> G:
-        """Return a graph whose runs are told of; as it is if it is told of already."""
-        if getattr(graph, "observer", self) is not None:
-            return graph
-        return graph.copy({"observer": self._observer})  # type: ignore[attr-defined,no-any-return]
 
     def close(self) -> None:
         """Send what hasn't been sent, if the provider is the server's own."""

@@ -31,7 +31,7 @@ async def arun_task(run: Run, task: Task, begun: Begun | None = None) -> Task:
     else:
         scope = begun.scope
     enter(scope)
-    if run.observer is None:
+    if not run.tells_tasks:
         return await _aattempts(scope, begun)
     with run.observer.task(scope):
         return await _aattempts(scope, begun)
@@ -56,7 +56,7 @@ class Begun(NamedTuple):
 def begins_in_thread(run: Run, task: Task) -> bool:
     """Tell whether `run_in_thread` may begin a task."""
     action = task.node.action
-    return action is not None and action.runs_in_thread and task.failed is None and run.observer is None
+    return action is not None and action.runs_in_thread and task.failed is None and not run.tells_tasks
 
 
 def run_in_thread(run: Run, task: Task) -> Begun | None:

@@ -56,6 +56,7 @@ class Run:
         replayed: The old checkpoint that the caller asked to run again from.
         turn: The thread's turn; the same for all graphs called from inside.
         observer: Who is told of the run as it goes, see `perdure.interop.otel`; None for nobody.
+        tells_tasks: Whether it is told of tasks too.
         within: What the observer keeps of the current superstep.
         is_late: Whether the superstep has taken longer than it may; its driver notices.
         owed: What handlers that are coroutine functions have left to wait for.
@@ -76,6 +77,7 @@ class Run:
         self._has_cached_nodes = settings.cache is not None and settings.plan.has_cached_nodes
         self.control = settings.control
         self.observer: Any = settings.observer
+        self.tells_tasks = self.observer is not None and self.observer.tells_tasks
         self.within: Any = None
         self.server_info = settings.server_info
         self.durability: Durability = settings.durability

@@ -238,8 +238,8 @@ class Execution:
         self._is_open = True
         async with self.core.graphs.open(self.run["graph_id"], config, self.run["caller"]) as opened:
             value, config = await self._begin(opened, config)
-            graph = told_who(opened, self.run)
-            graph = graph if self.core.telemetry is None else self.core.telemetry.watched(graph)
+            telemetry = self.core.telemetry
+            graph = told_who(opened, self.run, (self.core.metrics.figures, telemetry.observer if telemetry else None))
             modes = list(dict.fromkeys([*self._run_modes.asks, *(MODES if self._tells_all else ())]))
             options = options_of(self.run, graph)
             if not modes:

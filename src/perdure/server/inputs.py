@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from perdure.interop.watching import Both, Watcher
 from perdure.runtime import ServerInfo
 from perdure.server.auth import User
 
@@ -64,12 +65,22 @@ def all_keys_of(graph: Any) -> Any:
     return graph.stream_channels_asis if is_langgraph(graph) else graph.plan.stream_channels
 
 
-def told_who(graph: Any, run: dict[str, Any]) -> Any:
-    """Return a graph whose nodes can ask who has started the run, and as which assistant."""
+def told_who(graph: Any, run: dict[str, Any], watchers: tuple[Watcher, Watcher | None]) -> Any:
+    """Return a graph whose nodes can ask who has started the run, and as which assistant; and that is watched.
+
+    Args:
+        graph: The graph.
+        run: The run.
+        watchers: Who measures each graph; and who tells of those that nobody tells of yet.
+    """
     if is_langgraph(graph):
         return graph  # its nodes find it in the config
     user = None if run["caller"] is None else User(run["caller"])
-    return graph.copy({"server_info": ServerInfo(run["assistant_id"], run["graph_id"], user)})
+    figures, telling = watchers
+    first = graph.observer or telling
+    observer = figures if first is None else Both(first, figures)
+    about = ServerInfo(run["assistant_id"], run["graph_id"], user)
+    return graph.copy({"server_info": about, "observer": observer})
 
 
 def options_of(run: dict[str, Any], graph: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from perdure.interop.prometheus import Figures
 from perdure.server.database import now, queues
 
 if TYPE_CHECKING:
@@ -16,10 +17,20 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 
 
 class Metrics:
-    """What is counted in this process."""
+    """What is counted in this process.
+
+    Attributes:
+        figures: Supersteps and storage operations of graphs.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.figures = Figures(self.registry)
+        self.stored = Gauge(
+            "perdure_stored_bytes", "What the database's tables and indexes take", registry=self.registry
+        )
+        self.connections = Gauge("perdure_database_connections", "Those of a pool, and callers who wait for one",
+            ["pool", "state"], registry=self.registry)  # fmt: skip
         self.runs = Counter("perdure_runs", "Runs that have ended here", ["graph_id", "status"], registry=self.registry)
         self.seconds = Histogram(
             "perdure_run_seconds", "From the making of a run to its end", ["graph_id"], buckets=_SECONDS,
@@ -50,6 +61,10 @@ class Metrics:
     async def page(self, core: Core) -> bytes:
         """Return the figures as Prometheus reads them."""
         await self.measure(core)
+        self.stored.set(await core.database.stored_bytes())
+        for pool, used in (("server", core.database.pool), ("checkpoints", getattr(core.saver, "pool", None))):
+            for state, count in (used._asdict() if used is not None else {}).items():
+                self.connections.labels(pool, state).set(count)
         return generate_latest(self.registry)
 
     async def measure(self, core: Core) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,6 +33,8 @@ __all__ = ["bound", "migrate", "run", "run_reloading", "run_several"]
 _log = logging.getLogger("perdure.server")
 _BACKLOG: Final = 2048
 _PATIENCE: Final = 5.0
+_MOST_PATIENCE: Final = 10.0  # after the grace, for all that has to be closed
+_LAST_PATIENCE: Final = 2.0  # for threads, when all else is closed
 _TICK: Final = 0.3
 _MOST_FAILURES: Final = 5
 _SKIPPED: Final = frozenset({"node_modules", "venv", "site-packages"})
@@ -60,6 +63,8 @@ class _Uvicorn(uvicorn.Server):
             readiness.tell("READY=1")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.told:
+            _end_within(self._core.settings.grace + _MOST_PATIENCE, 1)
         self.told = True
         if self._draining is None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._drain)
@@ -70,11 +75,28 @@ class _Uvicorn(uvicorn.Server):
         for server in self.servers:
             server.close()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        _end_within(_LAST_PATIENCE, 0)
+
     def _drain(self) -> None:
         if self._draining is None:
             readiness.tell("STOPPING=1")
             self._draining = asyncio.ensure_future(self._core.drain())
             self._draining.add_done_callback(lambda _: setattr(self, "should_exit", True))
+
+
+def _end_within(seconds: float, code: int) -> None:
+    """End the process after some time: a node that blocks a thread, or the event loop, would keep it for ever."""
+
+    def end() -> None:
+        _log.critical("a node doesn't stop; the process ends without it, and its run goes on elsewhere")
+        logging.shutdown()
+        os._exit(code)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 class _WebSockets(asyncio.Protocol):
@@ -151,14 +173,20 @@ async def _work(core: Core) -> None:
     """Run what others ask for, until a signal comes."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def hear(sig: int, frame: FrameType | None) -> None:
+        _end_within(core.settings.grace + _MOST_PATIENCE, 1)
+        loop.call_soon_threadsafe(told.set)
+
     for sig in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(sig, told.set)
+        signal.signal(sig, hear)  # not the loop's: a node may block it
     await core.start()
     _log.info("working on %s", core.database.url.rpartition("@")[2])
     readiness.tell("READY=1")
     await told.wait()
     readiness.tell("STOPPING=1")
     await core.stop()
+    _end_within(_LAST_PATIENCE, 0)
 
 
 def migrate(settings: Settings) -> None:

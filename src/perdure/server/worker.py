@@ -12,7 +12,8 @@ Theory of operation:
 4. A worker that has lost a claim learns it at the next renewal, and stops. Should it be too slow for that, its word
    counts no more: the end of a run is written with the generation of its claim, and the engine's commits carry the
    thread's lease.
-5. Told to stop, a worker claims nothing more, lets its runs go on for a while, then gives them back.
+5. Told to stop, a worker claims nothing more, lets its runs go on for a while, then gives them back. A node that
+   doesn't heed that (it blocks its thread, or goes on after it was cancelled) is left behind, with its claim.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ _log = logging.getLogger("perdure.server.worker")
 
 _LONGEST_SILENCE: Final = 1.0
 _SHORTEST_PAUSE: Final = 0.001
+_LAST_PATIENCE: Final = 3.0  # seconds that a run has to let go of, once it was told that its time is over
 
 
 class Worker:
@@ -83,7 +85,9 @@ class Worker:
         for execution in list(self.active.values()):
             execution.stop("back")
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks, timeout=_LAST_PATIENCE)
+        for run_id in self.active:
+            _log.error("run %s doesn't mind that it is cancelled; it is left behind, and goes on elsewhere", run_id)
         self._has_stopped = True
         self._beat_now.set()
 

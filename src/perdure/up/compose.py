@@ -25,7 +25,7 @@ _SAFE: Final[dict[str, Any]] = {
     "security_opt": ["no-new-privileges:true"],
     "restart": "unless-stopped",
 }
-_MORE: Final = 10
+_MORE: Final = 15
 """Seconds more than the grace before a container is killed."""
 
 

@@ -41,8 +41,8 @@ _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 30.0
 _STEADY: Final = 30.0
 """Seconds after which a child's earlier failures count no more."""
-_PATIENCE: Final = 10.0
-"""Seconds more than the grace before a child is killed."""
+_PATIENCE: Final = 15.0
+"""Seconds more than the grace before a child is killed; it gives itself 10."""
 _LEAVING: Final = 0.5
 _STARTING: Final = 60.0
 """Seconds in which a new child has to become ready."""

@@ -20,6 +20,7 @@ from perdure.checkpoint.tables.saver import Kind
 from perdure.checkpoint.tables.served import ServedSaver
 from perdure.checkpoint.tables.sights import Sights
 from perdure.database.operation import Op
+from perdure.database.pooling import PoolUse
 from perdure.database.postgres import schema
 from perdure.database.postgres.connecting import Threshold, parameters_of
 from perdure.database.postgres.driver import Driver
@@ -106,6 +107,11 @@ class PostgresSaver(ServedSaver[V]):
             raise InvalidConfigError(f"pool_size must be at least 1, not {pool_size}")
         pool = Pool(parameters_of(conn_string), pool_size, prepare_threshold)
         return cls(pool, serde=serde, schema=schema, retry_for=retry_for)
+
+    @property
+    def pool(self) -> PoolUse | None:
+        """How many of its connections are used; None for a connection or a pool of an event loop."""
+        return self._driver.pool if isinstance(self._driver, Driver) else None
 
     # -- tables
 

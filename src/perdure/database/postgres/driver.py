@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from perdure.database.attempts import Attempts
 from perdure.database.operation import Op
+from perdure.database.pooling import PoolUse
 from perdure.database.postgres.errors import mapped, may_be_retried
 from perdure.database.postgres.exchange import SHARED, Exchange, Job, Merge, Mode, exchanges
 from perdure.database.postgres.sources import Source
@@ -70,6 +71,11 @@ class Driver:
     def where(self) -> str:
         """The database, for messages."""
         return self._source.where
+
+    @property
+    def pool(self) -> PoolUse:
+        """How many of its connections are used."""
+        return self._source.turnstile.use
 
     # -- the two doors
 

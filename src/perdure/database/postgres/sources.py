@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import psycopg
 
+from perdure.database.pooling import PoolUse
 from perdure.database.postgres.connecting import SOON, Link, Threshold, check_settings, is_pooled, place_of
 from perdure.errors import TransientStorageError, UsageError
 
@@ -61,6 +62,12 @@ class Turnstile:
         self._lock = threading.Lock()
         self._waiting: deque[threading.Event] = deque()
         self._mine = threading.local()
+
+    @property
+    def use(self) -> PoolUse:
+        """How many are in, and how many wait."""
+        with self._lock:
+            return PoolUse(self._size, self._size - self._free, len(self._waiting))
 
     @property
     def is_mine(self) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from perdure.database.operation import Op
+from perdure.database.pooling import PoolUse
 from perdure.errors import UsageError
 
 __all__ = ["Database", "Statements", "open_database"]
@@ -37,6 +38,15 @@ class Database(ABC):
     sql: Statements
     url: str
     notifies: bool = False
+
+    @property
+    def pool(self) -> PoolUse | None:
+        """How many of its connections are used; None if it has no pool."""
+        return None
+
+    async def stored_bytes(self) -> int:
+        """Return how many bytes perdure's tables take on the disk, with their indexes; all of the file's on SQLite."""
+        return await self.once(_size)
 
     async def read(self, operation: Operation[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run an operation that changes nothing."""
@@ -103,3 +113,8 @@ def open_database(url: str) -> Database:
 def now() -> float:
     """Return the time, in seconds since 1970."""
     return time.time()
+
+
+def _size(sql: Statements) -> Op[int]:
+    [[(size,)]] = yield [(sql["stored_bytes"], ())]
+    return int(size)

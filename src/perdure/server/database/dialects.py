@@ -47,18 +47,26 @@ _POSTGRES: Final = {
 }
 
 
+_SQLITE_SIZE: Final = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+_POSTGRES_SIZE: Final = r"""
+SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class
+WHERE relkind = 'r' AND relname LIKE 'perdure\_%' AND relnamespace = current_schema()::regnamespace"""
+
+
 @cache
 def sqlite_statements() -> Mapping[str, str]:
     """Return the statements for SQLite."""
     texts = _filled(_SQLITE, lock="", skip="")
-    return {name: re.sub(r"\$(\d+)", r"?\1", text).replace("@schema.", "") for name, text in texts.items()}
+    made = {name: re.sub(r"\$(\d+)", r"?\1", text).replace("@schema.", "") for name, text in texts.items()}
+    return {**made, "stored_bytes": _SQLITE_SIZE}
 
 
 @cache
 def postgres_statements() -> Mapping[str, str]:
     """Return the statements for Postgres, wherever the connection's search_path leads."""
     texts = _filled(_POSTGRES, lock="FOR UPDATE", skip="FOR UPDATE SKIP LOCKED")
-    return {name: text.replace("@schema.", "") for name, text in texts.items()}
+    made = {name: text.replace("@schema.", "") for name, text in texts.items()}
+    return {**made, "stored_bytes": _POSTGRES_SIZE}
 
 
 def _filled(macros: Mapping[str, str], *, lock: str, skip: str) -> dict[str, str]:

@@ -210,7 +210,9 @@ def _flat(tree: dict[str, Any]) -> list[dict[str, Any]]:
 
 async def connect(core: Any, socket: WebSocket) -> None:
     """Serve a WebSocket; one that may not be is closed with a code that tells the HTTP status."""
-    request = Request({**socket.scope, "type": "http", "method": "GET"})
+    # The handshake's idempotency key, which a balancer may have given it, isn't that of each command.
+    headers = [(name, value) for name, value in socket.scope["headers"] if name != b"idempotency-key"]
+    request = Request({**socket.scope, "type": "http", "method": "GET", "headers": headers})
     await socket.accept()
     try:
         call = Call(core, request, await core.guard.user_of(request))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from perdure.database.operation import Batch, Op, Replies
+from perdure.database.pooling import PoolUse
 from perdure.database.postgres import schema
 from perdure.database.postgres.connecting import parameters_of
 from perdure.database.postgres.driver import Driver
@@ -44,6 +45,10 @@ class PostgresDatabase(Database):
         self.url = url
         self.sql = postgres_statements()
         self._driver = Driver(Pool(parameters_of(url), _POOL, "auto"), _RETRY_FOR, _THREADS, _unmerged)
+
+    @property
+    def pool(self) -> PoolUse:
+        return self._driver.pool
 
     async def setup(self) -> None:
         where = self._driver.where
