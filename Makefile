@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 ARGS ?=
 
-.PHONY: help run example test check crash siege image bench docs format test-pythons clean
+.PHONY: help run example test check crash siege image loss bench docs format test-pythons clean
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ siege: $(VENV)/.dev ## the server's tests against four processes, of which one i
 image: $(VENV)/.dev ## build images from nothing for both platforms, kill a container often, bring one up by Compose (needs podman; ARGS="--kills 100" for more)
 	@$(BIN)/python -m tests.build.campaign $(ARGS)
 
+loss: $(VENV)/.dev ## lose a machine again and again, and measure what its copy in an object store lacks (ARGS="--losses 20" for more)
+	@$(BIN)/python -m tests.up.campaign $(ARGS)
+
 bench: $(VENV)/.dev ## the cost table, as ratios against the installed langgraph
 	@$(BIN)/python -m benchmarks $(ARGS)
 
@@ -74,5 +77,5 @@ $(VENV)/.run: pyproject.toml | $(BIN)/uv
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/uv
-	@$(UV) pip install --quiet --editable '.[build,bundle,cli,draw,encryption,k8s,langchain,otel,postgres,redis,s3,server,sqlite-vec]' --group dev
+	@$(UV) pip install --quiet --editable '.[build,bundle,cli,draw,encryption,k8s,langchain,otel,postgres,redis,replica,s3,server,sqlite-vec]' --group dev
 	touch $@ $(VENV)/.run

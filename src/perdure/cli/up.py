@@ -55,6 +55,14 @@ def up(
             show_default=False,
         ),
     ] = None,
+    replica: Annotated[
+        str | None,
+        typer.Option(
+            "--replica",
+            metavar="URL",
+            help="Keep a copy of the SQLite file there, and begin with it: s3://bucket/prefix, file:///path",
+        ),
+    ] = None,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Listen at")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", "-p", help="Listen at this port")] = 8123,
     apis: Annotated[int, typer.Option("--apis", min=1, help="Processes that answer requests")] = 1,
@@ -84,6 +92,7 @@ def up(
         host=host,
         port=port,
         database=url,
+        replica=replica or "",
         apis=apis,
         # SQLite has nothing that wakes a worker: what the API is asked for, it runs itself, at once.
         api_jobs=10 if url.startswith("sqlite:") else 0,
@@ -97,10 +106,20 @@ def up(
     if print_:
         render.out.print(compose.write(wanted), markup=False, emoji=False, end="")
         return Exit.OK
+    if replica:
+        _check_replica(url, replica, is_here=is_here)
     folder.make()
     if not is_here:
         return _compose(folder, wanted, builds=image is None, wait=wait)
     return _processes(folder, wanted, wait=wait, foreground=foreground)
+
+
+def _check_replica(url: str, place: str, *, is_here: bool) -> None:
+    from perdure.up import replica
+
+    if not is_here:
+        raise CommandError("--replica is for --engine processes", hint="beside a container, run Litestream in another")
+    replica.check(url, place)
 
 
 def _absolute(url: str) -> str:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from perdure.up import embedded, logs
+from perdure.up import embedded, logs, replica
 from perdure.up.deployment import EMBEDDED, ChildState, Deployment, Folder
 from perdure.up.process import Process
 
@@ -27,6 +27,11 @@ class Kind(StrEnum):
     API = "api"
     WORKER = "worker"
     SETUP = "setup"
+    REPLICA = "replica"
+
+
+OWN: Final = (Kind.POSTGRES, Kind.REPLICA)
+"""What isn't perdure's, and stays over an upgrade."""
 
 
 class Part(NamedTuple):
@@ -39,6 +44,7 @@ class Part(NamedTuple):
 def parts(deployment: Deployment) -> list[Part]:
     """Return the children, in the order in which they start."""
     found = [Part("postgres", Kind.POSTGRES)] if deployment.database == EMBEDDED else []
+    found += [Part("replica", Kind.REPLICA)] if deployment.replica else []
     found += [Part(f"worker-{number}", Kind.WORKER) for number in range(1, deployment.workers + 1)]
     return found + [Part(f"api-{number}", Kind.API) for number in range(1, deployment.apis + 1)]
 
@@ -81,6 +87,9 @@ class Child:
         if self.kind == Kind.POSTGRES:
             made = embedded.Postgres(self._folder.path / "postgres")
             command, environment, options = made.command(), dict(os.environ), made.account()
+        elif self.kind == Kind.REPLICA:
+            command = [replica.program(), "replicate", "-config", str(replica.write(self._folder, deployment))]
+            environment, options = replica.environment(deployment), {}
         else:
             self._hearing, address = _hearing()
             environment = _environment(deployment, self._folder, self.kind) | {"NOTIFY_SOCKET": address}
@@ -112,6 +121,8 @@ class Child:
             return False
         if self.kind == Kind.POSTGRES:
             self.state.ready = embedded.Postgres(self._folder.path / "postgres").is_ready(self.process.pid)
+        elif self.kind == Kind.REPLICA:
+            self.state.ready = True  # it says nothing of that
         elif self._hearing is not None:
             with suppress(BlockingIOError):
                 self.state.ready = b"READY=1" in self._hearing.recv(4096)

@@ -40,6 +40,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
         host: The address that the API listens at.
         port: Its port.
         database: A URL, or `embedded`.
+        replica: Where a copy of its SQLite file is kept up; empty: nowhere.
         apis: How many processes answer requests.
         api_jobs: How many runs each of them does at once, besides.
         workers: How many processes only run.
@@ -58,6 +59,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8123
     database: str
+    replica: str = ""
     apis: int = 1
     api_jobs: int = 0
     workers: int = 1

@@ -28,8 +28,8 @@ from types import FrameType
 from typing import Final
 
 from perdure.checkpoint.liveness import start_of
-from perdure.up import embedded, logs
-from perdure.up.children import Child, Kind, Part, parts
+from perdure.up import embedded, logs, replica
+from perdure.up.children import OWN, Child, Kind, Part, parts
 from perdure.up.deployment import EMBEDDED, Deployment, Folder
 from perdure.up.errors import DeploymentError
 
@@ -197,6 +197,8 @@ class Supervisor:
         try:
             if wanted.database == EMBEDDED:
                 embedded.Postgres(self.folder.path / "postgres").create()
+            if running is None and wanted.replica and replica.restore(self.folder, wanted):
+                _log.info("the database was restored from %s", wanted.replica)
             self._begin(running or wanted)  # what runs, runs on
             if running is not None and wanted.version not in {running.version, self.state.seen}:
                 yield from self._upgrade(running, wanted)
@@ -238,7 +240,7 @@ class Supervisor:
             self._fail(new, f"`perdure setup` failed ({told})", "setup")
             return
         done: list[Part] = []
-        for part in [part for part in parts(new) if part.kind != Kind.POSTGRES]:
+        for part in [part for part in parts(new) if part.kind not in OWN]:
             is_ready = yield from self._replace(part, new)
             if is_ready or part.kind != Kind.API or part not in parts(old):
                 done.append(part)
@@ -338,7 +340,7 @@ class Supervisor:
             child.wanted = False
         if self._listening is not None:  # nobody waits there for what doesn't come
             self._listening.close()
-        for kind in (Kind.SETUP, Kind.API, Kind.WORKER, Kind.POSTGRES):
+        for kind in (Kind.SETUP, Kind.API, Kind.WORKER, *OWN):
             for _ in self._stop([child for child in self.children.values() if child.kind == kind], grace):
                 time.sleep(_TICK)
         self.folder.forget()
