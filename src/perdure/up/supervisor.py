@@ -28,7 +28,7 @@ from types import FrameType
 from typing import Final
 
 from perdure.checkpoint.liveness import start_of
-from perdure.up import embedded, logs, replica
+from perdure.up import embedded, logs, replica, sockets
 from perdure.up.children import OWN, Child, Kind, Part, parts
 from perdure.up.deployment import EMBEDDED, Deployment, Folder
 from perdure.up.errors import DeploymentError
@@ -36,7 +36,6 @@ from perdure.up.errors import DeploymentError
 _log = logging.getLogger("perdure.up")
 
 _TICK: Final = 0.1
-_BACKLOG: Final = 2048
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 30.0
 _STEADY: Final = 30.0
@@ -48,7 +47,6 @@ _STARTING: Final = 60.0
 """Seconds in which a new child has to become ready."""
 _ROTATING: Final = 5.0
 
-_DESCRIPTOR: Final = "PERDURE_UP_FD"
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Steps = Generator[None, None, None]
@@ -69,7 +67,7 @@ class Supervisor:
             self.state.boot, self.state.children = boot, {}
         self.children = {name: Child(name, folder, known) for name, known in self.state.children.items()}
         self.state.pid, self.state.started = os.getpid(), start_of(os.getpid()) or ""
-        self._listening = _inherited()
+        self._listening = sockets.inherited()
         self._plan: Steps | None = None
         self._is_renewed = False
         self._told: set[signal.Signals] = set()
@@ -104,8 +102,7 @@ class Supervisor:
         python = self.state.running.python
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         if self._listening is not None:
-            self._listening.set_inheritable(True)
-            os.environ[_DESCRIPTOR] = str(self._listening.fileno())
+            sockets.bequeath(self._listening)
         os.execv(python, [python, "-m", "perdure.up.supervisor", str(self.folder.path)])  # noqa: S606 - ourselves
 
     def _hear(self, sig: int, frame: FrameType | None) -> None:
@@ -181,7 +178,7 @@ class Supervisor:
                 self._listening = None
             running = self.state.running
             is_shared = running is not None and (running.host, running.port) == address and self._answering()
-            self._listening = bound(deployment, is_shared=is_shared)
+            self._listening = sockets.bound(deployment, is_shared=is_shared)
         return self._listening
 
     def _answering(self) -> bool:
@@ -347,47 +344,8 @@ class Supervisor:
         _log.info("all has stopped")
 
 
-def _inherited() -> socket.socket | None:
-    """Return the socket of the supervisor that this process was before, if it was one."""
-    descriptor = os.environ.pop(_DESCRIPTOR, None)
-    if descriptor is None:
-        return None
-    found = socket.socket(fileno=int(descriptor))
-    found.set_inheritable(False)
-    return found
-
-
 def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
-def bound(deployment: Deployment, *, is_shared: bool) -> socket.socket:
-    """Return a socket at the deployment's address, which later supervisors can share.
-
-    Args:
-        deployment: Which.
-        is_shared: Whether others of the deployment may listen there already.
-
-    Raises:
-        DeploymentError: The address is taken.
-    """
-    family = socket.AF_INET6 if ":" in deployment.host else socket.AF_INET
-    address = (deployment.host, deployment.port)
-    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        if not is_shared:  # another deployment's would be shared in silence
-            with socket.socket(family, socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-        made.bind(address)
-        made.listen(_BACKLOG)
-    except OSError as e:
-        made.close()
-        where = f"{deployment.host}:{deployment.port}"
-        raise DeploymentError(f"can't listen at {where}: {e.strerror}", hint="--port names another") from e
-    return made
 
 
 def main(path: Path) -> int:
