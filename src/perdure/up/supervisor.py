@@ -21,17 +21,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from perdure.checkpoint.liveness import start_of
-from perdure.up import embedded, logs, replica, sockets
+from perdure.up import embedded, logs, replica, sockets, steps
 from perdure.up.children import OWN, Child, Kind, Part, parts
 from perdure.up.deployment import EMBEDDED, Deployment, Folder
 from perdure.up.errors import DeploymentError
+from perdure.up.steps import Answer, Steps
 
 _log = logging.getLogger("perdure.up")
 
@@ -40,17 +40,9 @@ _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 30.0
 _STEADY: Final = 30.0
 """Seconds after which a child's earlier failures count no more."""
-_PATIENCE: Final = 15.0
-"""Seconds more than the grace before a child is killed; it gives itself 10."""
-_LEAVING: Final = 0.5
-_STARTING: Final = 60.0
-"""Seconds in which a new child has to become ready."""
 _ROTATING: Final = 5.0
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-Steps = Generator[None, None, None]
-Answer = Generator[None, None, bool]
 
 
 class Supervisor:
@@ -101,6 +93,9 @@ class Supervisor:
         assert self.state.running is not None
         python = self.state.running.python
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        if self._told & {signal.SIGTERM, signal.SIGINT}:  # nobody else would hear of it
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            return
         if self._listening is not None:
             sockets.bequeath(self._listening)
         os.execv(python, [python, "-m", "perdure.up.supervisor", str(self.folder.path)])  # noqa: S606 - ourselves
@@ -246,7 +241,7 @@ class Supervisor:
                 yield from self._go_back(done, old)
                 return
         gone = [self.children[part.name] for part in parts(old) if part not in parts(new)]
-        yield from self._stop(gone, old.grace)
+        yield from steps.stop(gone, old.grace)
         for child in gone:
             del self.children[child.name]
         self.state.running, self.state.problem = new, ""
@@ -259,7 +254,7 @@ class Supervisor:
             if part in parts(old):
                 yield from self._replace(part, old)
             else:
-                yield from self._stop([self.children.pop(part.name)], old.grace)
+                yield from steps.stop([self.children.pop(part.name)], old.grace)
 
     def _fail(self, new: Deployment, why: str, name: str) -> None:
         self.state.problem = f"version {new.version} isn't taken: {why}; see `perdure logs {name}`"
@@ -274,61 +269,31 @@ class Supervisor:
         old = self._child(part)
         if part.kind != Kind.API:
             old.wanted = False
-            yield from self._stop([old], new.grace)
+            yield from steps.stop([old], new.grace)
             old.start(new, None)
-            is_ready = yield from self._ready(old)
+            is_ready = yield from steps.ready(old)
             old.wanted = is_ready
             if not is_ready:
-                yield from self._stop([old], 0.0)
+                yield from steps.stop([old], 0.0)
             return is_ready
         fresh = Child(part.name, self.folder)
         fresh.state.restarts = old.state.restarts
         self.children[f"{part.name}.new"] = fresh
         fresh.start(new, self._socket(new))
-        is_ready = yield from self._ready(fresh)
+        is_ready = yield from steps.ready(fresh)
         del self.children[f"{part.name}.new"]
         going = old if is_ready else fresh
         if is_ready:
             self.children[part.name], fresh.wanted = fresh, True
             if old.process is not None:
                 self.children[f"{part.name}.old"] = old
-                yield from self._leave(old)
+                yield from steps.leave(old)
         going.wanted = False
-        yield from self._stop([going], new.grace if is_ready else 0.0)
+        yield from steps.stop([going], new.grace if is_ready else 0.0)
         self.children.pop(f"{part.name}.old", None)
         return is_ready
 
-    def _leave(self, old: Child) -> Steps:
-        """Let an API process accept no more, and read what is asked on the connections that it has accepted."""
-        old.wanted = False
-        if old.process is not None:
-            old.process.send(signal.SIGUSR1)
-        deadline = time.monotonic() + _LEAVING
-        while old.process is not None and time.monotonic() < deadline:
-            yield
-
-    def _ready(self, child: Child) -> Answer:
-        deadline = time.monotonic() + _STARTING
-        while child.process is not None and not child.state.ready and time.monotonic() < deadline:
-            yield
-        return child.process is not None and child.state.ready
-
     # -- the end
-
-    def _stop(self, children: list[Child], grace: float) -> Steps:
-        """Ask children to stop, and wait for it; those that take longer than their grace are killed."""
-        for child in children:
-            child.wanted = False
-            if child.process is not None:
-                child.process.send(signal.SIGINT if child.kind == Kind.POSTGRES else signal.SIGTERM)
-        deadline = time.monotonic() + grace + _PATIENCE
-        while any(child.process for child in children):
-            for child in children:
-                if child.process is not None and (told := child.process.ended()) is not None:
-                    child.end(told)
-                elif child.process is not None and time.monotonic() > deadline:
-                    child.process.send(signal.SIGKILL)
-            yield
 
     def stop(self) -> None:
         """Stop all: first who takes requests, then who runs, then what both need."""
@@ -338,7 +303,7 @@ class Supervisor:
         if self._listening is not None:  # nobody waits there for what doesn't come
             self._listening.close()
         for kind in (Kind.SETUP, Kind.API, Kind.WORKER, *OWN):
-            for _ in self._stop([child for child in self.children.values() if child.kind == kind], grace):
+            for _ in steps.stop([child for child in self.children.values() if child.kind == kind], grace):
                 time.sleep(_TICK)
         self.folder.forget()
         _log.info("all has stopped")
