@@ -84,7 +84,7 @@ async def begins_ends_and_stops_at_once(client, folder):
 
 async def hears_forged_hints_and_stops_no_run(client, valkey, folder):
     ids = await begun(client, folder / "log", 0.5)
-    texts = [f"cancel {ids[1]} interrupt", "cancel", "queue", "events a b", "events", "", "\ud800", "x" * 100_000]
+    texts = [f"cancel {ids[1]} interrupt", "look", "queue", "events a b", "events", "", "\ud800", "x" * 100_000]
     with redis.Redis.from_url(valkey.url) as other:
         for text in texts:
             told = f"me\n{text}".encode("utf-8", "surrogatepass")

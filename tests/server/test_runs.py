@@ -157,6 +157,14 @@ async def test_a_batch_is_made_at_once(client):
         await client.runs.create_batch([{"assistant_id": "line"}, {"assistant_id": "nope"}])
 
 
+async def test_a_batch_with_a_key_makes_each_of_its_runs_once(http):
+    body = [{"assistant_id": "line", "input": {"items": [n]}, "on_completion": "keep"} for n in range(3)]
+    headers = {"idempotency-key": str(uuid.uuid4())}
+    first, again = [(await http.post("/runs/batch", json=body, headers=headers)).json() for _ in range(2)]
+    assert len({run["run_id"] for run in first}) == 3
+    assert [run["run_id"] for run in again] == [run["run_id"] for run in first]
+
+
 async def test_a_run_can_wait_for_its_time(client):
     id_, began = await thread(client), time.monotonic()
     await client.runs.wait(id_, "line", input={"items": []}, after_seconds=1)

@@ -257,3 +257,40 @@ async def test_a_node_that_blocks_keeps_no_server_from_its_end(start, tmp_path, 
     other = start()
     await until(lambda: ticks(log)[node] == 2)
     other.kill()
+
+
+@pytest.mark.parametrize("hints", [True, False])
+async def test_who_comes_in_the_midst_of_a_short_run_elsewhere_hears_its_end(start, connect, monkeypatch, hints):
+    """The run has ended before its worker would have asked whether somebody listens; without a wire nobody tells it."""
+    lone = {} if hints else {"REDIS_URI": "redis://127.0.0.1:1"}  # nobody is there: hints are dropped
+    client = connect(start("--jobs", "0", **lone))
+    start("--no-api", **lone)
+    for modes in (["values"], ["updates"]):
+        id_ = (await client.threads.create())["thread_id"]
+        given = {"items": [], "steps": 4, "sleep": 0.1}
+        run = await client.runs.create(id_, "loop", input=given, stream_mode=modes)
+        while (await client.runs.get(id_, run["run_id"]))["status"] == "pending":  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10), client.threads.stream(id_, assistant_id="loop") as thread:
+            found = []
+            async for event in thread.subscribe(["values", "lifecycle"]):
+                found.append(event)
+                if event["params"]["data"].get("event") == "completed":
+                    break
+        assert found[0]["params"]["data"]["event"] == "running"
+        assert found[-2]["params"]["data"]["items"] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)  # SQLite has nothing that carries hints
+async def test_who_joins_a_short_run_elsewhere_hears_the_rest(start, connect):
+    client = connect(start("--jobs", "0"))
+    start("--no-api")
+    id_ = (await client.threads.create())["thread_id"]
+    given = {"items": [], "steps": 8, "sleep": 0.1}
+    run = await client.runs.create(id_, "loop", input=given, stream_mode="updates")
+    while (await client.runs.get(id_, run["run_id"]))["status"] == "pending":  # noqa: ASYNC110 - of another process
+        await asyncio.sleep(0.01)
+    parts = [part async for part in client.runs.join_stream(id_, run["run_id"])]
+    seen = [part.data["tick"]["items"][0] for part in parts if part.event == "updates"]
+    assert len(seen) >= 4
+    assert seen == list(range(seen[0], 8))

@@ -59,10 +59,10 @@ class Core:
         self.redis = named or self.config.redis
         self.metrics = Metrics()
         self.queues = Queues(self.config.queues)
-        self.streams = Streams(self.database, settings.longest_backlog)
+        self.hints = Hints(self)
+        self.streams = Streams(self.database, settings.longest_backlog, self.hints.listening)
         self.ends = Ends(self.streams)
         self.worker = Worker(self)
-        self.hints = Hints(self)
         self.scheduler = Scheduler(self)
         self.webhooks = Sender(self, Policy(self.config.webhooks, disabled=self.config.http.disable_webhooks))
         self.guard = Guard(settings.api_keys)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from perdure.errors import PerdureError, TransientStorageError
@@ -155,12 +156,14 @@ class Execution:
             self._tell("error", told)
         self._notice_listeners()
         if self._teller is not None:
-            self._note_end(self._teller, status, left, told)
+            for name, data in self._end_of(self._teller, status, left, told, with_values=not self._tells_all):
+                self._keep(name, data)
         self._note_result(left.output if told is None else {"__error__": told})
+        late = None if self.channel.recorded else partial(self._late, status, left, told)
         forget = "run" if self.stopped == "rollback" else None
         if kwargs.get("on_completion") == "delete":
             forget = "thread"
-        return Ending(status, thread_status, told, self._webhook(status, left.output, told), (), forget)
+        return Ending(status, thread_status, told, self._webhook(status, left.output, told), (), forget, late)
 
     async def _left(self, error: BaseException | None) -> Left:
         """Return what the run left: what it told last, if it came to its end or to a question; or else the state."""
@@ -173,23 +176,37 @@ class Execution:
             state = await graph.aget_state({"configurable": {"thread_id": self.thread_id}})
         return Left(output_of(state), bool(state.next))
 
-    def _note_end(self, teller: Teller, status: str, left: Left, error: dict[str, Any] | None) -> None:
+    def _end_of(
+        self, teller: Teller, status: str, left: Left, error: dict[str, Any] | None, *, with_values: bool
+    ) -> Iterator[tuple[str, bytes]]:
         """Say how the run ended, with its end, not before: who hears it finds the thread free."""
         questions = left.output.get("__interrupt__", ()) if isinstance(left.output, dict) and error is None else ()
         event = "interrupted" if status == "interrupted" or left.goes_on else "completed"
         message = None if error is None else f"{error['error']}: {error['message']}"
-        if not self._tells_all and error is None and left.output is not None:
-            name, params = teller.values(left.output)
-            self._keep(name, encode(params))
-        for name, params in teller.end("failed" if error else event, questions, message):
-            self._keep(name, encode(params))
+        told = list(teller.end("failed" if error else event, questions, message))
+        if with_values and error is None and left.output is not None:
+            told.insert(0, teller.values(left.output))
+        for name, params in told:
+            yield name, encode(params)
+
+    def _late(self, status: str, left: Left, error: dict[str, Any] | None) -> list[tuple[Any, ...]]:
+        """Make what is told to those who began to listen elsewhere so late that the run hasn't heard of it.
+
+        Called by whoever writes the end down, in any thread: changes nothing.
+        """
+        teller = Teller(self.run["graph_id"])
+        begin, params = teller.begin()
+        told = [(begin, encode(params)), *self._end_of(teller, status, left, error, with_values=True)]
+        told += _results(self.run_id, left.output if error is None else {"__error__": error})
+        moment = now()
+        return self._rows([Frame(seq, *one, moment) for seq, one in enumerate(told, self._seq + 1)])
 
     def _note_result(self, result: Any) -> None:
         if self.channel.wants_result:
             self.channel.result = encode(result)
         if self.channel.recorded:
-            self._keep(RESULT, encode(result))
-            self._keep(DONE, encode({"status": DONE, "run_id": self.run_id}))
+            for name, data in _results(self.run_id, result):
+                self._keep(name, data)
 
     def _webhook(self, status: str, values: Any, error: Any) -> tuple[str, str] | None:
         url = self.run["kwargs"].get("webhook")
@@ -206,12 +223,12 @@ class Execution:
         unwritten, self._unwritten = self._unwritten, []
         ending = ending._replace(events=self._rows(unwritten))
         # Undone by a power failure, the run would be taken up, find that nothing is left to do, and end again.
-        held = await self.core.database.lightly(runs.finish, self.run, ending)
+        held, was_late = await self.core.database.lightly(runs.finish, self.run, ending)
         for frame in unwritten:
             self.channel.publish(frame)
         self.core.streams.close(self.run_id, moved=not held)
         self.core.metrics.ended(self.run, ending.status if held else "lost")
-        self.core.hints.events(self.run_id, self.thread_id, elsewhere=self.channel.recorded)
+        self.core.hints.events(self.run_id, self.thread_id, elsewhere=self.channel.recorded or was_late)
         self.core.hints.queue()
         if ending.webhook is not None:
             self.core.webhooks.hint()
@@ -343,6 +360,10 @@ class Execution:
 
     def _rows(self, frames: list[Frame]) -> list[tuple[Any, ...]]:
         return [(self.thread_id, self.run_id, f.seq, f.name, f.data.decode(), f.at) for f in frames]
+
+
+def _results(run_id: str, result: Any) -> list[tuple[str, bytes]]:
+    return [(RESULT, encode(result)), (DONE, encode({"status": DONE, "run_id": run_id}))]
 
 
 def output_of(state: Any) -> Any:

@@ -90,7 +90,11 @@ class Hints:
     def cancel(self, run_id: str, action: str) -> None:
         """A run is to stop."""
         self._core.worker.stop_run(run_id, action)
-        self._tell("cancel")
+        self._tell("look")
+
+    def listening(self) -> None:
+        """Somebody listens whom a run hasn't heard of."""
+        self._tell("look")
 
     def _wire(self) -> Wire | None:
         redis, database = self._core.redis, self._core.database
@@ -140,5 +144,5 @@ class Hints:
                 self._core.worker.hint()
             case ["events", run_id, thread_id]:
                 self._core.streams.hint(run_id, thread_id)
-            case ["cancel"]:
+            case ["look"]:
                 self._core.worker.look()

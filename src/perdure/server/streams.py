@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -198,11 +198,13 @@ class Streams:
     Args:
         database: Where recorded events are.
         longest_backlog: Bytes that a listener may be behind.
+        on_watch: Called when somebody begins to listen to a run, or its thread, maybe in another process.
     """
 
-    def __init__(self, database: Database, longest_backlog: int) -> None:
+    def __init__(self, database: Database, longest_backlog: int, on_watch: Callable[[], None] = lambda: None) -> None:
         self._database = database
         self._limit = longest_backlog
+        self._on_watch = on_watch
         self._channels: dict[str, Channel] = {}
         self._threads: dict[str, list[Listener]] = {}
         self.is_closing = False
@@ -330,6 +332,7 @@ class Streams:
         found = await self._database.read(runs.get, run_id)
         if found is not None and found["status"] in ("pending", "running") and not found["watched"]:
             await self._database.note(runs.watch, run_id)
+            self._on_watch()
         return found is None or found["status"] in ENDED
 
     async def _read(self, run_id: str, after: int) -> AsyncIterator[Frame]:
@@ -368,7 +371,9 @@ class Streams:
                 if now() > renewed:
                     if filters is not None and not await self._database.read(threads.get, thread_id, filters):
                         return
-                    await self._database.note(threads.watch, thread_id, now() + _WATCH, closely=closely)
+                    is_run = await self._database.note(threads.watch, thread_id, now() + _WATCH, closely=closely)
+                    if is_run and not renewed:
+                        self._on_watch()
                     renewed = now() + _WATCH / 3
                 listener.take()
                 rows = await self._database.read(events.of_thread, thread_id, last, pace.limit, filters)

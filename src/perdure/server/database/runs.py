@@ -203,6 +203,7 @@ class Ending(NamedTuple):
         webhook: The address and text of a message to send, if any.
         events: What is left to write down.
         forget: What goes with it: the `run`, or the `thread`.
+        late: Makes what is written down if somebody listens to the thread whom the run hasn't heard of.
     """
 
     status: str
@@ -211,27 +212,40 @@ class Ending(NamedTuple):
     webhook: tuple[str, str] | None = None
     events: Sequence[tuple[Any, ...]] = ()
     forget: str | None = None
+    late: Callable[[], Sequence[tuple[Any, ...]]] | None = None
 
 
-def finish(sql: Statements, run: Record, ending: Ending) -> Op[bool]:
-    """End a run; tell whether the claim still held. If it didn't, nothing is changed."""
+class Finished(NamedTuple):
+    """Whether a run was ended, or its claim was lost; and whether `Ending.late` was written down."""
+
+    held: bool
+    was_late: bool = False
+
+
+def finish(sql: Statements, run: Record, ending: Ending) -> Op[Finished]:
+    """End a run. If the claim doesn't hold any more, nothing is changed."""
     moment = now()
     error = None if ending.error is None else encode_text(ending.error)
     run_id, thread_id = run["run_id"], run["thread_id"]
     [rows] = yield [(sql["finish_run"], (run_id, run["generation"], ending.status, error, moment))]
     if not rows:
-        return False
-    batch: list[Statement] = [(sql["add_event"], values) for values in ending.events]
+        return Finished(held=False)
     # A thread of the run's own is forgotten after this; should the process die before, its time is soon over. Not at
     # once: a sweep takes the events too, and who listens elsewhere may not have read the last ones.
     end = moment + _FAREWELL if ending.forget == "thread" else None
-    batch.append((sql["leave_thread"], (thread_id, run_id, ending.thread_status, error, moment, end)))
+    batch: list[Statement] = [
+        (sql["leave_thread"], (thread_id, run_id, ending.thread_status, error, moment, end)),
+        *((sql["add_event"], values) for values in ending.events),
+    ]
     if ending.webhook is not None:
         batch.append((sql["add_webhook"], (run_id, *ending.webhook, moment)))
     if ending.forget == "run":
         batch += [(sql[name], (run_id,)) for name in ("delete_run", "delete_events_of_run")]
-    yield batch
-    return True
+    left, *_ = yield batch
+    if ending.late is None or not left or not watchers(left[0], moment):
+        return Finished(held=True)
+    yield [(sql["add_event"], values) for values in ending.late()]
+    return Finished(held=True, was_late=True)
 
 
 def put_back(sql: Statements, run: Record, delay: float, *, counts: bool = True) -> Op[bool]:

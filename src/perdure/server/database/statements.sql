@@ -110,10 +110,12 @@ WHERE @contains(metadata, $1) AND @visible(metadata, $2) AND (CAST($3 AS text) I
 ORDER BY updated_at DESC, thread_id DESC LIMIT $6 OFFSET $7;
 
 -- name: watch_thread
-UPDATE @schema.perdure_server_threads SET watched_until = $2 WHERE thread_id = $1;
+UPDATE @schema.perdure_server_threads SET watched_until = $2 WHERE thread_id = $1
+RETURNING run_id IS NOT NULL;
 
 -- name: watch_thread_closely
-UPDATE @schema.perdure_server_threads SET watched_until = $2, told_until = $2 WHERE thread_id = $1;
+UPDATE @schema.perdure_server_threads SET watched_until = $2, told_until = $2 WHERE thread_id = $1
+RETURNING run_id IS NOT NULL;
 
 -- name: expired_threads
 SELECT thread_id, ttl_strategy FROM @schema.perdure_server_threads
@@ -299,7 +301,7 @@ UPDATE @schema.perdure_server_threads SET run_id = NULL, status = CASE WHEN EXIS
         SELECT 1 FROM @schema.perdure_server_runs AS r WHERE r.thread_id = $1 AND r.status = 'pending')
     THEN 'busy' ELSE $3 END, error = $4, updated_at = $5, state_updated_at = $5,
     expires_at = coalesce(CAST($6 AS double precision), $5 + ttl_minutes * 60)
-WHERE thread_id = $1 AND run_id = $2;
+WHERE thread_id = $1 AND run_id = $2 RETURNING watched_until, told_until;
 
 -- name: put_back
 UPDATE @schema.perdure_server_runs SET status = 'pending', due_at = $3, updated_at = $4, lease_until = 0,

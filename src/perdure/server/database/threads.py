@@ -105,9 +105,13 @@ def _where(asked: Any, filters: str | None) -> tuple[Any, ...]:
     return metadata, filters, asked.status, encode_text(asked.ids) if asked.ids else None
 
 
-def watch(sql: Statements, thread_id: str, until: float, *, closely: bool) -> Op[None]:
-    """Ask whoever runs the thread to write its events down for others to read; `closely`: all channels."""
-    yield [(sql["watch_thread_closely" if closely else "watch_thread"], (thread_id, until))]
+def watch(sql: Statements, thread_id: str, until: float, *, closely: bool) -> Op[bool]:
+    """Ask whoever runs the thread to write its events down for others to read; `closely`: all channels.
+
+    Return whether there is a run.
+    """
+    [rows] = yield [(sql["watch_thread_closely" if closely else "watch_thread"], (thread_id, until))]
+    return bool(rows and rows[0][0])
 
 
 def expired(sql: Statements, limit: int) -> Op[list[tuple[str, str]]]:

@@ -40,8 +40,8 @@ _THREAD_MODES = frozenset({"run_modes", "lifecycle", "state_update"})
 # -- making
 
 
-async def make(call: Call, body: schema.RunCreate, thread_id: str | None, listens: Listens) -> Any:
-    """Make a run of a request; see `making.make_run`."""
+async def make(call: Call, body: schema.RunCreate, thread_id: str | None, listens: Listens, place: str = "") -> Any:
+    """Make a run of a request; see `making.make_run`. `place` tells it from others of the same request."""
     check_metadata(body.metadata)
     if listens:
         check_streams(call.core)
@@ -59,6 +59,7 @@ async def make(call: Call, body: schema.RunCreate, thread_id: str | None, listen
     filters = await call.filters("threads", "create_run", value)
     reading = await _assistant_filters(call, body.assistant_id)
     body.metadata = value["metadata"]
+    key = call.request.headers.get("idempotency-key")
     return await make_run(
         call.core,
         body,
@@ -69,7 +70,7 @@ async def make(call: Call, body: schema.RunCreate, thread_id: str | None, listen
         listens=listens,
         modes=[] if listens == "result" else None,
         extra_configurable=_headers(call),
-        key=call.request.headers.get("idempotency-key"),
+        key=key and f"{key}{place}",
     )
 
 
@@ -166,7 +167,8 @@ async def batch(call: Call, body: list[schema.BatchedRun]) -> Any:
             filters = await call.filters("threads", "read", {"thread_id": one.thread_id})
             found = await call.core.database.read(threads.get, one.thread_id, filters)
             found_or_404(found, f"thread {one.thread_id}")
-    return [shown_run((await make(call, one, one.thread_id, None)).run) for one in body]
+    made = [await make(call, one, one.thread_id, None, f" {place}") for place, one in enumerate(body)]
+    return [shown_run(one.run) for one in made]
 
 
 # -- listening
