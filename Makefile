@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 ARGS ?=
 
-.PHONY: help run example test check crash siege image bench docs format test-pythons clean
+.PHONY: help run example test check crash siege image loss bench docs format test-pythons clean
 
 help: ## list these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,11 @@ crash: $(VENV)/.dev ## 10,000 kills (ARGS="--kills 500 chain" for fewer, "--stor
 siege: $(VENV)/.dev ## the server's tests against four processes, of which one is killed every few seconds (needs haproxy)
 	@PERDURE_SIEGE=1 $(BIN)/pytest tests/server -p tests.server.besieged -q -W ignore::pytest.PytestUnraisableExceptionWarning $(ARGS)
 
-image: $(VENV)/.dev ## build images from nothing for both platforms, and kill a container often (needs podman; ARGS="--kills 100" for more)
+image: $(VENV)/.dev ## build images from nothing for both platforms, kill a container often, bring one up by Compose (needs podman; ARGS="--kills 100" for more)
 	@$(BIN)/python -m tests.build.campaign $(ARGS)
+
+loss: $(VENV)/.dev ## lose a machine again and again, and measure what its copy in an object store lacks (ARGS="--losses 20" for more)
+	@$(BIN)/python -m tests.up.campaign $(ARGS)
 
 bench: $(VENV)/.dev ## the cost table, as ratios against the installed langgraph
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -74,5 +77,5 @@ $(VENV)/.run: pyproject.toml | $(BIN)/uv
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/uv
-	@$(UV) pip install --quiet --editable '.[build,cli,draw,encryption,langchain,otel,postgres,redis,s3,server,sqlite-vec]' --group dev
+	@$(UV) pip install --quiet --editable '.[build,bundle,cli,draw,encryption,k8s,langchain,otel,postgres,redis,replica,s3,server,sqlite-vec]' --group dev
 	touch $@ $(VENV)/.run

@@ -1,19 +1,24 @@
 """The long proof of images: `make image`. Needs the tools of tests/build/containers.py, a network, and some minutes.
 
 Builds a project for both platforms twice, each time with nothing in the cache, and compares; then kills a container in
-the middle of runs, and looks for steps that ran twice and for answers that were lost.
+the middle of runs, and looks for steps that ran twice and for answers that were lost; then brings a project up by
+Docker's Compose, with Podman in Docker's place.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import httpx
 from langgraph_sdk import get_client
 from tests.build import containers
 from tests.build.conftest import perdure, write_project
@@ -68,6 +73,64 @@ async def kill_often(folder: Path, kills: int) -> list[str]:
     return broken
 
 
+def compose(folder: Path) -> list[str]:
+    """Bring a project up by Docker's Compose on Podman's service; return what went wrong.
+
+    On SQLite, for there is no image of Postgres without a network. Without systemd Podman checks nobody's health, so
+    nothing here waits for that.
+    """
+    project = write_project(folder / "composed")
+    podman = containers.Podman(folder / "podman")
+    settings = folder / "podman" / "containers.conf"
+    limits = '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
+    settings.write_text(f'{limits}{settings.read_text()}[network]\nnetwork_backend = "cni"\n')
+    tools = folder / "tools"
+    tools.mkdir()
+    (tools / "docker-compose").symlink_to(Path(sys.executable).with_name("docker-compose"))
+    address = f"unix://{folder / 'podman.sock'}"
+    environment = {**podman.environment, "DOCKER_HOST": address, "PATH": f"{tools}:{os.environ['PATH']}"}
+    environment["PERDURE_API_KEYS"] = KEY
+    port = containers.free_port()
+    service = subprocess.Popen(["podman", "system", "service", "--time=0", address], env=podman.environment)
+    try:
+        archive = folder / "composed.tar"
+        perdure("build", "-t", "composed:latest", "-o", f"docker-archive:{archive}", cwd=project)
+        podman("load", "--input", str(archive))
+        variables = folder / "variables.env"
+        variables.write_text(f"PERDURE_API_KEYS={KEY}\n")
+        words = [
+            "--image",
+            "localhost/composed:latest",
+            "--database",
+            "sqlite:////data/perdure.db",
+            "--port",
+            str(port),
+        ]
+        perdure("up", "--engine", "docker", *words, "--env-file", variables, cwd=project, env=environment)
+        asyncio.run(ask(f"http://127.0.0.1:{port}"))
+        shown = perdure("ps", cwd=project, env=environment).stdout
+        perdure("down", "--volumes", cwd=project, env=environment)
+        print(f"Compose on Podman: {len(shown.splitlines()) - 1} containers, a run that asked and was answered")
+        return [] if "worker" in shown and "api" in shown else [shown]
+    finally:
+        service.terminate()
+        service.wait()
+        podman("system", "reset", "--force")
+
+
+async def ask(url: str) -> None:
+    """Wait for a server, then have a run ask, and answer it."""
+    async with get_client(url=url, api_key=KEY) as client:
+        for _ in range(100):
+            with contextlib.suppress(httpx.HTTPError):
+                thread = await client.threads.create()
+                break
+            await asyncio.sleep(0.2)
+        await client.runs.wait(thread["thread_id"], "asking", input={})
+        done = await client.runs.wait(thread["thread_id"], "asking", command={"resume": "yes"})
+        assert done["answer"] == "yes"
+
+
 def main() -> int:
     """Prove it; return 1 if anything broke."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -75,7 +138,7 @@ def main() -> int:
     found = options.parse_args()
     containers.require()
     with tempfile.TemporaryDirectory() as name:
-        broken = build_twice(Path(name)) + asyncio.run(kill_often(Path(name), found.kills))
+        broken = build_twice(Path(name)) + asyncio.run(kill_often(Path(name), found.kills)) + compose(Path(name))
     print("\n".join(broken) or "nothing broke")
     return int(bool(broken))
 

@@ -27,8 +27,10 @@ class State(TypedDict, total=False):
     done: Annotated[list[str], operator.add]
     answer: str
 
+FOLDER = os.environ.get("NOTES", "/data")
+
 def note(line):
-    with open("/data/calls", "a") as file:
+    with open(f"{FOLDER}/calls", "a") as file:
         file.write(line + "\\n")
 
 def first(state):
@@ -37,7 +39,7 @@ def first(state):
 
 def slow(state):
     note("slow")
-    if not os.path.exists("/data/go"):
+    if not os.path.exists(f"{FOLDER}/go"):
         time.sleep(60)
     return {"done": ["slow"]}
 

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from langgraph_sdk import get_client
 from langgraph_sdk.errors import AuthenticationError
 from tests.build.conftest import perdure
 from tests.build.containers import Container, OwnRegistry, Podman, wait_for
+
+from perdure.build import layouts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 LARGEST = 90e6
@@ -210,3 +213,23 @@ def test_damaged_base_is_noticed(project, built, tmp_path):
     (copy / "blobs" / "sha256" / first).write_bytes(damaged)
     command = ["build", "-t", "agent:1", "--cache", tmp_path / "cache", "--base", f"{copy}:1"]
     assert "is damaged" in perdure(*command, cwd=project, code=2).stderr
+
+
+def test_bundle_is_built_moved_and_run_without_a_network(project, cache, wheelhouse, built, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    perdure("bundle", "key", here / "key", cwd=here)
+    words = ["-t", "agent:1", "--sign-key", here / "key", "--cache", cache, "--wheelhouse", wheelhouse, "--json"]
+    command = ["bundle", "create", *words, "-o", here / "bundle.tar"]
+    told = json.loads(perdure(*command, cwd=project, prefix=("unshare", "--net")).stdout)
+    there.mkdir()
+    for name in ("bundle.tar", "key.pub"):
+        shutil.move(here / name, there / name)
+    assert "agent:1" in perdure("bundle", "verify", "bundle.tar", "--public-key", "key.pub", cwd=there).stdout
+    alone = ["unshare", "--net", sys.executable, "-m", "tests.build.airgapped", str(there)]
+    done = subprocess.run(alone, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == "done without a network\n"
+    images, main = layouts.read(there / "place" / "image")
+    assert told["digest"] == main.digest
+    assert [layer.blob for layer in images[0].layers] == [layer.blob for layer in layouts.read(built)[0][0].layers]

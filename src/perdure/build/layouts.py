@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from perdure.build.blobs import INDEX, Blob, Blobs, encoded, replaced
 from perdure.build.errors import BuildError, explained
 from perdure.build.image import Image
+from perdure.build.layers import Layer
 
 _NAME: Final = re.compile(
     r"(?:[\w.-]+(?::\d+)?/)?[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)*"
@@ -107,6 +108,35 @@ def write_entries(folder: Path, entries: Sequence[dict[str, Any]]) -> None:
     """Write what makes a folder of blobs a layout (the OCI image specification, image-layout.md)."""
     (folder / "index.json").write_bytes(encoded({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}))
     (folder / "oci-layout").write_bytes(encoded({"imageLayoutVersion": "1.0.0"}))
+
+
+def read(folder: Path) -> tuple[list[Image], Blob]:
+    """Read a layout of this package's own; return its images, and the blob that its tags mean.
+
+    Raises:
+        BuildError: It isn't one.
+    """
+    try:
+        entry = json.loads((folder / "index.json").read_bytes())["manifests"][0]
+        blobs = Blobs(folder)
+        main = _described(entry)
+        found = blobs.get_json(main.digest)["manifests"] if main.kind == INDEX else [entry]
+        return [_read_image(each, blobs) for each in found], main
+    except (OSError, ValueError, LookupError) as e:
+        raise BuildError(f"{folder} is no image layout: {e}", hint="make it anew") from e
+
+
+def _read_image(entry: dict[str, Any], blobs: Blobs) -> Image:
+    manifest = blobs.get_json(entry["digest"])
+    config = blobs.get_json(manifest["config"]["digest"])
+    told = zip(manifest["layers"], config["rootfs"]["diff_ids"], config["history"], strict=True)
+    layers = tuple(Layer(_described(layer), diff, history["created_by"]) for layer, diff, history in told)
+    platform = f"{config['os']}/{config['architecture']}"
+    return Image(_described(entry), _described(manifest["config"]), layers, platform)
+
+
+def _described(entry: dict[str, Any]) -> Blob:
+    return Blob(entry["mediaType"], entry["digest"], entry["size"])
 
 
 def _platform(image: Image) -> dict[str, str]:

@@ -25,7 +25,7 @@ def holder(unique: str) -> str:
 
 @cache
 def _process(pid: int) -> str:
-    here, started = _here(), _start_of(pid)
+    here, started = _here(), start_of(pid)
     if here is None or started is None:
         return f"other//{pid}/"
     return f"{_PREFIX}/{here}/{pid}/{started}"
@@ -40,7 +40,7 @@ def _here() -> str | None:
         return None
 
 
-def _start_of(pid: int) -> str | None:
+def start_of(pid: int) -> str | None:
     """Return when a process started, in ticks since boot; None if it doesn't run (any more)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
@@ -58,4 +58,4 @@ def is_dead(name: str) -> bool:
         return False
     if f"{parts[1]}/{parts[2]}" != _here():
         return False
-    return _start_of(int(parts[3])) != parts[4]
+    return start_of(int(parts[3])) != parts[4]

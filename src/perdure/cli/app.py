@@ -13,24 +13,32 @@ from perdure import __version__
 from perdure.cli import render
 from perdure.cli.backup import backup
 from perdure.cli.build import build, dockerfile, vendor
+from perdure.cli.bundle import bundle
 from perdure.cli.delete import delete
 from perdure.cli.dev import dev
 from perdure.cli.diff import diff
 from perdure.cli.doctor import doctor
+from perdure.cli.down import down
 from perdure.cli.draw import graph
 from perdure.cli.exits import CommandError, Exit
 from perdure.cli.fork import fork
 from perdure.cli.history import history
+from perdure.cli.k8s import k8s
+from perdure.cli.logs import logs
 from perdure.cli.migrate import migrate
 from perdure.cli.new import new
+from perdure.cli.ps import ps
 from perdure.cli.restore import restore
 from perdure.cli.resume import resume
 from perdure.cli.run import run
 from perdure.cli.serve import serve
+from perdure.cli.setup import setup
 from perdure.cli.show import show
 from perdure.cli.state import state
 from perdure.cli.stats import stats
 from perdure.cli.threads import threads
+from perdure.cli.up import up
+from perdure.cli.upgrade import upgrade
 from perdure.cli.validate import validate
 from perdure.cli.verify import verify
 from perdure.errors import PerdureError, UsageError
@@ -67,13 +75,21 @@ for command in (
     graph,
     dev,
     serve,
+    setup,
+    up,
+    ps,
+    logs,
+    upgrade,
+    down,
     validate,
     build,
     vendor,
     dockerfile,
+    k8s,
     new,
 ):
     app.command()(command)
+app.add_typer(bundle)
 
 
 def _print_version(wanted: bool) -> None:

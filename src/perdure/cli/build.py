@@ -65,7 +65,7 @@ def build(
     """Build an image of a project, without a daemon."""
     tags = [layouts.read_tag(each) for each in tag]
     wanted = output or ([] if load or push else ["oci-archive"])
-    request = _request(config, base, platform, cache)._replace(
+    request = request_of(config, base, platform, cache)._replace(
         tags=tags,
         outputs=[layouts.read_output(each, tags[0]) for each in wanted],
         labels=dict(_label(each) for each in label or ()),
@@ -105,7 +105,7 @@ def vendor(
     cache: Cache = None,
 ) -> Exit:
     """Fetch the wheels that an image needs, to build it where there is no index."""
-    request = _request(config, base, platform, cache)
+    request = request_of(config, base, platform, cache)
     with render.working("fetching wheels", quiet=False), making.targets(request) as bases:
         pairs = zip(request.platforms, bases, strict=True)
         chosen = [wheels.Target(each, base.version, base.libc) for each, base in pairs]
@@ -125,7 +125,7 @@ def dockerfile(
     ] = None,
 ) -> Exit:
     """Write a Dockerfile of the same image."""
-    path, told = _configuration(config)
+    path, told = configuration(config)
     found = project.read(path, told, for_dockerfile=True)
     text = dockerfiles.write(found, told.get("dockerfile_lines") or (), base, wheelhouse=wheelhouse)
     for each in found.notes:
@@ -140,8 +140,9 @@ def dockerfile(
     return Exit.OK
 
 
-def _request(config: Path | None, base: str | None, platform: str | None, cache: Path | None) -> making.Request:
-    path, told = _configuration(config)
+def request_of(config: Path | None, base: str | None, platform: str | None, cache: Path | None) -> making.Request:
+    """Return what is asked of a build, without names and outputs."""
+    path, told = configuration(config)
     found = project.read(path, told)
     for each in found.notes:
         render.note(each)
@@ -162,7 +163,7 @@ def _request(config: Path | None, base: str | None, platform: str | None, cache:
     )
 
 
-def _configuration(config: Path | None) -> tuple[Path, dict[str, Any]]:
+def configuration(config: Path | None) -> tuple[Path, dict[str, Any]]:
     """Return the configuration's path and content, checked as the server checks it."""
     try:
         import msgspec

@@ -75,8 +75,8 @@ class Core:
 
     # -- life
 
-    async def start(self) -> None:
-        """Open everything, load the graphs, begin to work.
+    async def open(self) -> None:
+        """Open database, saver and store; their tables are made, or brought up to date.
 
         Raises:
             InvalidConfigError: The configuration has a mistake.
@@ -92,6 +92,14 @@ class Core:
         self._open.push_async_callback(self.database.aclose)
         self.saver = await self._opened_saver()
         self.store = await self._open.enter_async_context(open_store(self.settings, self.config, self.folder))
+
+    async def start(self) -> None:
+        """Open everything, load the graphs, begin to work.
+
+        Raises:
+            InvalidConfigError: The configuration has a mistake.
+        """
+        await self.open()
         self.graphs = Graphs(self.config, self.folder, self.saver, self.store)
         await self.graphs.load()
         self._open.push_async_callback(self.graphs.close)
@@ -141,6 +149,10 @@ class Core:
         await self.drain()
         for part in (self.scheduler, self.webhooks, self.hints):
             await part.stop()
+        await self.close()
+
+    async def close(self) -> None:
+        """Close what `open` has opened."""
         await self._open.aclose()
 
 

@@ -20,6 +20,7 @@ from typing import Any, Final
 import uvicorn
 
 from perdure.errors import InvalidConfigError
+from perdure.server import readiness
 from perdure.server.app import make_app
 from perdure.server.bounded_http import BoundedHttp
 from perdure.server.config import NAMES
@@ -27,7 +28,7 @@ from perdure.server.core import Core
 from perdure.server.logs import configure
 from perdure.server.settings import Settings, from_environment, to_environment
 
-__all__ = ["bound", "run", "run_reloading", "run_several"]
+__all__ = ["bound", "migrate", "run", "run_reloading", "run_several"]
 
 _log = logging.getLogger("perdure.server")
 _BACKLOG: Final = 2048
@@ -40,7 +41,11 @@ _SKIPPED: Final = frozenset({"node_modules", "venv", "site-packages"})
 
 
 class _Uvicorn(uvicorn.Server):
-    """Drains the runs when it is told to stop, while it still answers."""
+    """Drains the runs when it is told to stop, while it still answers.
+
+    SIGUSR1 comes before that from who replaces it, once another process accepts on the same socket: then it answers
+    those that it has accepted, and accepts no more.
+    """
 
     def __init__(self, config: uvicorn.Config, core: Core) -> None:
         super().__init__(config)
@@ -52,6 +57,10 @@ class _Uvicorn(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        if self.started:
+            if hasattr(signal, "SIGUSR1"):
+                self._loop.add_signal_handler(signal.SIGUSR1, self._leave_the_rest)
+            readiness.tell("READY=1")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if not self.told:
@@ -62,12 +71,17 @@ class _Uvicorn(uvicorn.Server):
         else:
             super().handle_exit(sig, frame)
 
+    def _leave_the_rest(self) -> None:
+        for server in self.servers:
+            server.close()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
         _end_within(_LAST_PATIENCE, 0)
 
     def _drain(self) -> None:
         if self._draining is None:
+            readiness.tell("STOPPING=1")
             self._draining = asyncio.ensure_future(self._core.drain())
             self._draining.add_done_callback(lambda _: setattr(self, "should_exit", True))
 
@@ -168,9 +182,32 @@ async def _work(core: Core) -> None:
         signal.signal(sig, hear)  # not the loop's: a node may block it
     await core.start()
     _log.info("working on %s", core.database.url.rpartition("@")[2])
+    readiness.tell("READY=1")
     await told.wait()
+    readiness.tell("STOPPING=1")
     await core.stop()
     _end_within(_LAST_PATIENCE, 0)
+
+
+def migrate(settings: Settings) -> None:
+    """Make the tables, or bring them up to date, without serving.
+
+    Args:
+        settings: How the server is run.
+
+    Raises:
+        StorageError: It can't be done; what one migration does, it does as a whole or not at all.
+    """
+    configure(settings)
+    core = Core(settings)
+
+    async def opened() -> None:
+        try:
+            await core.open()
+        finally:
+            await core.close()
+
+    asyncio.run(opened())
 
 
 class Children:
@@ -266,6 +303,8 @@ def _times(folder: Path) -> dict[Path, float]:
 def main() -> Any:
     """Be one of several processes."""
     settings = from_environment()
+    if "PERDURE_FD" not in os.environ:
+        return run(settings, None)
     with socket.socket(fileno=int(os.environ["PERDURE_FD"])) as listening:
         return run(settings, listening)
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
+from perdure.database.migrating import outstanding
 from perdure.database.operation import Op
 from perdure.database.postgres.naming import prefix_of
 from perdure.database.sqltext import Migration
-from perdure.errors import InvalidConfigError, SchemaVersionError, StorageError
+from perdure.errors import InvalidConfigError, StorageError
 
 _LOCK: Final = 0x7065726475726501
 """The key of the advisory lock that migrations are done under: "perdure" and a number."""
@@ -44,11 +45,11 @@ def is_current(schema: str | None, where: str, tables: Tables) -> Op[bool]:
     """Tell whether the tables are there and up to date. Needs no rights but to read.
 
     Raises:
-        SchemaVersionError: The database was made by a newer perdure.
+        SchemaVersionError: The database was made by a perdure that is too new.
         StorageError: A migration that was applied isn't the one of this version.
     """
     applied = yield from _applied(schema, tables)
-    return applied is not None and not _missing(applied, where, tables)
+    return applied is not None and not outstanding(applied, where, tables.steps)
 
 
 def migrate(schema: str | None, where: str, partitions: int, *, has_locks: bool, tables: Tables) -> Op[None]:
@@ -75,7 +76,7 @@ def migrate(schema: str | None, where: str, partitions: int, *, has_locks: bool,
         yield [(_LOCK_TABLE.format(prefix=prefix), ())]
         yield [(_LOCK_ROW.format(prefix=prefix), ())]
     applied = yield from _applied(schema, tables)
-    for step in _missing(applied or (), where, tables):
+    for step in outstanding(applied or (), where, tables.steps):
         for statement in step.statements:
             yield [(text, ()) for text in _fitted(statement, prefix, partitions)]
         recording = f"INSERT INTO {prefix}{tables.record} (version, name, checksum) VALUES ($1, $2, $3)"  # noqa: S608 - a quoted name
@@ -122,24 +123,6 @@ def check_partitions(partitions: int) -> None:
     """
     if not 1 <= partitions <= 256:
         raise InvalidConfigError(f"partitions must be from 1 to 256, not {partitions!r}")
-
-
-def _missing(applied: Sequence[Any], where: str, tables: Tables) -> list[Migration]:
-    """Return the migrations to do."""
-    known = {step.version: step for step in tables.steps}
-    for version, name, checksum in applied:
-        if version not in known:
-            raise SchemaVersionError(
-                f"{where} has version {version} of the tables ({name}), this perdure knows up to {max(known)}",
-                hint="upgrade: pip install -U perdure",
-            )
-        if checksum != known[version].checksum:
-            raise StorageError(
-                f"{where}: migration {version} ({name}) is not the one that this perdure has",
-                hint="were the tables made by a changed copy of perdure?",
-            )
-    done = {row[0] for row in applied}
-    return [step for step in known.values() if step.version not in done]
 
 
 _RACES: Final = ("23505", "42P06", "42P07", "42710")  # another process made the same thing

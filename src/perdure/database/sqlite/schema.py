@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from perdure.database.migrating import outstanding
 from perdure.database.sqlite.connection import Connection, mapped, persistently
 from perdure.database.sqltext import Migration
-from perdure.errors import SchemaVersionError, StorageError
 
 
 class Tables(NamedTuple):
@@ -44,16 +44,16 @@ def migrate(connection: Connection, timeout: float, tables: Tables) -> None:
     """Bring the tables up to date; any number of processes may do so at once.
 
     Raises:
-        SchemaVersionError: The database was made by a newer perdure.
+        SchemaVersionError: The database was made by a perdure that is too new.
         StorageError: A migration that was applied isn't the one of this version.
     """
-    if len(_check(_applied(connection, timeout, tables), connection.path, tables)) == 0:
+    if not _outstanding(connection, timeout, tables):
         return
     persistently(connection, "BEGIN IMMEDIATE", timeout)
     try:
         connection.execute(tables.sql(_TABLE))
         # Another process may have been here first.
-        for step in _check(_applied(connection, timeout, tables), connection.path, tables):
+        for step in _outstanding(connection, timeout, tables):
             for statement in step.statements:
                 connection.execute(statement)
             connection.execute(tables.sql(_RECORD), (step.version, step.name, step.checksum))
@@ -70,22 +70,6 @@ def _applied(connection: Connection, timeout: float, tables: Tables) -> list[tup
     return persistently(connection, tables.sql(_APPLIED), timeout)
 
 
-def _check(applied: list[tuple[Any, ...]], path: str, tables: Tables) -> list[Migration]:
-    """Return the migrations to do."""
-    known = {step.version: step for step in tables.steps}
-    newest = max(known)
-    for version, name, checksum in applied:
-        if version not in known:
-            raise SchemaVersionError(
-                f"{path} has version {version} of the tables ({name}), this perdure knows up to {newest}",
-                hint="upgrade: pip install -U perdure",
-                path=path,
-            )
-        if checksum != known[version].checksum:
-            raise StorageError(
-                f"{path}: migration {version} ({name}) is not the one that this perdure has",
-                hint="was the database made by a changed copy of perdure?",
-                path=path,
-            )
-    done = {row[0] for row in applied}
-    return [step for step in known.values() if step.version not in done]
+def _outstanding(connection: Connection, timeout: float, tables: Tables) -> list[Migration]:
+    applied = _applied(connection, timeout, tables)
+    return outstanding(applied, connection.path, tables.steps, path=connection.path)
