@@ -141,3 +141,18 @@ def test_unfinished_archives_and_wrong_keys_are_told(tmp_path, keys):
     other = signing.make_keys(tmp_path / "other")
     with pytest.raises(BuildError, match="isn't signed by the owner"):
         bundles.verify(written(tmp_path, keys[0]), other)
+
+
+@pytest.mark.parametrize("about", ["", "[]", "{}", "nonsense", '{"format": 2}'])
+def test_what_a_bundle_says_about_itself_is_looked_at(tmp_path, about):
+    archive = written(tmp_path, None, **{"bundle.json": about})
+    with pytest.raises(BuildError, match=r"no bundle|is of format"):
+        bundles.verify(archive, None)
+
+
+def test_a_bundle_that_says_nothing_is_none(tmp_path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/a").write_text("x")
+    bundles.write(tmp_path / "source", tmp_path / "bundle.tar", None, 0)
+    with pytest.raises(BuildError, match=r"bundle\.json is missing"):
+        bundles.verify(tmp_path / "bundle.tar", None)

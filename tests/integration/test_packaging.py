@@ -88,6 +88,21 @@ def test_command_without_the_cli_extra_says_what_to_install(empty):
     assert "Traceback" not in done.stderr
 
 
+def test_each_command_with_only_the_cli_extra_does_its_work_or_says_what_is_missing(wheel, tmp_path):
+    call(UV, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv")
+    call(UV, "pip", "install", "--quiet", "--python", tmp_path / "venv/bin/python", f"{wheel}[cli]")
+    listing = "from perdure.cli.app import app; import typer.main as m; print(*m.get_command(app).commands)"
+    commands = call(tmp_path / "venv/bin/python", "-c", listing).stdout.split()
+    assert {"threads", "serve", "build", "bundle", "up", "upgrade", "k8s", "migrate", "doctor"} <= set(commands)
+    for command in commands:
+        done = subprocess.run(
+            [tmp_path / "venv/bin/perdure", command], capture_output=True, text=True, cwd=tmp_path, timeout=60
+        )
+        assert done.returncode in {0, 1, 2, 3}, (command, done.returncode)
+        assert "Traceback" not in done.stderr, (command, done.stderr)
+        assert "ModuleNotFoundError" not in done.stderr, (command, done.stderr)
+
+
 def test_graph_runs_without_any_extra(empty, tmp_path):
     script = tmp_path / "tiny.py"
     script.write_text(

@@ -9,6 +9,7 @@ import signal
 from datetime import datetime
 
 import pytest
+import zstandard
 from tests.fault.program import in_a_child
 from tests.ops.conftest import KINDS
 from tests.ops.making import THREADS, grow, history
@@ -19,9 +20,20 @@ from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
 from perdure.errors import CorruptCheckpointError, StorageError, UsageError
 from perdure.ops import Database, Selection, backup, restore
+from perdure.ops.archive.blocks import BlockWriter, Kind
+from perdure.ops.archive.records import Compressor, pack, pack_alone
 from perdure.ops.comparing import same
 from perdure.store.memory import InMemoryStore
 from perdure.store.registry import open_store
+
+
+def compress(data):
+    return zstandard.ZstdCompressor().compress(data)
+
+
+def record(made):
+    stream = Compressor()
+    return stream.add(made) + stream.end()
 
 
 @pytest.fixture
@@ -218,3 +230,39 @@ def test_a_restore_that_was_killed_goes_on(source, tmp_path, monkeypatch):
     assert kills > 1
     with open_saver(url) as saver:
         assert_same(source, saver)
+
+
+def crafted(path, about, index, *records):
+    """Write a file whose checksums are right, and whose contents are a stranger's."""
+    with path.open("wb") as file:
+        blocks = BlockWriter(file, bytes(16), None)
+        blocks.write(Kind.ABOUT, bytes(16) + pack(about))
+        for content in records:
+            blocks.write(Kind.RECORDS, content)
+        blocks.write(Kind.INDEX, index)
+        blocks.write(Kind.END, b"")
+
+
+WELL = ["now", False, None, None]
+NONE = pack_alone({})
+HUGE = b"\x28\xb5\x2f\xfd\xe0" + (1 << 62).to_bytes(8, "little")  # a frame that claims to unfold to so many bytes
+
+
+@pytest.mark.parametrize(
+    ("about", "index", "records", "told"),
+    [
+        ([1], NONE, [], "doesn't say what it is"),
+        ([*WELL, 5], NONE, [], "doesn't say what it is"),
+        (WELL, b"nothing", [], "list"),
+        (WELL, HUGE, [], "larger than any"),
+        (WELL, NONE, [compress((1 << 63).to_bytes(8, "big") + b"x")], "larger than any"),
+        (WELL, NONE, [compress(b"\0" * 7 + b"\x01\xc1")], r"stored bytes|decoded"),
+        (WELL, NONE, [record(["commit"])], "isn't the commit"),
+        (WELL, NONE, [record(["commit", "t", "", None, [], {}, [1]])], "isn't the commit"),
+    ],
+)
+def test_contents_of_strangers_are_refused(tmp_path, about, index, records, told):
+    path = tmp_path / "crafted.perdure"
+    crafted(path, about, index, *records)
+    with pytest.raises(CorruptCheckpointError, match=told):
+        restored(path)

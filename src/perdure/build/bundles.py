@@ -91,8 +91,12 @@ def verify(archive: Path, key: Path | None) -> dict[str, Any]:
                 about += data
 
     _walk(archive, key, look)
-    told: dict[str, Any] = json.loads(about)
-    if told.get("format") != FORMAT:
+    try:
+        told: dict[str, Any] = json.loads(about)
+        is_known = told["format"] == FORMAT
+    except (ValueError, TypeError, LookupError) as e:
+        raise BuildError(f"{archive} is no bundle: its {ABOUT} is missing, or says nothing", hint=_HINT) from e
+    if not is_known:
         raise BuildError(f"{archive} is of format {told.get('format')!r}, not {FORMAT}", hint="use the perdure in it")
     return told
 

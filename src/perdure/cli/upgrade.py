@@ -34,8 +34,6 @@ def upgrade(
 
     The new processes run on the Python that runs this command, from the files that are there now.
     """
-    import msgspec
-
     folder, wanted = found(state, config)
     given: dict[str, Any] = {"workers": workers, "jobs": jobs, "image": image}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -46,7 +44,7 @@ def upgrade(
     if env_file is not None:
         changes["variables"] = variables_of(env_file)
     version = max(wanted.version, folder.read_state().seen) + 1
-    new = msgspec.structs.replace(wanted, python=sys.executable, version=version, **changes)
+    new = wanted.changed(python=sys.executable, version=version, **changes)
     if wanted.engine != "processes":
         return _containers(folder, new, builds=image is None)
     supervisor = supervisor_of(folder)

@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
 
-from perdure.checkpoint.base import BaseCheckpointSaver, Commit
+from perdure.checkpoint.base import Commit
 from perdure.checkpoint.serde.base import CipherProtocol
 from perdure.ops.archive.file import ArchiveReader, ArchiveWriter, writing
 from perdure.ops.archive.records import of_commit
 from perdure.ops.items import read_items
-from perdure.ops.opening import Database, opened
+from perdure.ops.opening import Where, opened
 from perdure.ops.progress import OnProgress, Tally, silent
 from perdure.ops.reading import Place, commits, outline
-from perdure.ops.selecting import Selection
+from perdure.ops.selecting import EVERYTHING, Selection
 
 __all__ = ["Backup", "backup"]
-
-_EVERYTHING: Final = Selection()
 
 
 @dataclass
@@ -51,11 +48,11 @@ def cipher_of(*, encrypted: bool) -> CipherProtocol | None:
 
 
 def backup(
-    where: str | BaseCheckpointSaver[Any] | Database,
+    where: Where,
     path: str | os.PathLike[str],
     *,
     since: str | os.PathLike[str] | None = None,
-    selection: Selection = _EVERYTHING,
+    selection: Selection = EVERYTHING,
     encrypted: bool = False,
     encrypt: bool = False,
     on_progress: OnProgress = silent,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import platform
 from statistics import median
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 from perdure import __version__
-from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.diagnosis import Check, Verdict, judge
-from perdure.ops.opening import Database, opened
+from perdure.ops.opening import Where, opened
 from perdure.ops.reading import Saver
 
 __all__ = ["doctor"]
@@ -19,7 +18,7 @@ _QUESTIONS: Final = 5
 _SLOW: Final = 0.05
 
 
-def doctor(where: str | BaseCheckpointSaver[Any] | Database) -> list[Check]:
+def doctor(where: Where) -> list[Check]:
     """Look at how a database is set up; no thread is read.
 
     Args:

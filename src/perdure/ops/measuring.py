@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.sizes import ChannelSize, ThreadSize
-from perdure.ops.opening import Database, opened
+from perdure.ops.opening import Where, opened
 from perdure.ops.progress import OnProgress, Tally, silent
 from perdure.ops.selecting import Selection
 
@@ -55,7 +54,7 @@ class Stats(NamedTuple):
 
 
 def stats(
-    where: str | BaseCheckpointSaver[Any] | Database,
+    where: Where,
     *,
     threads: Sequence[str] | None = None,
     encrypted: bool = False,

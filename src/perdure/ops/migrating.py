@@ -7,21 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.errors import UsageError
 from perdure.ops.comparing import Difference, differences
 from perdure.ops.items import copy_items
-from perdure.ops.opening import Database, opened
+from perdure.ops.opening import Where, opened
 from perdure.ops.progress import OnProgress, Tally, silent
 from perdure.ops.reading import Saver, commits, outline
-from perdure.ops.selecting import Selection
+from perdure.ops.selecting import EVERYTHING, Selection
 from perdure.ops.writing import store
 
 __all__ = ["Migration", "migrate"]
 
-Where = str | BaseCheckpointSaver[Any] | Database
-
-_EVERYTHING: Final = Selection()
 _PAUSE: Final = 1.0
 """Seconds between two looks at a source in use."""
 
@@ -49,7 +45,7 @@ def migrate(
     source: Where,
     target: Where,
     *,
-    selection: Selection = _EVERYTHING,
+    selection: Selection = EVERYTHING,
     follow: bool = False,
     verify: bool = False,
     items: bool = True,

@@ -14,7 +14,7 @@ from perdure.interop.recognising import has_their_tables
 from perdure.store.base import BaseStore
 from perdure.store.registry import has_store, open_store
 
-__all__ = ["Database", "opened"]
+__all__ = ["Database", "Where", "opened"]
 
 
 class Database:
@@ -30,13 +30,16 @@ class Database:
         self.store = store
 
 
+Where = str | BaseCheckpointSaver[Any] | Database
+"""A URL, a saver, or a database."""
+
 THEIRS: Final = "langgraph+"
 """What stands before a URL of a database in LangGraph's own tables."""
 
 
 @contextmanager
 def opened(
-    where: str | BaseCheckpointSaver[Any] | Database,
+    where: Where,
     *,
     encrypted: bool = False,
     recognise: bool = True,

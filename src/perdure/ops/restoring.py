@@ -7,33 +7,32 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from perdure.checkpoint.base import BaseCheckpointSaver, Commit
+from perdure.checkpoint.base import Commit
 from perdure.checkpoint.serde.base import CipherProtocol
 from perdure.errors import CorruptCheckpointError, StorageError
 from perdure.ops.archive.file import ArchiveReader
 from perdure.ops.archive.records import to_commit
 from perdure.ops.backing import cipher_of
 from perdure.ops.items import store_items
-from perdure.ops.opening import Database, opened
+from perdure.ops.opening import Where, opened
 from perdure.ops.progress import OnProgress, Tally, silent
 from perdure.ops.reading import Place, Saver, outline
-from perdure.ops.selecting import Selection
+from perdure.ops.selecting import EVERYTHING, Selection
 from perdure.ops.writing import store
 from perdure.store.base import Item
 
 __all__ = ["restore"]
 
-_EVERYTHING: Final = Selection()
 _PAGE: Final = 100
 
 
 def restore(
     path: str | os.PathLike[str],
-    where: str | BaseCheckpointSaver[Any] | Database,
+    where: Where,
     *,
-    selection: Selection = _EVERYTHING,
+    selection: Selection = EVERYTHING,
     encrypted: bool = False,
     decrypt: bool = False,
     on_progress: OnProgress = silent,
@@ -92,7 +91,7 @@ def _restore_threads(
     for thread_id, its in groupby(made, key=lambda one: one.thread_id):
         if selection.threads is not None and thread_id not in selection.threads:
             continue
-        known = set(outline(target, thread_id, _EVERYTHING).parents)
+        known = set(outline(target, thread_id, EVERYTHING).parents)
         store(target, _lacking(its, known, selection, tally), tally, tell)
         yield thread_id
 

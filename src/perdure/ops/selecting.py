@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from perdure.checkpoint.base import BaseCheckpointSaver, StoredCheckpoint
 
-__all__ = ["Selection"]
+__all__ = ["EVERYTHING", "Selection"]
 
 
 @dataclass(frozen=True)
@@ -57,3 +57,6 @@ class Selection:
         made = made.astimezone()  # without a zone it is a local time
         is_late = self.since is None or made >= self.since.astimezone()
         return is_late and (self.until is None or made <= self.until.astimezone())
+
+
+EVERYTHING: Final = Selection()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.findings import Finding
 from perdure.errors import UsageError
-from perdure.ops.opening import Database, opened
+from perdure.ops.opening import Where, opened
 from perdure.ops.progress import OnProgress, Tally, silent
 from perdure.ops.reading import Saver
 from perdure.ops.selecting import Selection
@@ -36,7 +34,7 @@ class Verification:
 
 
 def verify(
-    where: str | BaseCheckpointSaver[Any] | Database,
+    where: Where,
     *,
     threads: Sequence[str] | None = None,
     encrypted: bool = False,
@@ -58,7 +56,7 @@ def verify(
 
 
 def repair(
-    where: str | BaseCheckpointSaver[Any] | Database,
+    where: Where,
     *,
     threads: Sequence[str] | None = None,
     encrypted: bool = False,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -70,6 +70,10 @@ class Deployment(Struct, frozen=True, kw_only=True):
     image: str = ""
     project: str = "perdure"
     version: int = 1
+
+    def changed(self, **changes: Any) -> Deployment:
+        """Return another version of it."""
+        return msgspec.structs.replace(self, **changes)
 
     @property
     def url(self) -> str:

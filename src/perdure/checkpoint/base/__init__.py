@@ -29,19 +29,21 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
 from perdure.checkpoint import bridge, derived
 from perdure.checkpoint.deltahistory import DeltaChannelHistory, delta_history
-from perdure.checkpoint.diagnosis import Check
-from perdure.checkpoint.findings import Finding, check_by_list
 from perdure.checkpoint.ids import first_id, new_id, uuid6
 from perdure.checkpoint.serde.base import SerializerProtocol, maybe_add_typed_methods
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED, ChannelProtocol
-from perdure.checkpoint.sizes import ThreadSize, measure_by_list
 from perdure.constants import MISSING
 from perdure.errors import EmptyChannelError, InvalidConfigError, UsageError
 from perdure.types import RunnableConfig
+
+if TYPE_CHECKING:
+    from perdure.checkpoint.diagnosis import Check
+    from perdure.checkpoint.findings import Finding
+    from perdure.checkpoint.sizes import ThreadSize
 
 __all__ = [
     "ANY_HEAD",
@@ -557,6 +559,8 @@ class BaseCheckpointSaver(Generic[V]):
         """
         if bridge.has_async(self, "check_thread"):
             return bridge.call_sync(self, "check_thread", thread_id)  # type: ignore[no-any-return]
+        from perdure.checkpoint.findings import check_by_list
+
         return check_by_list(self, thread_id)
 
     async def acheck_thread(self, thread_id: str) -> Sequence[Finding]:
@@ -585,6 +589,8 @@ class BaseCheckpointSaver(Generic[V]):
         """
         if bridge.has_async(self, "measure_thread"):
             return bridge.call_sync(self, "measure_thread", thread_id)  # type: ignore[no-any-return]
+        from perdure.checkpoint.sizes import measure_by_list
+
         return measure_by_list(self, thread_id)
 
     async def ameasure_thread(self, thread_id: str) -> ThreadSize:

@@ -89,7 +89,7 @@ def sweep(dialect: Dialect, ns: int) -> Op[None]:
     except CorruptCheckpointError as e:
         [[where]] = yield [(sql["place_of_namespace"], (ns,))]
         raise located(e, (*where, checkpoint_id), "(its record or writes)") from e
-    unused = [number for (number,) in held if number not in used]
+    unused = dialect.unused([number for (number,) in held], used)
     yield [*[statement for number in unused for statement in dialect.deleting_piece(ns, number)], *dialect.settling(ns)]
 
 

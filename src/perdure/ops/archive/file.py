@@ -117,7 +117,10 @@ class ArchiveReader:
         index: bytes | None = None
         for number, block in enumerate(self._blocks()):
             if about is None:
-                about = About(block.content[:ID_SIZE], *records.unpack(block.content[ID_SIZE:]))
+                try:
+                    about = About(block.content[:ID_SIZE], *records.unpack(block.content[ID_SIZE:]))
+                except TypeError as error:
+                    raise CorruptCheckpointError(f"{self.path} doesn't say what it is") from error
                 if about.is_encrypted and cipher is None:
                     raise UsageError(
                         f"{self.path} is encrypted",

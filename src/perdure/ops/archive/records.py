@@ -17,6 +17,8 @@ _WINDOW_LOG: Final = 26
 """How far back the same bytes are found again, as a power of two: two checkpoints of 32 MB."""
 _LENGTH: Final = 8
 _CHUNK: Final = 1 << 20
+_MOST: Final = 1 << 31
+"""Bytes that a record, or the list of what is in a backup, may claim to have."""
 
 Item = tuple[tuple[str, ...], str, dict[str, Any]]
 """Namespace, key and value."""
@@ -39,10 +41,17 @@ def of_commit(one: Commit) -> list[Any]:
 
 
 def to_commit(record: list[Any]) -> Commit:
-    """Make a commit of its record."""
-    _, thread_id, checkpoint_ns, parent_id, checkpoint, metadata, writes = record
-    tasks = [TaskWrites(task_id, path, [tuple(write) for write in pairs]) for task_id, path, pairs in writes]
-    versions = {} if checkpoint is None else checkpoint["channel_versions"]
+    """Make a commit of its record.
+
+    Raises:
+        CorruptCheckpointError: It is none.
+    """
+    try:
+        _, thread_id, checkpoint_ns, parent_id, checkpoint, metadata, writes = record
+        tasks = [TaskWrites(task_id, path, [tuple(write) for write in pairs]) for task_id, path, pairs in writes]
+        versions = {} if checkpoint is None else checkpoint["channel_versions"]
+    except (TypeError, ValueError, LookupError) as error:
+        raise CorruptCheckpointError("a record of a backup isn't the commit that it claims to be") from error
     return Commit(thread_id, checkpoint_ns, parent_id, tasks, checkpoint, metadata, versions)
 
 
@@ -62,6 +71,8 @@ def unpack_alone(data: bytes) -> Any:
     import zstandard
 
     try:
+        if not 0 <= zstandard.frame_content_size(data) <= _MOST:
+            raise CorruptCheckpointError("a backup's list claims to be larger than any")
         return unpack(zstandard.ZstdDecompressor().decompress(data))
     except zstandard.ZstdError as error:
         raise CorruptCheckpointError(f"a backup's list can't be decompressed: {error}") from error
@@ -98,8 +109,10 @@ def decompressed(parts: Iterator[bytes]) -> Iterator[Any]:
     with zstandard.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG).stream_reader(source) as stream:
         plain: Any = BufferedReader(stream, _CHUNK)  # it has what a raw stream has
         try:
-            while size := plain.read(_LENGTH):
-                yield unpack(plain.read(int.from_bytes(size, "big")))
+            while head := plain.read(_LENGTH):
+                if (size := int.from_bytes(head, "big")) > _MOST:
+                    raise CorruptCheckpointError("a backup's record claims to be larger than any")
+                yield unpack(plain.read(size))
         except zstandard.ZstdError as error:
             raise CorruptCheckpointError(f"a backup's records can't be decompressed: {error}") from error
 
