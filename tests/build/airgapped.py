@@ -39,7 +39,7 @@ def main(folder: Path) -> int:
     podman = Podman(folder / "podman")
     command = ["bundle", "install", "bundle.tar", "--into", "place", "--public-key", "key.pub", "--venv", "--load"]
     perdure(*command, cwd=folder, env=podman.environment)
-    assert (place / "chart" / "Chart.yaml").is_file()
+    assert (place / "chart" / "charts" / "postgres" / "Chart.yaml").is_file()
     volume = folder / "volume"
     volume.mkdir()
     volume.chmod(0o777)

@@ -18,8 +18,8 @@ from perdure.build.errors import BuildError
 
 IMAGE = {"image": {"repository": "registry.example/agent", "tag": "1"}}
 EXTERNAL = IMAGE | {"existingSecret": "agent-secrets"}
-EMBEDDED = IMAGE | {"database": {"embedded": {"enabled": True, "password": "s3cret"}}, "secrets": {"TOKEN": 7}}
-EVERYTHING = EMBEDDED | {
+POSTGRES = IMAGE | {"postgres": {"enabled": True, "password": "s3cret"}, "secrets": {"TOKEN": 7}}
+EVERYTHING = POSTGRES | {
     "autoscaling": {"kind": "hpa", "min": 0},
     "ingress": {"enabled": True, "host": "agent.example", "tlsSecret": "tls", "className": "nginx"},
     "networkPolicy": {"from": [{"namespaceSelector": {}}], "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]},
@@ -31,7 +31,7 @@ EVERYTHING = EMBEDDED | {
     "image": {"repository": "r/agent", "digest": f"sha256:{'0' * 64}", "pullSecrets": [{"name": "pull"}]},
     "serviceAccount": {"annotations": {"e": "f"}},
 }
-VALUES = {"external": EXTERNAL, "embedded": EMBEDDED, "everything": EVERYTHING}
+VALUES = {"external": EXTERNAL, "postgres": POSTGRES, "everything": EVERYTHING}
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def test_manifests_fit_the_schemas_of_the_oldest_and_of_a_new_kubernetes(values)
 def test_pods_keep_to_the_restricted_standard(values):
     # https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
     found = pods(rendered(values))
-    assert set(found) == {"api", "worker", "migrate"} | ({"postgres"} if "database" in values else set())
+    assert set(found) == {"api", "worker", "migrate"} | ({"postgres"} if "postgres" in values else set())
     for template in found.values():
         spec = template["spec"]
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
@@ -123,15 +123,55 @@ def test_probes_jobs_and_secrets_are_those_of_the_image():
     api, worker = (pods(found)[part]["spec"]["containers"][0] for part in ("api", "worker"))
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert api[probe]["httpGet"] == {"path": "/api/ok", "port": "http"}
-    variables = {each["name"]: each["value"] for each in worker["env"]}
+    variables = {each["name"]: each.get("value") for each in worker["env"]}
     assert (variables["PERDURE_SERVES"], variables["PERDURE_JOBS"], variables["LOG_LEVEL"]) == ("0", "10", "debug")
     assert "PERDURE_INSECURE" not in variables
-    secret = named(found, "Secret")["stringData"]
-    assert secret["DATABASE_URI"] == "postgresql://perdure:s3cret@agent-perdure-postgres:5432/perdure"
-    assert secret["TOKEN"] == "7"
+    assert named(found, "Secret", "agent-perdure")["stringData"] == {"TOKEN": "7"}
     text = json.dumps([each for each in found if each["kind"] != "Secret"])
     assert "s3cret" not in text
     assert api["image"] == f"r/agent@sha256:{'0' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("given", "secret"), [({"password": "s3cret"}, "agent-postgres"), ({"existingSecret": "mine"}, "mine")]
+)
+def test_postgres_of_its_own_and_who_uses_it_have_one_password_and_one_address(given, secret):
+    found = rendered(POSTGRES | {"postgres": {"enabled": True, **given}})
+    for part, template in pods(found).items():
+        variables = template["spec"]["containers"][0]["env"]
+        names = [each["name"] for each in variables]
+        password = variables[names.index("POSTGRES_PASSWORD")]["valueFrom"]["secretKeyRef"]
+        assert password == {"name": secret, "key": "POSTGRES_PASSWORD"}
+        if part != "postgres":  # Kubernetes only puts in what stands before
+            uri = variables[names.index("DATABASE_URI")]["value"]
+            assert uri == "postgresql://perdure:$(POSTGRES_PASSWORD)@agent-postgres:5432/perdure"
+            assert names.index("POSTGRES_PASSWORD") < names.index("DATABASE_URI")
+    assert named(found, "Service", "postgres")["metadata"]["name"] == "agent-postgres"
+    made = [each for each in found if each["kind"] == "Secret" and each["metadata"]["name"] == "agent-postgres"]
+    assert [each["stringData"] for each in made] == ([{"POSTGRES_PASSWORD": "s3cret"}] if "password" in given else [])
+
+
+def test_postgres_of_its_own_keeps_its_data_and_lets_in_whom_it_should():
+    found = rendered(POSTGRES | {"autoscaling": {"kind": "keda"}}, "postgres.storage=5Gi", "postgres.storageClass=fast")
+    database = named(found, "StatefulSet")
+    [claim] = database["spec"]["volumeClaimTemplates"]
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "fast",
+        "resources": {"requests": {"storage": "5Gi"}},
+    }
+    [container] = database["spec"]["template"]["spec"]["containers"]
+    variables = {each["name"]: each.get("value") for each in container["env"]}
+    [place] = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "data"]
+    assert variables["PGDATA"].startswith(f"{place}/")
+    assert "pgvector" in container["image"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["exec"]["command"][0] == "pg_isready"
+    keda = named(found, "NetworkPolicy", "-keda")["spec"]
+    assert keda["podSelector"]["matchLabels"].items() <= pods(found)["postgres"]["metadata"]["labels"].items()
+    assert keda["ingress"][0]["from"][0]["podSelector"]["matchLabels"] == {"app": "keda-operator"}
+    without = rendered(EXTERNAL)
+    assert not [each for each in without if each["kind"] == "StatefulSet" or "postgres" in each["metadata"]["name"]]
 
 
 def test_migrations_come_before_an_upgrade_and_are_another_job_for_another_image():
@@ -139,7 +179,7 @@ def test_migrations_come_before_an_upgrade_and_are_another_job_for_another_image
     assert first["metadata"]["name"] != second["metadata"]["name"]
     assert first["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade,pre-install"
     assert first["spec"]["template"]["spec"]["containers"][0]["args"] == ["setup"]
-    assert named(rendered(EMBEDDED), "Job")["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade"
+    assert named(rendered(POSTGRES), "Job")["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade"
 
 
 async def test_workers_are_scaled_by_what_waits_or_runs(database):
@@ -172,7 +212,10 @@ async def test_workers_are_scaled_by_what_waits_or_runs(database):
     [
         (IMAGE, "no database"),
         ({}, "image.repository"),
-        (IMAGE | {"database": {"embedded": {"enabled": True}}}, "database.embedded.password"),
+        (IMAGE | {"postgres": {"enabled": True}}, "postgres.password"),
+        (POSTGRES | {"secrets": {"DATABASE_URI": "postgresql://other"}}, "two databases"),
+        (POSTGRES | {"postgres": {"enabled": True, "password": "a@b"}}, "password"),
+        (POSTGRES | {"postgres": {"enabled": True, "pasword": "x"}}, "pasword"),
         (EXTERNAL | {"replicas": 3}, "replicas"),
         (EXTERNAL | {"autoscaling": {"kind": "magic"}}, "autoscaling"),
     ],
@@ -199,5 +242,8 @@ def test_command_writes_manifests_and_the_chart(tmp_path):
     assert container["readinessProbe"]["httpGet"]["path"] == "/agents/ok"
     perdure("k8s", "--chart", "chart", cwd=folder)
     assert helm_python.Chart.load(str(folder / "chart")).name == "perdure"
+    assert helm_python.Chart.load(str(folder / "chart" / "charts" / "postgres")).name == "postgres"
+    alone = helm_python.lint(str(folder / "chart" / "charts" / "postgres"), {"password": "s3cret"}, strict=True)
+    assert alone["errors"] == []
     assert "isn't empty" in perdure("k8s", "--chart", "chart", cwd=folder, code=2).stderr
     assert "--image" in perdure("k8s", cwd=folder, code=2).stderr

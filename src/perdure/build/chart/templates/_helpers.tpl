@@ -39,18 +39,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* Where the variables of all processes come from. */}}
 {{- define "perdure.envFrom" -}}
-{{- if and (not .Values.existingSecret) (not .Values.database.embedded.enabled) (not .Values.secrets.DATABASE_URI) }}
-{{- fail "no database: secrets.DATABASE_URI, existingSecret with a DATABASE_URI, or database.embedded.enabled" }}
+{{- if and .Values.postgres.enabled .Values.secrets.DATABASE_URI }}
+{{- fail "two databases: secrets.DATABASE_URI names one, postgres.enabled makes one" }}
+{{- end -}}
+{{- if and (not .Values.existingSecret) (not .Values.postgres.enabled) (not .Values.secrets.DATABASE_URI) }}
+{{- fail "no database: secrets.DATABASE_URI, existingSecret with a DATABASE_URI, or postgres.enabled" }}
 {{- end -}}
 {{- if .Values.existingSecret }}
 - secretRef: {name: {{ .Values.existingSecret | quote }}}
 {{- end }}
-{{- if or .Values.secrets .Values.database.embedded.enabled }}
+{{- if .Values.secrets }}
 - secretRef: {name: {{ include "perdure.fullname" . }}}
 {{- end }}
 {{- end }}
 
 {{- define "perdure.env" -}}
+{{- if .Values.postgres.enabled }}
+- name: POSTGRES_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "perdure-postgres.secret" .Subcharts.postgres }}
+      key: POSTGRES_PASSWORD
+- name: DATABASE_URI # $(...) is put in by Kubernetes, when the container starts
+  value: postgresql://perdure:$(POSTGRES_PASSWORD)@{{ include "perdure-postgres.fullname" .Subcharts.postgres }}:5432/perdure
+{{- end }}
 {{- range $name, $value := .Values.environment }}
 - name: {{ $name }}
   value: {{ $value | toString | quote }}
@@ -84,7 +96,7 @@ metadata:
     {{- include "perdure.labels" $ | nindent 4 }}
     app.kubernetes.io/component: {{ .part }}
   annotations:
-    checksum/secrets: {{ toJson (list $.Values.secrets $.Values.database.embedded.password) | sha256sum }}
+    checksum/secrets: {{ toJson (list $.Values.secrets $.Values.postgres.password) | sha256sum }}
     {{- with .settings.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
