@@ -26,7 +26,9 @@ from perdure.types import interrupt
 class State(TypedDict, total=False):
     done: Annotated[list[str], operator.add]
     answer: str
+    left: int
 
+STARTED = time.time()
 FOLDER = os.environ.get("NOTES", "/data")
 
 def note(line):
@@ -46,6 +48,12 @@ def slow(state):
 def ask(state):
     return {"answer": interrupt("go on?")}
 
+def step(state):
+    time.sleep(0.3)
+    return {"done": [f"{len(state.get('done', []))} by {STARTED}"], "left": state["left"] - 1}
+
+stepping = StateGraph(State).add_node("step", step).add_edge(START, "step")
+stepping = stepping.add_conditional_edges("step", lambda state: "step" if state["left"] else "__end__").compile()
 working = StateGraph(State).add_sequence([first, slow]).add_edge(START, "first").compile()
 asking = StateGraph(State).add_sequence([first, ask]).add_edge(START, "first").compile()
 """
@@ -57,7 +65,11 @@ requires-python = ">=3.11"
 dependencies = ["license-expression>=30.4"]
 """
 CONFIG = {
-    "graphs": {"working": "./code/graphs.py:working", "asking": "./code/graphs.py:asking"},
+    "graphs": {
+        "working": "./code/graphs.py:working",
+        "asking": "./code/graphs.py:asking",
+        "stepping": "./code/graphs.py:stepping",
+    },
     "dependencies": [".", "license-expression>=30.4"],
     "env": ".env",
 }

@@ -15,12 +15,15 @@ from typing import Any, Self
 import httpx
 from tests.servers.postgres import ServerMissing
 
-TOOLS = ("podman", "runc", "skopeo", "umoci", "docker-registry", "apt-get", "dpkg-deb", "unshare")
-HINT = "apt-get install podman runc skopeo umoci docker-registry"
+TOOLS = ("podman", "runc", "skopeo", "umoci", "docker-registry", "apt-get", "dpkg-deb", "unshare", "iptables")
+NETWORKS = ("netavark", "aardvark-dns")
+"""What joins containers and tells them each other's names, in Podman's own folder."""
+HINT = "apt-get install podman netavark aardvark-dns iptables runc skopeo umoci docker-registry"
 
 
 def require() -> None:
-    missing = [name for name in TOOLS if not shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")]
+    path = f"{os.environ['PATH']}:/usr/sbin:/usr/lib/podman:/usr/libexec/podman"
+    missing = [name for name in (*TOOLS, *NETWORKS) if not shutil.which(name, path=path)]
     if missing:
         raise ServerMissing(f"tests of images need {', '.join(missing)}: {HINT}")
     if os.geteuid() != 0:
@@ -56,7 +59,9 @@ class Podman:
         (folder / "storage.conf").write_text("\n".join(lines) + "\n")
         # Locks of its own too: the usual ones are shared by all engines of the machine, whatever their folders.
         engine = {"lock_type": "file", "tmp_dir": str(folder / "tmp"), "cgroup_manager": "cgroupfs", "runtime": "runc"}
-        lines = ["[engine]", *(f'{name} = "{value}"' for name, value in engine.items())]
+        lines = ["[containers]", 'default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]']
+        lines += ["[engine]", *(f'{name} = "{value}"' for name, value in engine.items())]
+        lines += ["[network]", 'network_backend = "netavark"', f'network_config_dir = "{folder / "networks"}"']
         (folder / "containers.conf").write_text("\n".join(lines) + "\n")
         self.environment = {
             **os.environ,

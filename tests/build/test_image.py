@@ -17,6 +17,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from langgraph_sdk import get_client
 from langgraph_sdk.errors import AuthenticationError
+from tests.build.composed import Composed, make_postgres, step_through
 from tests.build.conftest import perdure
 from tests.build.containers import Container, OwnRegistry, Podman, wait_for
 
@@ -175,6 +176,30 @@ try:
 except OSError:
     sys.exit(print("healthy") or subprocess.call([sys.executable, "-m", "perdure.server.health"]))
 """
+
+
+async def test_containers_of_postgres_worker_and_api_are_brought_up_killed_and_taken_down(
+    project, built, podman: Podman, tmp_path
+):
+    podman("pull", "--quiet", f"oci:{built}:1")
+    podman("tag", podman("images", "--quiet", "--filter", "dangling=false").split()[0], "composed:1")
+    (tmp_path / "postgres").mkdir()
+    make_postgres(podman, "localhost/composed:1", tmp_path / "postgres")
+    folder = shutil.copytree(project, tmp_path / "composed")
+    with Composed(podman, folder) as composed:
+        composed.up("--image", "localhost/composed:1")
+        began = composed.running()
+        assert set(began) == {"composed-postgres-1", "composed-worker-1", "composed-api-1"}
+        shown = composed("ps")
+        assert all(name in shown for name in began)
+        did = await step_through(f"http://127.0.0.1:{composed.port}", lambda: composed.kill(["postgres", "worker"]))
+        assert len(set(did)) == 2  # a second worker went on, after the step that the first one had last finished
+        now = composed.running()
+        assert {name for name in began if now[name] != began[name]} == {"composed-postgres-1", "composed-worker-1"}
+        assert "working on postgres:5432/perdure" in composed("logs", "worker")
+        composed("down", "--volumes")
+    assert podman("ps", "--all", "--quiet") == ""
+    assert podman("volume", "ls", "--quiet") == ""
 
 
 def test_registry_gets_it_and_gives_it_as_a_base(project, cache, wheelhouse, built, podman, tmp_path):

@@ -71,6 +71,12 @@ def up(
     env_file: EnvFile = None,
     insecure: Insecure = False,
     image: Image = None,
+    postgres_image: Annotated[
+        str | None,
+        typer.Option(
+            "--postgres-image", metavar="NAME:TAG", help="The image of its own Postgres  \\[default: pgvector's]"
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return when all is ready")] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Supervise in this process, for systemd")] = False,
     print_: Annotated[bool, typer.Option("--print", help="Print the Compose file, and do nothing")] = False,
@@ -78,11 +84,11 @@ def up(
 ) -> Exit:
     """Bring up API and workers on this machine, and keep them up."""
     load_up()
-    from perdure.up import compose, deployment
+    from perdure.up import compose, deployment, programs
 
     path = config_of(config)
     folder = folder_of(state, path)
-    chosen = deployment.Engine(engine) if engine else deployment.Engine.DOCKER if print_ else compose.choose()
+    chosen = deployment.Engine(engine) if engine else deployment.Engine.DOCKER if print_ else programs.choose()
     is_here = chosen == deployment.Engine.PROCESSES
     url = _absolute(database or (f"sqlite:///{path.parent / '.perdure' / 'server.db'}" if is_here else "embedded"))
     wanted = deployment.Deployment(
@@ -100,6 +106,7 @@ def up(
         jobs=10 if jobs is None else jobs,
         insecure=insecure,
         variables=variables_of(env_file),
+        postgres_image=postgres_image or "",
         image=image or f"{path.parent.name.lower()}:latest",
         project=path.parent.name.lower(),
     )

@@ -1,23 +1,21 @@
-"""A deployment as a Compose file (the Compose specification), and the programs that run one."""
+"""A deployment as a Compose file (the Compose specification), and what is done with one."""
 
 from __future__ import annotations
 
 import re
 import secrets
-import shutil
 import subprocess
-from collections.abc import Sequence
 from typing import Any, Final
 
 from perdure.build.image import DATA, HEALTH, PORT
-from perdure.up import yamltext
+from perdure.up import programs, yamltext
 from perdure.up.deployment import EMBEDDED, Deployment, Engine, Folder, write_private
 from perdure.up.errors import DeploymentError
 
 POSTGRES_IMAGE: Final = "docker.io/pgvector/pgvector:pg17"
 SECRETS: Final = "secrets.env"
 WAITING: Final = ("--wait", "--wait-timeout", "180")
-"""Seconds; health checks need systemd under Podman, so they may never say anything."""
+"""Seconds; under Podman health checks are made by systemd's timers, so without it they never say anything."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@,%+=-]*")
 _SAFE: Final[dict[str, Any]] = {
     "read_only": True,
@@ -29,7 +27,7 @@ _MORE: Final = 15
 """Seconds more than the grace before a container is killed."""
 
 
-def write(deployment: Deployment, postgres_image: str = POSTGRES_IMAGE) -> str:
+def write(deployment: Deployment) -> str:
     """Return a Compose file: a database, a job that migrates it, workers, the API."""
     services: dict[str, Any] = {}
     volumes: dict[str, Any] = {}
@@ -37,9 +35,11 @@ def write(deployment: Deployment, postgres_image: str = POSTGRES_IMAGE) -> str:
     if _is_sqlite(deployment):
         volumes["data"] = {}
         own["volumes"] = [f"data:{DATA}"]
+    else:
+        own["tmpfs"] = [f"{DATA}:mode=1777"]  # the image says it is a volume: each container would leave one behind
     if deployment.database == EMBEDDED:
         volumes["postgres"] = {}
-        services["postgres"] = _postgres(postgres_image)
+        services["postgres"] = _postgres(deployment.postgres_image or POSTGRES_IMAGE)
     migrating = {"depends_on": {"postgres": {"condition": "service_healthy"}}} if "postgres" in services else {}
     services["migrate"] = {**own, "command": ["setup"], **_SAFE, "restart": "no", **migrating}
     grace = f"{int(deployment.grace + _MORE)}s"
@@ -130,27 +130,6 @@ def _quoted(name: str, value: str) -> str:
     return f"'{value}'"
 
 
-def program(engine: Engine) -> list[str] | None:
-    """Return what runs Compose files on an engine, None if it isn't here, or its daemon doesn't answer."""
-    if not shutil.which(engine):
-        return None
-    if engine == Engine.DOCKER and not _works(["docker", "info"]):
-        return None
-    for command in ([str(engine), "compose"], [f"{engine}-compose"]):
-        if shutil.which(command[0]) and _works([*command, "version"]):
-            return command
-    return None
-
-
-def choose() -> Engine:
-    """Return the first engine that is here: Docker, Podman, or none."""
-    return next((each for each in (Engine.DOCKER, Engine.PODMAN) if program(each)), Engine.PROCESSES)
-
-
-def _works(command: Sequence[str]) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603
-
-
 class Compose:
     """The program that runs a deployment's Compose file.
 
@@ -163,12 +142,14 @@ class Compose:
     """
 
     def __init__(self, folder: Folder, engine: Engine) -> None:
-        found = program(engine)
+        found = programs.find(engine)
         if found is None:
             raise DeploymentError(
-                f"there is no working `{engine} compose` here",
-                hint="--engine processes needs no containers; --print prints the Compose file",
+                f"there is no working Compose for {engine} here",
+                hint=f"it takes {engine} and Docker's Compose (2 or newer, `docker-compose`); "
+                "--engine processes needs no containers; --print prints the Compose file",
             )
+        self._engine = engine
         self._command = [*found, "-f", str(folder.compose)]
 
     def __call__(self, *arguments: str) -> None:
@@ -178,12 +159,19 @@ class Compose:
             DeploymentError: It fails.
         """
         command = [*self._command, *arguments]
-        done = subprocess.run(command, check=False)  # noqa: S603
+        with programs.reached(self._engine) as environment:
+            done = subprocess.run(command, env=environment, check=False)  # noqa: S603
         if done.returncode:
             raise DeploymentError(f"`{' '.join(command)}` ended with {done.returncode}")
 
     def upgrade(self, deployment: Deployment) -> None:
-        """Replace what runs: tables, workers, the API last. A container is stopped before the next one is started."""
-        self("run", "--rm", "migrate")
+        """Replace what runs: tables, workers, the API last. A container is stopped before the next one is started.
+
+        The database's container stays as it is.
+        """
+        if deployment.database == EMBEDDED:
+            self("up", "--detach", "--no-recreate", *WAITING, "postgres")
+        self("up", "--detach", "--no-deps", "--force-recreate", "migrate")
+        self("wait", "migrate")  # `run --rm` forgets, on Podman, how it ended
         for service in (["worker"] if deployment.workers else []) + ["api"]:
             self("up", "--detach", "--no-deps", *WAITING, service)

@@ -49,6 +49,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
         insecure: Whether anybody may call it from elsewhere.
         variables: Variables of its processes; they stand before those of the supervisor's own environment.
         image: The image, for engines of containers.
+        postgres_image: That of its own Postgres; empty: the usual one.
         project: The name that containers, networks and volumes begin with.
         version: Grows with each change.
     """
@@ -68,6 +69,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     insecure: bool = False
     variables: dict[str, str] = field(default_factory=dict)
     image: str = ""
+    postgres_image: str = ""
     project: str = "perdure"
     version: int = 1
 
