@@ -1,12 +1,14 @@
 """What is done on a machine without a network: `unshare --net python -m tests.build.airgapped FOLDER`.
 
-In the folder are a bundle and a public key. Checks that there is no route, verifies and installs the bundle, runs its
-image by Podman and its project without containers, and drives both with the platform's SDK.
+In the folder are a bundle and a public key. Checks that there is no route, verifies and installs the bundle, gives its
+image to Podman and to the site's registry, runs it by Podman and its project without containers, and drives both with
+the platform's SDK.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import socket
 import subprocess
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from langgraph_sdk import get_sync_client
 from tests.build.conftest import perdure
-from tests.build.containers import Container, Podman, free_port
+from tests.build.containers import Container, OwnRegistry, Podman, free_port
 
 KEY = "k3y"
 
@@ -37,8 +39,15 @@ def main(folder: Path) -> int:
     check_route()
     place = folder / "place"
     podman = Podman(folder / "podman")
-    command = ["bundle", "install", "bundle.tar", "--into", "place", "--public-key", "key.pub", "--venv", "--load"]
-    perdure(*command, cwd=folder, env=podman.environment)
+    with OwnRegistry(folder / "registry") as registry:
+        name = f"{registry.name}/team/agent:1"
+        command = ["bundle", "install", "bundle.tar", "--into", "place", "--public-key", "key.pub", "--venv", "--load"]
+        about = json.loads(perdure(*command, "--push", name, "--json", cwd=folder, env=podman.environment).stdout)
+        asked = ["skopeo", "inspect", "--tls-verify=false", f"docker://{name}"]
+        assert json.loads(subprocess.run(asked, check=True, capture_output=True).stdout)["Digest"] == about["digest"]
+        podman("pull", "--quiet", "--tls-verify=false", name)  # as the site's machines do
+        loaded, pulled = podman("images", "--format", "{{.Names}} {{.Id}}", "--no-trunc").splitlines()
+        assert loaded.split()[-1] == pulled.split()[-1]
     assert (place / "chart" / "charts" / "postgres" / "Chart.yaml").is_file()
     volume = folder / "volume"
     volume.mkdir()
