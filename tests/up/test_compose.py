@@ -11,7 +11,7 @@ import pytest
 from tests.servers.fixtures import _require
 from tests.servers.postgres import ServerMissing
 
-from perdure.up import compose
+from perdure.up import compose, programs
 from perdure.up.deployment import Deployment, Engine, Folder
 from perdure.up.errors import DeploymentError
 
@@ -63,6 +63,48 @@ def test_embedded_postgres_migrations_workers_and_api_in_order(tmp_path):
     assert (tmp_path / compose.SECRETS).stat().st_mode & 0o777 == 0o600
     assert (api["restart"], worker["restart"], migrate["restart"]) == ("unless-stopped", "unless-stopped", "no")
     assert "volumes" not in api
+    assert api["tmpfs"] == worker["tmpfs"] == ["/data:mode=1777"]
+    assert "pgvector" in services["postgres"]["image"]
+
+
+def test_postgres_image_is_the_one_that_was_named(tmp_path):
+    told = checked(tmp_path, deployment("embedded", postgres_image="registry.local/postgres:17"))
+    assert told["services"]["postgres"]["image"] == "registry.local/postgres:17"
+
+
+def commands(folder: Path, **scripts: str) -> None:
+    for name, script in scripts.items():
+        path = folder / name.replace("_", "-")
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+
+def test_only_dockers_compose_is_taken_on_either_engine(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    commands(tmp_path, podman_compose="echo podman-compose version 1.6.0")
+    assert programs.find(Engine.PODMAN) is None
+    commands(tmp_path, podman="echo podman-compose version 1.6.0")  # what `podman compose` may stand for
+    assert programs.find(Engine.PODMAN) is None
+    with pytest.raises(DeploymentError, match="no working Compose for podman"):
+        compose.Compose(Folder(tmp_path), Engine.PODMAN)
+    commands(tmp_path, docker_compose="echo Docker Compose version v2.40.0")
+    assert programs.find(Engine.PODMAN) == ("docker-compose",)
+    assert programs.choose() == Engine.PODMAN
+    commands(tmp_path, docker="exit 1")  # its daemon doesn't answer
+    assert programs.find(Engine.DOCKER) is None
+    commands(tmp_path, docker="echo Docker Compose version v2.40.0")
+    assert programs.choose() == Engine.DOCKER
+
+
+def test_service_that_does_not_come_up_is_told(tmp_path, monkeypatch):
+    monkeypatch.delenv("CONTAINER_HOST", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    commands(tmp_path, podman='[ "$1" = info ] && echo /nowhere/podman.sock')
+    with pytest.raises(DeploymentError, match="system service"), programs.reached(Engine.PODMAN):
+        pass
+    monkeypatch.setenv("CONTAINER_HOST", "unix:///somewhere")
+    with programs.reached(Engine.PODMAN) as environment:
+        assert environment["DOCKER_HOST"] == "unix:///somewhere"
 
 
 def test_sqlite_has_a_volume_and_no_database(tmp_path):
