@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-__all__ = ["first_id", "new_id", "uuid6"]
+__all__ = ["first_id", "new_id", "time_of", "uuid6"]
 
 # Ticks between the Gregorian reform (1582-10-15), where UUID time starts, and 1970 (RFC 9562, 5.1).
 _EPOCH = 0x01B21DD213814000
@@ -102,6 +102,13 @@ def first_id(moment: datetime) -> str:
     ticks = (moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 10 + _EPOCH
     text = f"{max(0, ticks):015x}"
     return f"{text[:8]}-{text[8:12]}-6{text[12:]}-0000-000000000000"
+
+
+def time_of(checkpoint_id: str) -> float | None:
+    """Return when an id was made, by its maker's clock, in seconds since 1970; None if it doesn't tell."""
+    if len(checkpoint_id) != 36 or checkpoint_id[14] != "6" or not (tick := _tick_of(checkpoint_id)):
+        return None
+    return (tick - _EPOCH) / 1e7
 
 
 def uuid6(node: int | None = None, clock_seq: int | None = None) -> UUID:

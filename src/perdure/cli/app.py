@@ -37,6 +37,7 @@ from perdure.cli.show import show
 from perdure.cli.state import state
 from perdure.cli.stats import stats
 from perdure.cli.threads import threads
+from perdure.cli.top import top
 from perdure.cli.up import up
 from perdure.cli.upgrade import upgrade
 from perdure.cli.validate import validate
@@ -70,6 +71,7 @@ for command in (
     verify,
     doctor,
     stats,
+    top,
     backup,
     restore,
     graph,

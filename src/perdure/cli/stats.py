@@ -11,6 +11,7 @@ from rich.markup import escape
 from perdure.checkpoint.sizes import ChannelSize, ThreadSize
 from perdure.cli import choosing, options, render
 from perdure.cli.database import require_file
+from perdure.cli.sizing import in_bytes
 from perdure.ops import Stats
 from perdure.ops import stats as measure
 
@@ -33,28 +34,18 @@ def stats(
         return
     checkpoints = found.total(lambda one: one.checkpoints)
     stored = found.total(lambda one: one.stored)
-    render.out.print(f"{len(found.threads)} threads, {checkpoints} checkpoints, {_bytes(stored)}{_ratio(found)}")
+    render.out.print(f"{len(found.threads)} threads, {checkpoints} checkpoints, {in_bytes(stored)}{_ratio(found)}")
     if not found.threads:
         return
-    rows = [(escape(one.thread_id), one.checkpoints, _bytes(one.stored)) for one in found.threads[:top]]
+    rows = [(escape(one.thread_id), one.checkpoints, in_bytes(one.stored)) for one in found.threads[:top]]
     render.print_table(("thread", "checkpoints", "stored"), rows)
-    channels = [(escape(name), _bytes(size.stored), _bytes(size.latest)) for name, size in found.channels().items()]
+    channels = [(escape(name), in_bytes(size.stored), in_bytes(size.latest)) for name, size in found.channels().items()]
     render.print_table(("channel", "stored", "largest now"), channels[:top])
-    render.print_table(("day", "stored"), [(day, _bytes(size)) for day, size in [*found.days().items()][-top:]])
+    render.print_table(("day", "stored"), [(day, in_bytes(size)) for day, size in [*found.days().items()][-top:]])
 
 
 def _ratio(found: Stats) -> str:
     return "" if found.ratio is None else f", {found.ratio:.1f} times smaller than whole values"
-
-
-def _bytes(size: float) -> str:
-    if size < 1024:
-        return f"{size} B"
-    for unit in ("KB", "MB"):
-        size /= 1024
-        if size < 1024:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1024:.1f} GB"
 
 
 def _jsonable(found: Stats) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from perdure.errors import EmptyChannelError, InvalidConfigError, UsageError
 from perdure.types import RunnableConfig
 
 if TYPE_CHECKING:
+    from perdure.checkpoint.activity import Activity
     from perdure.checkpoint.diagnosis import Check
     from perdure.checkpoint.findings import Finding
     from perdure.checkpoint.sizes import ThreadSize
@@ -596,6 +597,25 @@ class BaseCheckpointSaver(Generic[V]):
     async def ameasure_thread(self, thread_id: str) -> ThreadSize:
         """Async twin of `measure_thread`."""
         return await bridge.to_thread(self.measure_thread, thread_id)  # type: ignore[no-any-return]
+
+    def activity(self, since: Activity | None = None) -> Activity:
+        """Look at what happens: the newest heads, what came since an earlier look, and who holds leases.
+
+        Nothing is written, and only what moved is counted. Derived by default: then every thread's head is asked for,
+        bytes and leases aren't known, and namespaces of subgraphs aren't looked at.
+
+        Args:
+            since: The look before.
+        """
+        if bridge.has_async(self, "activity"):
+            return bridge.call_sync(self, "activity", since)  # type: ignore[no-any-return]
+        from perdure.checkpoint.activity import activity_by_heads
+
+        return activity_by_heads(self, since)
+
+    async def aactivity(self, since: Activity | None = None) -> Activity:
+        """Async twin of `activity`."""
+        return await bridge.to_thread(self.activity, since)  # type: ignore[no-any-return]
 
     def diagnose(self) -> Sequence[Check]:
         """Look at how the database is set up: versions, durability, rights, the clock; empty if a saver can't tell."""

@@ -382,3 +382,16 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
             unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p
     ),
     (SELECT max(version) FROM @schema.perdure_migrations), pg_database_size(current_database());
+
+-- name: heads
+SELECT ns, thread_id, checkpoint_ns, head, next_piece FROM @schema.perdure_namespaces
+WHERE head IS NOT NULL ORDER BY head DESC LIMIT $1::bigint;
+
+-- name: news
+SELECT count(*), coalesce(sum(length(record)), 0)::bigint + coalesce(
+    (SELECT sum(length(data)) FROM @schema.perdure_pieces WHERE ns = $1 AND piece >= $3), 0
+)::bigint
+FROM @schema.perdure_checkpoints WHERE ns = $1 AND checkpoint_id > $2;
+
+-- name: leases_held
+SELECT thread_id, holder FROM @schema.perdure_leases WHERE holder <> '' AND expires_at > clock_timestamp();

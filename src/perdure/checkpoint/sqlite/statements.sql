@@ -233,3 +233,22 @@ SELECT sqlite_version(),
     (SELECT max(version) FROM perdure_migrations),
     (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size),
     (SELECT freelist_count FROM pragma_freelist_count) * (SELECT page_size FROM pragma_page_size);
+
+-- name: heads
+-- Some look-ups in indexes for each namespace: all checkpoints are never read.
+SELECT n.ns, n.thread_id, n.checkpoint_ns,
+    (SELECT checkpoint_id FROM perdure_checkpoints WHERE ns = n.ns ORDER BY checkpoint_id DESC LIMIT 1) AS head,
+    max(
+        ifnull((SELECT max(piece) FROM perdure_pieces WHERE piece BETWEEN n.ns << 32 AND (n.ns << 32) + 4294967295), -1),
+        ifnull((SELECT max(key) FROM perdure_checkpoints WHERE key BETWEEN n.ns << 32 AND (n.ns << 32) + 4294967295), -1)
+    ) + 1 & 4294967295
+FROM perdure_namespaces AS n WHERE head IS NOT NULL ORDER BY head DESC LIMIT ?;
+
+-- name: news
+SELECT count(*), ifnull(sum(length(record) + ifnull(length(piece), 0)), 0) + ifnull(
+    (SELECT sum(length(data)) FROM perdure_pieces WHERE piece BETWEEN (?1 << 32) + ?3 AND (?1 << 32) + 4294967295), 0
+)
+FROM perdure_checkpoints WHERE ns = ?1 AND checkpoint_id > ?2;
+
+-- name: leases_held
+SELECT thread_id, holder FROM perdure_leases WHERE holder <> '' AND expires_at > unixepoch('subsec');

@@ -10,7 +10,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from perdure.checkpoint import records
+from perdure.checkpoint import bridge, records
+from perdure.checkpoint.activity import Activity, activity_by_heads
 from perdure.checkpoint.address import make_config, parse_address, parse_checkpoint, parse_scope
 from perdure.checkpoint.base import (
     BaseCheckpointSaver,
@@ -35,6 +36,7 @@ from perdure.checkpoint.layout import Record
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.sizes import ThreadSize
+from perdure.checkpoint.tables import activity as looking
 from perdure.checkpoint.tables import checking, deleting, measuring, reading, writing
 from perdure.checkpoint.tables import leases as leasing
 from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
@@ -352,6 +354,16 @@ class TableSaver(BaseCheckpointSaver[V]):
 
     async def adiagnose(self) -> Sequence[Check]:
         return await self._arun(self._dialect.diagnosing, "read")  # type: ignore[no-any-return]
+
+    def activity(self, since: Activity | None = None) -> Activity:
+        if "heads" not in self._dialect.sql:
+            return activity_by_heads(self, since)
+        return self._do("read", looking.look, since)  # type: ignore[no-any-return]
+
+    async def aactivity(self, since: Activity | None = None) -> Activity:
+        if "heads" not in self._dialect.sql:
+            return await bridge.to_thread(activity_by_heads, self, since)  # type: ignore[no-any-return]
+        return await self._ado("read", looking.look, since)  # type: ignore[no-any-return]
 
     # -- leases
 
