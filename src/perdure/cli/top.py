@@ -17,10 +17,10 @@ from rich.text import Text
 
 from perdure.cli import choosing, keys, options, render
 from perdure.cli.database import require_file
-from perdure.cli.sizing import in_bytes
 from perdure.errors import PerdureError
 from perdure.ops.glancing import Glance, glances
 from perdure.ops.opening import opened
+from perdure.ops.report.units import in_bytes
 
 Every = Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="Look so often")]
 Once = Annotated[bool, typer.Option("--once", help="Look twice, so many seconds apart, print, and end")]

@@ -12,6 +12,7 @@ from perdure.ops.diagnosing import doctor
 from perdure.ops.measuring import Stats, stats
 from perdure.ops.migrating import Migration, migrate
 from perdure.ops.opening import Database
+from perdure.ops.probing import Latency, Probe, probe
 from perdure.ops.progress import Tally
 from perdure.ops.restoring import restore
 from perdure.ops.selecting import Selection
@@ -23,7 +24,9 @@ __all__ = [
     "Database",
     "Difference",
     "Finding",
+    "Latency",
     "Migration",
+    "Probe",
     "Selection",
     "Stats",
     "Tally",
@@ -32,6 +35,7 @@ __all__ = [
     "backup",
     "doctor",
     "migrate",
+    "probe",
     "repair",
     "restore",
     "stats",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from perdure.checkpoint.sizes import ChannelSize, ThreadSize
@@ -51,6 +52,11 @@ class Stats(NamedTuple):
             for day, stored in thread.days.items():
                 found[day] += stored
         return dict(sorted(found.items()))
+
+    def growth(self) -> Mapping[str, int]:
+        """Sum up what had been stored until each day; what was deleted since isn't among it."""
+        days = self.days()
+        return dict(zip(days, accumulate(days.values()), strict=True))
 
 
 def stats(
