@@ -45,6 +45,18 @@ def selection_of(
     return Selection(threads or None, parse_time(since, "--since"), parse_time(until, "--until"), metadata)
 
 
+def parse_span(text: str, option: str) -> timedelta:
+    """Read a length of time: 7d, 12h, 30m, 10s.
+
+    Raises:
+        CommandError: It is none.
+    """
+    found = _AGO.fullmatch(text)
+    if found is None or int(found[1]) == 0:
+        raise CommandError(f"{option} takes a length of time, not {text!r}", hint="7d, 12h, 30m, 10s")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
 def parse_time(text: str | None, option: str) -> datetime | None:
     """Return the moment that was typed: a date or time in ISO 8601, or how long ago.
 

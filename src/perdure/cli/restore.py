@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,13 +10,20 @@ from perdure.cli import choosing, options, render
 from perdure.ops import Selection
 from perdure.ops import restore as read_back
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup", show_default=False)]
+From = Annotated[
+    str,
+    typer.Argument(
+        metavar="PLACE",
+        help="A file; or s3://bucket/prefix, or a folder, of which the newest is read, and those that it goes on from",
+        show_default=False,
+    ),
+]
 Decrypt = Annotated[bool, typer.Option("--decrypt", help="The file is encrypted with the key in PERDURE_AES_KEY")]
 Encrypt = Annotated[bool, typer.Option("--encrypt", help="Encrypt the values in the database with that key")]
 
 
 def restore(
-    file: File,
+    place: From,
     url: choosing.Url,
     thread: choosing.Threads = None,
     until: choosing.Until = None,
@@ -31,7 +37,7 @@ def restore(
     """
     selection = Selection(thread or None, until=choosing.parse_time(until, "--until"))
     with render.counting("restoring", quiet=as_json) as tell:
-        done = read_back(file, url, selection=selection, encrypted=encrypt, decrypt=decrypt, on_progress=tell)
+        done = read_back(place, url, selection=selection, encrypted=encrypt, decrypt=decrypt, on_progress=tell)
     if as_json:
         counts = {"threads": done.threads, "checkpoints": done.checkpoints, "items": done.items}
         render.print_json({**counts, "present": done.present})

@@ -16,6 +16,7 @@ from perdure.ops.probing import Latency, Probe, probe
 from perdure.ops.progress import Tally
 from perdure.ops.restoring import restore
 from perdure.ops.selecting import Selection
+from perdure.ops.shelving import shelve, tidy
 from perdure.ops.verifying import Verification, repair, verify
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
     "probe",
     "repair",
     "restore",
+    "shelve",
     "stats",
+    "tidy",
     "verify",
 ]

@@ -24,12 +24,14 @@ class Backup:
     """What a backup has.
 
     Attributes:
-        path: Its file.
+        path: Its file; on a shelf, its name there.
+        since: The name of the one that it goes on from; None: it is complete.
         size: Its length in bytes.
         copied: What was written to it.
     """
 
     path: Path
+    since: str | None = None
     size: int = 0
     copied: Tally = field(default_factory=Tally)
 
@@ -75,7 +77,7 @@ def backup(
         StorageError: The database can't be read, or the file can't be written.
         CorruptCheckpointError: A checkpoint can't be read, or the earlier backup.
     """
-    done = Backup(Path(path))
+    done = Backup(Path(path), since=None if since is None else Path(since).name)
     cipher = cipher_of(encrypted=encrypt)
     base = None if since is None else ArchiveReader(Path(since), cipher)
     with opened(where, encrypted=encrypted) as database, writing(done.path, cipher, base) as archive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +21,7 @@ from perdure.ops.opening import Where, opened
 from perdure.ops.progress import OnProgress, Tally, silent
 from perdure.ops.reading import Place, Saver, outline
 from perdure.ops.selecting import EVERYTHING, Selection
+from perdure.ops.shelving import fetched
 from perdure.ops.writing import store
 from perdure.store.base import Item
 
@@ -42,7 +44,8 @@ def restore(
     What the database has already stays and isn't written again: stopped at any moment, the same call goes on.
 
     Args:
-        path: The file. One that was made since another needs that one, in the same folder.
+        path: The file. One that was made since another needs that one, in the same folder. Or a shelf, a folder or
+            `s3://bucket/prefix`, of which the newest is restored; `s3://bucket/prefix/NAME` is one of them.
         where: A URL, a saver, or a `Database`.
         selection: Which checkpoints. With `until`, the last superstep before that moment is the head, and what had been
             done of the next one by then is done again.
@@ -55,9 +58,10 @@ def restore(
         UsageError: It is encrypted, and `decrypt` wasn't asked for.
         StorageError: It can't be read, or the database can't be written.
     """
-    files = _with_bases(Path(path), cipher_of(encrypted=decrypt))
     tally = Tally()
-    with opened(where, encrypted=encrypted, recognise=False) as database:
+    with fetched(path) as file_here, ExitStack() as stack:
+        files = _with_bases(file_here, cipher_of(encrypted=decrypt))  # before the database is touched
+        database = stack.enter_context(opened(where, encrypted=encrypted, recognise=False))
         seen: set[str] = set()
         for file in files:
             for thread_id in _restore_threads(file, database.saver, selection, tally, on_progress):

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from perdure.checkpoint.serde.base import CipherProtocol
 from perdure.errors import CorruptCheckpointError, StorageError, UsageError
 from perdure.ops.archive import records
-from perdure.ops.archive.blocks import ID_SIZE, BlockWriter, Kind, decrypted, read_blocks
+from perdure.ops.archive.blocks import ID_SIZE, Block, BlockWriter, Kind, decrypted, read_blocks
 
 _PART: Final = 1 << 18
 """Compressed bytes in a block."""
@@ -94,6 +94,27 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def about_of(path: Path) -> About:
+    """Read what a backup is, and nothing else of it.
+
+    Raises:
+        CorruptCheckpointError: It is none.
+        StorageError: It can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return _about(next(read_blocks(file, str(path))), path)
+    except OSError as error:
+        raise StorageError(f"{path} can't be read: {error.strerror}") from error
+
+
+def _about(block: Block, path: Path) -> About:
+    try:
+        return About(block.content[:ID_SIZE], *records.unpack(block.content[ID_SIZE:]))
+    except TypeError as error:
+        raise CorruptCheckpointError(f"{path} doesn't say what it is") from error
+
+
 class ArchiveReader:
     """A backup's file, of which every block was checked.
 
@@ -117,10 +138,7 @@ class ArchiveReader:
         index: bytes | None = None
         for number, block in enumerate(self._blocks()):
             if about is None:
-                try:
-                    about = About(block.content[:ID_SIZE], *records.unpack(block.content[ID_SIZE:]))
-                except TypeError as error:
-                    raise CorruptCheckpointError(f"{self.path} doesn't say what it is") from error
+                about = _about(block, self.path)
                 if about.is_encrypted and cipher is None:
                     raise UsageError(
                         f"{self.path} is encrypted",
