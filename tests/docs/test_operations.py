@@ -12,9 +12,10 @@ from perdure.cli import app
 PAGE = Path(__file__).parents[2] / "docs/operations.md"
 
 
-def test_commands_and_code_run_in_order(tmp_path, monkeypatch, database, capsys):
+def test_commands_and_code_run_in_order(tmp_path, monkeypatch, database, bucket, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("S3_URL", bucket)
     names = {"__name__": "page"}
     ran = 0
     for language, block in re.findall(r"```(python|console)\n(.*?)```", PAGE.read_text(), re.DOTALL):
@@ -32,3 +33,5 @@ def test_commands_and_code_run_in_order(tmp_path, monkeypatch, database, capsys)
         "monday.perdure",
         "tuesday.perdure",
     }
+    assert (tmp_path / "report.png").stat().st_size > 10_000
+    assert len(list((tmp_path / "backups").glob("*.perdure"))) == 1
