@@ -17,6 +17,7 @@ from tests.fault.stores import store_of
 from tests.ops.making import grow
 
 from perdure.checkpoint.registry import open_saver
+from perdure.interop.recognising import has_our_tables
 from perdure.ops import migrate, verify, writing
 
 THREADS = ("a", "b")
@@ -43,7 +44,8 @@ def moments_of(source: str, target: str, at: int = 0) -> int:
 def kill_at(at: int, source: str, target: str) -> None:
     """Kill a migration at a moment, look at what is there, and take it up again."""
     assert in_a_child(partial(moments_of, source, target, at)) == -signal.SIGKILL
-    assert verify(target).findings == []
+    if has_our_tables(target):  # it may have died before it made any
+        assert verify(target).findings == []
     assert migrate(source, target, verify=True).differences == []
     assert verify(target).findings == []
 

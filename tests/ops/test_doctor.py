@@ -31,6 +31,9 @@ EXPECTED = {
 @pytest.mark.parametrize("kind", ["memory", *KINDS])
 async def test_every_backend(place_of, kind):
     where = place_of(kind)
+    if kind != "memory":
+        with open_saver(where) as saver:
+            list(saver.threads())
     found = doctor(where)
     assert {"perdure", "a question", *EXPECTED[kind]} <= {one.name for one in found}
     # The tests' Valkey keeps nothing, and their Postgres is let off its disk's pace.

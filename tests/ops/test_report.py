@@ -15,6 +15,7 @@ from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
 from perdure.cli import app
 from perdure.ops import probe, stats
+from perdure.ops.opening import nameable
 from perdure.ops.report import to_html, to_png
 
 EVIL = "<script>alert('1')</script>&\"\x07"
@@ -134,8 +135,6 @@ def test_command_writes_both(url, tmp_path, monkeypatch, capsys):
 
 
 def test_passwords_are_not_shown():
-    from perdure.cli.database import nameable
-
     assert nameable("postgresql://me:s3cret@host:5/db?password=s3cret") == "postgresql://host:5/db"
     assert nameable("s3://bucket/prefix?endpoint=http://me:s3cret@x") == "s3://bucket/prefix"
     assert nameable("state.db") == "state.db"

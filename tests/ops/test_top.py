@@ -52,7 +52,7 @@ class Running(threading.Thread):
 @pytest.mark.parametrize("kind", ["memory", *KINDS])
 def test_what_moved_between_two_looks_and_nothing_else(place_of, kind):
     where = place_of(kind)
-    with opened(where) as database:
+    with opened(where, is_new=True) as database:
         for thread_id in ("still", "moving"):
             grow(database.saver, thread_id, 1, steps=4)
         looks = glances(database)
@@ -79,7 +79,7 @@ def test_what_moved_between_two_looks_and_nothing_else(place_of, kind):
 
 
 def test_bytes_of_a_chain_are_those_that_stats_counts(tmp_path):
-    with opened(str(tmp_path / "state.db")) as database:
+    with opened(str(tmp_path / "state.db"), is_new=True) as database:
         graph = StateGraph(State).add_node("add", lambda state: {"items": ["x" * 5000]}).add_edge(START, "add")
         graph = graph.compile(checkpointer=database.saver)
         config = {"configurable": {"thread_id": "one"}}

@@ -53,15 +53,6 @@ def require_file(url: str, hint: str | None = None) -> None:
         raise NotFoundError(f"there is no database {path}", hint=hint)
 
 
-def nameable(url: str) -> str:
-    """Return a URL as it may be shown: without a user, a password and parameters."""
-    scheme, mark, rest = url.partition("://")
-    if not mark:
-        return url
-    host, slash, path = rest.partition("?")[0].partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
-
-
 def config_of(thread_id: str, ns: str = "", checkpoint_id: str | None = None) -> RunnableConfig:
     """Return the config that addresses a thread's latest checkpoint, or the one given."""
     configurable = {"thread_id": thread_id, "checkpoint_ns": ns}

@@ -11,10 +11,11 @@ from rich.markup import escape
 
 from perdure.checkpoint.sizes import ChannelSize, ThreadSize
 from perdure.cli import choosing, options, render
-from perdure.cli.database import nameable, require_file
+from perdure.cli.database import require_file
 from perdure.cli.files import write_file
 from perdure.ops import Probe, Stats, probe
 from perdure.ops import stats as measure
+from perdure.ops.opening import nameable
 from perdure.ops.report import to_html, to_png
 from perdure.ops.report.picture import headline, in_milliseconds, latencies
 from perdure.ops.report.units import in_bytes

@@ -13,18 +13,28 @@ from perdure.checkpoint.registry import is_sqlite, sqlite_path
 
 _WRITES = frozenset({"writes", "checkpoint_writes"})
 _OURS = "perdure_checkpoints"
+_OUR_STORE = "perdure_store_items"
 _BUSY: Final = 30_000
 """Milliseconds to wait for a writer."""
 
 
+def has_our_tables(url: str) -> bool:
+    """Tell whether a database may have something of perdure's; false: it is missing, or has none of its tables."""
+    tables = _tables(url)
+    return tables is None or any(name in {_OURS, _OUR_STORE} for name in tables)
+
+
 def has_their_tables(url: str) -> bool:
     """Tell whether a database has tables of LangGraph's saver, and none of perdure's."""
-    tables = set(_tables(url))
+    tables = set(_tables(url) or ())
     return "checkpoints" in tables and bool(tables & _WRITES) and _OURS not in tables
 
 
-def _tables(url: str) -> Collection[str]:
+def _tables(url: str) -> Collection[str] | None:
+    """Return the names of a database's tables; None: it has no tables, or doesn't tell."""
     if is_sqlite(url):
+        if sqlite_path(url) == ":memory:":
+            return None
         path = Path(sqlite_path(url))
         return _tables_of_file(path) if path.is_file() else ()
     if url.startswith(("postgres:", "postgresql:")):
@@ -33,10 +43,10 @@ def _tables(url: str) -> Collection[str]:
         with psycopg.connect(url, autocommit=True) as connection:
             rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = ANY (current_schemas(false))")
             return [row[0] for row in rows]
-    return ()
+    return None
 
 
-def _tables_of_file(path: Path) -> Collection[str]:
+def _tables_of_file(path: Path) -> Collection[str] | None:
     # By the library that savers use: another copy of SQLite in this process would drop their locks when it closes the
     # file (sqlite.org/howtocorrupt.html, 2.2.1). Whoever has it open by Python's `sqlite3` says `langgraph+` instead.
     try:
@@ -44,4 +54,4 @@ def _tables_of_file(path: Path) -> Collection[str]:
             connection.set_busy_timeout(_BUSY)
             return [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     except apsw.Error:
-        return ()  # the saver that opens it says what is wrong with it
+        return None  # the saver that opens it says what is wrong with it

@@ -80,7 +80,7 @@ def migrate(
     if source is target or source == target:
         raise UsageError(f"source and target are the same: {source}", hint="name another target")
     done = Migration()
-    into = opened(target, encrypted=encrypted_target, recognise=False)
+    into = opened(target, encrypted=encrypted_target, recognise=False, is_new=True)
     with opened(source, encrypted=encrypted_source, channels=channels) as one, into as other:
         while _copy_all(one.saver, other.saver, selection, done.copied, on_progress) or not done.passes:
             done.passes += 1

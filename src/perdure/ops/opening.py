@@ -10,7 +10,8 @@ from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.registry import open_saver
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
-from perdure.interop.recognising import has_their_tables
+from perdure.errors import StorageError
+from perdure.interop.recognising import has_our_tables, has_their_tables
 from perdure.store.base import BaseStore
 from perdure.store.registry import has_store, open_store
 
@@ -43,6 +44,7 @@ def opened(
     *,
     encrypted: bool = False,
     recognise: bool = True,
+    is_new: bool = False,
     channels: Mapping[str, Any] | None = None,
 ) -> Iterator[Database]:
     """Open a database for the length of a `with` block.
@@ -52,10 +54,12 @@ def opened(
             saver, or a `Database`, which stay the caller's to close.
         encrypted: Whether its values are encrypted, with the key that `EncryptedSerializer.from_aes` finds.
         recognise: Whether a database that has LangGraph's tables, and none of perdure's, is opened as such.
+        is_new: Whether it may have no tables yet: then they are made.
         channels: Those of the graph that made the threads in a database of LangGraph's.
 
     Raises:
         UsageError: No installed saver knows the URL.
+        StorageError: It isn't there, or has no tables of perdure's, and isn't meant to be new. Nothing is made then.
     """
     if not isinstance(where, str):
         yield where if isinstance(where, Database) else Database(where)
@@ -66,6 +70,11 @@ def opened(
         with open_database(where.removeprefix(THEIRS), channels) as theirs:
             yield Database(theirs)
         return
+    if not is_new and not has_our_tables(where):
+        raise StorageError(
+            f"{nameable(where)} is missing, or has nothing of perdure's in it",
+            hint="is the URL right? Programs that store something make the tables, and so does `perdure setup`",
+        )
     serde = _serializer(encrypted=encrypted)
     with open_saver(where, serde=serde) as saver:
         if not has_store(where):
@@ -73,6 +82,15 @@ def opened(
             return
         with open_store(where, serde=serde) as store:
             yield Database(saver, store)
+
+
+def nameable(url: str) -> str:
+    """Return a URL as it may be shown: without a user, a password and parameters."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return url
+    host, slash, path = rest.partition("?")[0].partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _serializer(*, encrypted: bool) -> SerializerProtocol:

@@ -61,7 +61,7 @@ def restore(
     tally = Tally()
     with fetched(path) as file_here, ExitStack() as stack:
         files = _with_bases(file_here, cipher_of(encrypted=decrypt))  # before the database is touched
-        database = stack.enter_context(opened(where, encrypted=encrypted, recognise=False))
+        database = stack.enter_context(opened(where, encrypted=encrypted, recognise=False, is_new=True))
         seen: set[str] = set()
         for file in files:
             for thread_id in _restore_threads(file, database.saver, selection, tally, on_progress):
