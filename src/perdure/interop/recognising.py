@@ -30,6 +30,11 @@ def has_their_tables(url: str) -> bool:
     return "checkpoints" in tables and bool(tables & _WRITES) and _OURS not in tables
 
 
+def has_their_store(url: str) -> bool:
+    """Tell whether a database has the table of LangGraph's store."""
+    return "store" in (_tables(url) or ())
+
+
 def _tables(url: str) -> Collection[str] | None:
     """Return the names of a database's tables; None: it has no tables, or doesn't tell."""
     if is_sqlite(url):
