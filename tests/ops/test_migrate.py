@@ -22,6 +22,7 @@ from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
 from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.errors import UsageError
+from perdure.interop.recognising import has_our_tables
 from perdure.ops import Database, Selection, backup, migrate, restore
 from perdure.ops.comparing import same
 from perdure.ops.reading import by_task
@@ -138,7 +139,7 @@ def test_while_runs_go_on(tmp_path):
     writer.start()
     files = []
     while writer.is_alive():
-        if source.exists():
+        if has_our_tables(str(source)):
             migrate(f"sqlite:///{source}", f"sqlite:///{tmp_path}/target.db")
             files.append(tmp_path / f"{len(files)}.perdure")
             backup(f"sqlite:///{source}", files[-1])

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import AsyncExitStack
 from typing import Annotated, TypedDict
 
 import pytest
@@ -76,6 +77,21 @@ def test_what_moved_between_two_looks_and_nothing_else(place_of, kind):
             listed = database.saver.list({"configurable": {"thread_id": "moving", "checkpoint_ns": ""}})
             assert moving.steps == len(list(listed)) - main
         assert abs(moving.moment - time.time()) < 60
+
+
+@pytest.mark.parametrize("kind", ["memory", *KINDS])
+async def test_looks_are_the_same_in_both_colours(place_of, kind):
+    async with AsyncExitStack() as stack:
+        where = place_of(kind)
+        saver = where if kind == "memory" else stack.enter_context(open_saver(where))
+        grow(saver, "one", 1, steps=3)
+        before = await saver.aactivity()
+        assert before == await asyncio.to_thread(saver.activity)
+        grow(saver, "one", 2, steps=5)
+        grow(saver, "two", 2, steps=5)
+        now = await saver.aactivity(before)
+        assert now == await asyncio.to_thread(saver.activity, before)
+        assert {one.thread_id for one in now.moved} == {"one", "two"}
 
 
 def test_bytes_of_a_chain_are_those_that_stats_counts(tmp_path):
