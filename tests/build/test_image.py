@@ -186,6 +186,7 @@ async def test_containers_of_postgres_worker_and_api_are_brought_up_killed_and_t
     (tmp_path / "postgres").mkdir()
     make_postgres(podman, "localhost/composed:1", tmp_path / "postgres")
     folder = shutil.copytree(project, tmp_path / "composed")
+    volumes = podman("volume", "ls", "--quiet")  # of other tests
     with Composed(podman, folder) as composed:
         composed.up("--image", "localhost/composed:1")
         began = composed.running()
@@ -198,8 +199,8 @@ async def test_containers_of_postgres_worker_and_api_are_brought_up_killed_and_t
         assert {name for name in began if now[name] != began[name]} == {"composed-postgres-1", "composed-worker-1"}
         assert "working on postgres:5432/perdure" in composed("logs", "worker")
         composed("down", "--volumes")
-    assert podman("ps", "--all", "--quiet") == ""
-    assert podman("volume", "ls", "--quiet") == ""
+    assert podman("ps", "--all", "--quiet", "--filter", "name=composed") == ""
+    assert podman("volume", "ls", "--quiet") == volumes
 
 
 def test_registry_gets_it_and_gives_it_as_a_base(project, cache, wheelhouse, built, podman, tmp_path):
