@@ -43,7 +43,7 @@ crash: $(VENV)/.dev ## 10,000 kills (ARGS="--kills 500 chain" for fewer, "--stor
 siege: $(VENV)/.dev ## the server's tests against four processes, of which one is killed every few seconds (needs haproxy)
 	@PERDURE_SIEGE=1 $(BIN)/pytest tests/server -p tests.server.besieged -q -W ignore::pytest.PytestUnraisableExceptionWarning $(ARGS)
 
-image: $(VENV)/.dev ## build images from nothing for both platforms, kill a container often, bring one up by Compose (needs podman; ARGS="--kills 100" for more)
+image: $(VENV)/.dev ## build images from nothing for both platforms; kill their containers, cut their power, lose their machines; bring all up by Compose (needs podman; ARGS="--kills 100" for more)
 	@$(BIN)/python -m tests.build.campaign $(ARGS)
 
 loss: $(VENV)/.dev ## lose a machine again and again, and measure what its copy in an object store lacks (ARGS="--losses 20" for more)
