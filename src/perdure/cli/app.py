@@ -24,9 +24,11 @@ from perdure.cli.exits import CommandError, Exit
 from perdure.cli.fork import fork
 from perdure.cli.history import history
 from perdure.cli.k8s import k8s
+from perdure.cli.keep import keep
 from perdure.cli.logs import logs
 from perdure.cli.migrate import migrate
 from perdure.cli.new import new
+from perdure.cli.prune import prune
 from perdure.cli.ps import ps
 from perdure.cli.restore import restore
 from perdure.cli.resume import resume
@@ -36,6 +38,7 @@ from perdure.cli.setup import setup
 from perdure.cli.show import show
 from perdure.cli.state import state
 from perdure.cli.stats import stats
+from perdure.cli.sweep import sweep
 from perdure.cli.threads import threads
 from perdure.cli.up import up
 from perdure.cli.upgrade import upgrade
@@ -66,6 +69,9 @@ for command in (
     diff,
     fork,
     delete,
+    keep,
+    prune,
+    sweep,
     migrate,
     verify,
     doctor,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +30,13 @@ Having = Annotated[
     typer.Option("--filter", metavar="KEY=JSON", help="Only checkpoints with this in their metadata; may be repeated"),
 ]
 Encrypted = Annotated[bool, typer.Option("--encrypted", help="Values are encrypted with the key in PERDURE_AES_KEY")]
+
+Metadata = Annotated[
+    list[str] | None,
+    typer.Option("--metadata", metavar="KEY=VALUE", help="With this in their metadata: JSON, or text; may be repeated"),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing")]
 
 _AGO = re.compile(r"(\d+)([dhms])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
@@ -61,6 +70,50 @@ def parse_time(text: str | None, option: str) -> datetime | None:
         raise CommandError(
             f"{option} takes a time, not {text!r}", hint="2026-01-31, 2026-01-31T18:00Z, or 7d"
         ) from None
+
+
+def parse_span(text: str | None, option: str) -> timedelta | None:
+    """Return the time that was typed: 30d, 12h, 90m, 45s.
+
+    Raises:
+        CommandError: It is none.
+    """
+    if text is None:
+        return None
+    if (found := _AGO.fullmatch(text)) is None:
+        raise CommandError(f"{option} takes a time such as 30d, 12h, 90m or 45s, not {text!r}")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def parse_metadata(given: list[str] | None) -> dict[str, Any]:
+    """Return the keys and values that were typed; what is no JSON is a text.
+
+    Raises:
+        CommandError: One of them has no `=`.
+    """
+    found: dict[str, Any] = {}
+    for text in given or ():
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise CommandError(f"--metadata takes KEY=VALUE, not {text!r}", hint="--metadata user_id=42")
+        try:
+            found[key] = json.loads(value)
+        except json.JSONDecodeError:
+            found[key] = value
+    return found
+
+
+def confirm(question: str, what: str, *, yes: bool) -> None:
+    """Ask before something that can't be undone.
+
+    Raises:
+        CommandError: Nobody is there to ask.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError(f"{what} can't be undone, and nobody is there to ask", hint="add --yes; --dry-run tells")
+    typer.confirm(question, abort=True, err=True)
 
 
 def _pair(text: str) -> tuple[str, object]:

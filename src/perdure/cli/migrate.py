@@ -90,6 +90,8 @@ def _print(done: Migration, *, verified: bool) -> None:
     render.out.print(f"{render.counts(done.copied)} copied{render.present(done.copied)}")
     if done.items_left:
         render.note("the target has no place for the store's items: they were left out")
+    if done.rules_left:
+        render.note("the target has no place for holds and times to live: they were left out")
     if verified:
         render.out.print(f"{done.compared} checkpoints compared, {len(done.differences)} differences")
     for one in done.differences[:SHOWN]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from perdure.ops.items import store_items
 from perdure.ops.opening import Where, opened
 from perdure.ops.progress import OnProgress, Tally, silent
 from perdure.ops.reading import Place, Saver, outline
+from perdure.ops.rules import set_rules, to_rules
 from perdure.ops.selecting import EVERYTHING, Selection
 from perdure.ops.writing import store
 from perdure.store.base import Item
@@ -59,6 +60,10 @@ def restore(
     tally = Tally()
     with opened(where, encrypted=encrypted, recognise=False) as database:
         seen: set[str] = set()
+        for record in takewhile(lambda one: one[0] == "rules", files[-1].records()):
+            thread_id, rules = to_rules(record)
+            if selection.threads is None or thread_id in selection.threads:
+                set_rules(database.saver, thread_id, rules)
         for file in files:
             for thread_id in _restore_threads(file, database.saver, selection, tally, on_progress):
                 seen.add(thread_id)

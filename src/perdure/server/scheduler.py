@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from cronsim import CronSim, CronSimError
 
-from perdure.errors import PerdureError, TransientStorageError, UsageError
+from perdure.errors import PerdureError, ThreadHeldError, TransientStorageError, UsageError
 from perdure.server.database import crons, events, now, queues, threads
 from perdure.server.making import make_run
 from perdure.server.schema import RunCreate
@@ -30,6 +30,7 @@ _log = logging.getLogger("perdure.server.scheduler")
 
 _TICK: Final = 1.0
 _ABANDONED: Final = 100
+_WHILE_HELD: Final = 3600.0
 
 
 def next_time(schedule: str, timezone: str | None, after: float, end: float | None = None) -> float | None:
@@ -126,14 +127,17 @@ class Scheduler:
                 _log.warning("cron %s made no run: %s", cron["cron_id"], e)
 
     async def sweep(self) -> None:
-        """Delete threads whose time is over."""
+        """Delete threads whose time is over; those on hold are looked at again later."""
         core = self._core
         for thread_id, strategy in await core.database.read(threads.expired, self._limit):
-            if strategy == "keep_latest":
-                await core.saver.aprune([thread_id], strategy="keep_latest")
-                await core.database.once(threads.put_off, thread_id, None)
-            else:
-                await delete_thread(core, thread_id, None)
+            try:
+                if strategy == "keep_latest":
+                    await core.saver.aprune([thread_id], strategy="keep_latest")
+                    await core.database.once(threads.put_off, thread_id, None)
+                else:
+                    await delete_thread(core, thread_id, None)
+            except ThreadHeldError:  # it must not be in the way of the others
+                await core.database.once(threads.put_off, thread_id, now() + _WHILE_HELD)
 
 
 def _asked(cron: dict[str, Any]) -> RunCreate:
