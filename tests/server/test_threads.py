@@ -7,6 +7,7 @@ import pytest
 from langgraph_sdk.errors import ConflictError, NotFoundError, UnprocessableEntityError
 
 from perdure.checkpoint.registry import open_saver
+from perdure.ops import Selection, erase
 
 
 async def run(client, graph="line", **input):
@@ -251,3 +252,16 @@ async def test_a_held_thread_outlives_its_time(client, database_url):
         assert await client.threads.search(ids=[other["thread_id"]]) == []
         assert saver.get_head(id_) is not None
         assert (await client.threads.get(id_))["thread_id"] == id_
+
+
+async def test_what_a_server_keeps_of_a_thread_is_erased_too(client, database_url):
+    marker = f"Ada {uuid.uuid4()}"
+    id_ = await run(client, items=[marker])
+    other = await run(client)
+    await client.crons.create_for_thread(id_, "line", schedule="0 0 1 1 *", input={"items": [marker]})
+    done = await asyncio.to_thread(erase, database_url, selection=Selection([id_]), prove=[marker, id_])
+    assert done.is_proven, (done.scrub, done.search)
+    assert (done.threads, done.runs) == ([id_], 1)
+    with pytest.raises(NotFoundError):
+        await client.threads.get(id_)
+    assert (await client.threads.get_state(other))["values"]["items"] == ["first", "second"]

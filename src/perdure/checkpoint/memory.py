@@ -29,6 +29,7 @@ from perdure.checkpoint.chains import Chain, Change, Value
 from perdure.checkpoint.pruning import Pruned, Pruning, pruning_of
 from perdure.checkpoint.records import Blob, Piece, Prepared, TaskRecord
 from perdure.checkpoint.rules import SAME, Rules, Same, Ttl, change_of, check_free, opened_rules
+from perdure.checkpoint.scrubbing import Scrub
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.tuples import build
 from perdure.types import RunnableConfig
@@ -507,6 +508,9 @@ class InMemorySaver(BaseCheckpointSaver[V]):
 
     def _matches(self, rule: Pruning, record: _Record) -> bool:
         return records.matches(records.decode_header(self.serde, record.header).metadata, dict(rule.filter))
+
+    def scrub(self, timeout: float = 30.0) -> Scrub:
+        return Scrub(("nothing is kept in a file",))
 
     # -- rules
 

@@ -20,6 +20,7 @@ from perdure.cli.diff import diff
 from perdure.cli.doctor import doctor
 from perdure.cli.down import down
 from perdure.cli.draw import graph
+from perdure.cli.erase import erase
 from perdure.cli.exits import CommandError, Exit
 from perdure.cli.fork import fork
 from perdure.cli.history import history
@@ -72,6 +73,7 @@ for command in (
     keep,
     prune,
     sweep,
+    erase,
     migrate,
     verify,
     doctor,

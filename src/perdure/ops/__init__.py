@@ -9,6 +9,7 @@ from perdure.checkpoint.findings import Finding
 from perdure.ops.backing import Backup, backup
 from perdure.ops.comparing import Difference
 from perdure.ops.diagnosing import doctor
+from perdure.ops.erasing import Erasure, erase
 from perdure.ops.measuring import Stats, stats
 from perdure.ops.migrating import Migration, migrate
 from perdure.ops.opening import Database
@@ -23,6 +24,7 @@ __all__ = [
     "Check",
     "Database",
     "Difference",
+    "Erasure",
     "Finding",
     "Migration",
     "Pruning",
@@ -33,6 +35,7 @@ __all__ = [
     "Verification",
     "backup",
     "doctor",
+    "erase",
     "migrate",
     "prune",
     "repair",

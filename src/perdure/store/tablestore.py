@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -106,6 +106,10 @@ class TableStore(ExpiringStore):
         if done.read:
             await self._arun(self._refreshing(done), writes=True)
         return done.results  # type: ignore[no-any-return]
+
+    def stored_below(self, namespace: Sequence[str]) -> list[bytes]:
+        """Return the values of all items in a namespace and below it, as they are stored."""
+        return self._run(partial(tables.stored_below, self._sql, namespace), writes=False)  # type: ignore[no-any-return]
 
     def sweep_ttl(self) -> int:
         return self._run(partial(tables.sweep, self._sql, time.time()), writes=True)  # type: ignore[no-any-return]

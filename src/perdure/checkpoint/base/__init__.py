@@ -45,6 +45,7 @@ from perdure.types import RunnableConfig
 if TYPE_CHECKING:
     from perdure.checkpoint.diagnosis import Check
     from perdure.checkpoint.findings import Finding
+    from perdure.checkpoint.scrubbing import Chunk, Scrub
     from perdure.checkpoint.sizes import ThreadSize
 
 __all__ = [
@@ -680,6 +681,40 @@ class BaseCheckpointSaver(Generic[V]):
     async def ameasure_thread(self, thread_id: str) -> ThreadSize:
         """Async twin of `measure_thread`."""
         return await bridge.to_thread(self.measure_thread, thread_id)  # type: ignore[no-any-return]
+
+    # -- erasing: what a storage keeps of what was deleted
+
+    def stored_of(self, thread_id: str) -> Sequence[bytes]:
+        """Return what is stored of a thread, piece by piece, as it is stored; empty if a saver can't tell."""
+        return bridge.call_sync(self, "stored_of", thread_id) if bridge.has_async(self, "stored_of") else ()
+
+    async def astored_of(self, thread_id: str) -> Sequence[bytes]:
+        """Async twin of `stored_of`."""
+        return await bridge.to_thread(self.stored_of, thread_id)  # type: ignore[no-any-return]
+
+    def scrub(self, timeout: float = 30.0) -> Scrub:
+        """Make the storage forget what was deleted: write its files anew, its log and its free space included.
+
+        It may be in use; others may have to wait meanwhile. Repeating it is harmless.
+
+        Args:
+            timeout: Seconds to wait for those who are in the way.
+
+        Raises:
+            NotImplementedError: This saver can't.
+        """
+        return bridge.call_sync(self, "scrub", timeout)  # type: ignore[no-any-return]
+
+    async def ascrub(self, timeout: float = 30.0) -> Scrub:
+        """Async twin of `scrub`."""
+        return await bridge.call_async(self, "scrub", timeout)  # type: ignore[no-any-return]
+
+    def raw(self) -> Iterator[Chunk]:
+        """Iterate over all bytes that the storage keeps, file by file, deleted or not; none if a saver has no files.
+
+        For a proof that nothing is left of something; synchronous only.
+        """
+        return iter(())
 
     def diagnose(self) -> Sequence[Check]:
         """Look at how the database is set up: versions, durability, rights, the clock; empty if a saver can't tell."""

@@ -141,6 +141,7 @@ class Keys:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+        self.prefix = encoded(prefix)
         self.threads = encoded(f"{prefix}threads")
         self.runs = encoded(f"{prefix}runs")
         self.ruled = encoded(f"{prefix}ruled")

@@ -83,7 +83,7 @@ class Transactions:
     def forgetting(self) -> Exchange[int]:
         """Take threads that aren't there any more off the lists."""
         gone = 0
-        for key, start in ((self._keys.threads, 0), (self._keys.runs, 1)):
+        for key, start in ((self._keys.threads, 0), (self._keys.runs, 1), (self._keys.ruled, 0)):
             after = b"-"
             while True:
                 [members] = yield [("ZRANGEBYLEX", key, after, b"+", "LIMIT", 0, MANY)]
@@ -102,7 +102,7 @@ class Transactions:
                     again = [member for member, there in zip(expired, back, strict=True) if there]
                     if again:
                         yield [("ZADD", key, *[word for member in again for word in (0, member)])]
-                    gone += 0 if start else len(expired) - len(again)
+                    gone += len(expired) - len(again) if key == self._keys.threads else 0
         return gone
 
     def _store(self, view: View) -> Reading:

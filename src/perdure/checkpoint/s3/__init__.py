@@ -5,16 +5,18 @@ See docs/s3.md for what it guarantees and what it costs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, Self
 
 from obstore.store import S3Store
 
 from perdure.checkpoint.base import Lease, V
+from perdure.checkpoint.s3 import scrubbing
 from perdure.checkpoint.s3.dialect import S3Dialect
 from perdure.checkpoint.s3.sweeping import sweep
 from perdure.checkpoint.s3.transactions import Transactions
+from perdure.checkpoint.scrubbing import Chunk, Scrub
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables.leases import acquire
 from perdure.checkpoint.tables.saver import Kind, TableSaver
@@ -103,6 +105,22 @@ class S3Saver(Opened, TableSaver[V]):
         """Async twin of `sweep`."""
         await self.asetup()
         return await self.client.arun(sweep(older_than, self._transactions.retry_for))
+
+    def scrub(self, timeout: float = 30.0) -> Scrub:
+        gone = self.sweep()
+        return Scrub(
+            (f"{gone} objects that nobody names were deleted, those of the last hour left out",),
+            (),
+            ("old versions of objects, if the bucket keeps such, and what the store itself keeps of deleted ones",),
+        )
+
+    def raw(self) -> Iterator[Chunk]:
+        self.setup()
+        retry_for = self._transactions.retry_for
+        for some in scrubbing.parts(self.client.run(scrubbing.keys(retry_for))):
+            for key, data, opened in self.client.run(scrubbing.read(some, retry_for)):
+                yield Chunk(key, 0, data)
+                yield Chunk(f"{key}, opened", 0, opened)
 
     # -- life
 

@@ -35,7 +35,7 @@ from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.rules import SAME, Rules, Same, Ttl, change_of
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.sizes import ThreadSize
-from perdure.checkpoint.tables import checking, deleting, keeping, measuring, pruning, reading, writing
+from perdure.checkpoint.tables import checking, deleting, keeping, measuring, pruning, reading, scrubbing, writing
 from perdure.checkpoint.tables import leases as leasing
 from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
 from perdure.database.operation import Op
@@ -394,6 +394,12 @@ class TableSaver(BaseCheckpointSaver[V]):
 
     async def ameasure_thread(self, thread_id: str) -> ThreadSize:
         return await self._ado("read", measuring.measure_thread, self.serde, thread_id)  # type: ignore[no-any-return]
+
+    def stored_of(self, thread_id: str) -> Sequence[bytes]:
+        return self._do("read", scrubbing.stored_of, str(thread_id))  # type: ignore[no-any-return]
+
+    async def astored_of(self, thread_id: str) -> Sequence[bytes]:
+        return await self._ado("read", scrubbing.stored_of, str(thread_id))  # type: ignore[no-any-return]
 
     def diagnose(self) -> Sequence[Check]:
         return self._run(self._dialect.diagnosing, "read")  # type: ignore[no-any-return]
