@@ -493,7 +493,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         spaces = self._threads.get(thread_id, {}).values()
         if not rule.deletes:
             gone = [(space, space.gone(rule, partial(self._matches, rule))) for space in spaces]
-        elif rule.before is None or all((space.head() or "") < rule.before for space in spaces):
+        elif rule.before is None or (spaces and all((space.head() or "") < rule.before for space in spaces)):
             gone = [(space, set(space.ids)) for space in spaces]
         else:
             return Pruned(bytes=0)

@@ -29,10 +29,12 @@ def delete_thread(dialect: Dialect, thread_id: str) -> Op[None]:
 
 
 def is_resting(dialect: Dialect, thread_id: str, before: str | None) -> Op[bool]:
-    """Tell whether a thread has no checkpoint from an id on; so it is if there is no id."""
+    """Tell whether a thread has checkpoints, and none from an id on; so it is in any case if there is no id."""
     if before is None:
         return True
     [spaces] = yield [(dialect.sql["namespaces_of_thread"], (thread_id,))]
+    if not spaces:
+        return False
     heads = yield [(dialect.sql["head"], (thread_id, checkpoint_ns)) for _, checkpoint_ns in spaces]
     return not any(rows and rows[0][0] is not None and rows[0][0] >= before for rows in heads)
 
