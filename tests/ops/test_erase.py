@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import apsw
+import obstore
 import psycopg
 import pytest
 from tests.ops.making import grow
@@ -19,6 +20,8 @@ from perdure.checkpoint.conformance.case import checkpoint, place
 from perdure.checkpoint.registry import open_saver
 from perdure.checkpoint.scrubbing import Chunk
 from perdure.cli import app
+from perdure.database.s3.opening import open_bucket
+from perdure.database.s3.versions import Bucket
 from perdure.errors import ThreadHeldError, UsageError
 from perdure.ops import Selection, erase, searching, verify
 from perdure.ops.fingerprints import Fingerprints
@@ -28,6 +31,8 @@ from perdure.types import Interrupt
 SHORT, LONG, META, NAME, WRITE, ASKED, ITEM, RUN = (
     f"{kind} of Ada Lovelace" for kind in ("short", "long", "meta", "name", "write", "asked", "item", "run")
 )
+KEEP = b"""<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status>
+</VersioningConfiguration>"""
 MARKERS = (SHORT, LONG, META, NAME, WRITE, ASKED, ITEM, RUN)
 
 
@@ -181,9 +186,31 @@ def test_an_object_store_forgets(bucket):
     fill(bucket)
     done = erase_ada(bucket)
     assert done.is_proven, (done.scrub, done.search)
-    assert any("old versions" in line for line in done.scrub.beyond)
     assert done.fingerprints > 20
     check_rest(bucket)
+
+
+def test_an_object_store_that_keeps_versions_forgets(bucket):
+    url = bucket.replace("perdure-tests/", "perdure-versions/many of ")
+    obstore.put(open_bucket(url), "ready", b"")  # which makes the bucket
+    Bucket(open_bucket(url))._ask("PUT", "", {"versioning": ""}, body=KEEP)
+    fill(url)
+    done = erase_ada(url)
+    assert done.is_proven, (done.scrub, done.search)
+    old = [line for line in done.scrub.done if "old versions" in line]
+    assert int(old[0].split()[0]) > 10
+    assert [name for name in done.search.files if "version" in name]  # of what is there
+    check_rest(url)
+
+
+def test_old_versions_that_cannot_be_asked_for_are_told_of(bucket, monkeypatch):
+    with open_saver(bucket) as saver:
+        saver.put(place("ada"), checkpoint({"x": 1}), {}, {"x": 1})
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")  # from here on
+        done = erase(saver, selection=Selection(["ada"]))
+    assert not done.is_proven
+    assert "AWS_ACCESS_KEY_ID isn't set" in done.scrub.failed[0]
+    assert [*done.search.unread] == ["old versions of objects"]
 
 
 def test_a_copy_under_another_name_is_found(tmp_path):

@@ -89,16 +89,16 @@ def search_files(saver: Saver, prints: Fingerprints, markers: Sequence[str], don
             if (at := data.find(spelt)) >= 0:
                 done.note(Trace(marker, chunk.name, start + at))
         before, name, end = data[-overlap:], chunk.name, chunk.offset + len(chunk.data)
-    _judge(saver, hits, done)
+    _judge(saver, prints, hits, done)
 
 
-def _judge(saver: Saver, hits: dict[bytes, tuple[str, int]], done: Search) -> None:
+def _judge(saver: Saver, prints: Fingerprints, hits: dict[bytes, tuple[str, int]], done: Search) -> None:
     """Tell what is left from what is somebody else's: equal values of other threads have equal bytes."""
     theirs: set[bytes] = set()
     if hits:
         for thread_id in saver.threads():
-            stored = saver.stored_of(thread_id)
-            theirs.update(sample for sample in hits if any(sample in piece for piece in stored))
+            for piece in saver.stored_of(thread_id):
+                theirs |= prints.found_in(piece).keys() & hits.keys()
     done.shared = len(theirs)
     for sample, (place, offset) in hits.items():
         if sample not in theirs:

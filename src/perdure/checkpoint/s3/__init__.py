@@ -25,6 +25,8 @@ from perdure.database.operation import Op
 from perdure.database.s3.exchange import Client
 from perdure.database.s3.opening import open_bucket
 from perdure.database.s3.probing import make_ready
+from perdure.database.s3.versions import Bucket
+from perdure.errors import StorageError, UsageError
 
 __all__ = ["S3Saver", "open_url"]
 
@@ -107,12 +109,13 @@ class S3Saver(Opened, TableSaver[V]):
         return await self.client.arun(sweep(older_than, self._transactions.retry_for))
 
     def scrub(self, timeout: float = 30.0) -> Scrub:
-        gone = self.sweep()
-        return Scrub(
-            (f"{gone} objects that nobody names were deleted, those of the last hour left out",),
-            (),
-            ("old versions of objects, if the bucket keeps such, and what the store itself keeps of deleted ones",),
-        )
+        done = [f"{self.sweep()} objects that nobody names were deleted, those of the last hour left out"]
+        failed: list[str] = []
+        try:
+            done.append(f"{Bucket(self._store).delete_old()} old versions of deleted objects were deleted")
+        except (StorageError, UsageError) as error:
+            failed.append(f"old versions of deleted objects, if the bucket keeps such: {error.args[0]}")
+        return Scrub(tuple(done), tuple(failed), ("what the store itself keeps of deleted objects, and its replicas",))
 
     def raw(self) -> Iterator[Chunk]:
         self.setup()
@@ -121,6 +124,11 @@ class S3Saver(Opened, TableSaver[V]):
             for key, data, opened in self.client.run(scrubbing.read(some, retry_for)):
                 yield Chunk(key, 0, data)
                 yield Chunk(f"{key}, opened", 0, opened)
+        try:
+            for name, data in Bucket(self._store).read_old():
+                yield Chunk(name, 0, data)
+        except (StorageError, UsageError) as error:
+            yield Chunk("old versions of objects", 0, b"", str(error.args[0]))
 
     # -- life
 
