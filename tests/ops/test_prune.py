@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.ops.conftest import KINDS
@@ -13,6 +12,7 @@ from tests.ops.making import THREADS, grow, history
 
 from perdure.checkpoint.conformance.case import checkpoint, place
 from perdure.checkpoint.findings import Kind
+from perdure.checkpoint.ids import first_id
 from perdure.checkpoint.liveness import holder
 from perdure.checkpoint.rules import NEVER, Rules
 from perdure.cli import app
@@ -70,31 +70,32 @@ def test_what_stays_is_as_it_was(kind, place_of):
 @pytest.mark.parametrize("kind", [*KINDS, "memory"])
 def test_a_sweep_takes_what_rests(kind, place_of):
     where = place_of(kind)
+    half, old = timedelta(minutes=30), checkpoint({"x": 1})
+    old["id"] = first_id(datetime.now(UTC) - timedelta(hours=1))
     with opened(where) as database:
         saver = database.saver
         for thread in ("mine", "never", "default", "held", "busy", "sub"):
-            saver.put(place(thread), checkpoint({"x": 1}), {}, {"x": 1})
-        saver.keep("mine", ttl=timedelta(milliseconds=1))
+            saver.put(place(thread), old, {}, {"x": 1})
+        saver.put(place("sub", "inner"), checkpoint({"x": 1}), {}, {"x": 1})
+        saver.keep("mine", ttl=half)
         saver.keep("never", ttl=NEVER)
-        saver.keep("held", ttl=timedelta(milliseconds=1), hold="case 12")
-        saver.keep("unborn", ttl=timedelta(milliseconds=1))
-        time.sleep(0.05)
+        saver.keep("held", ttl=half, hold="case 12")
+        saver.keep("sub", ttl=half)
+        saver.keep("unborn", ttl=half)
         if saver.leases:
             assert saver.acquire("busy", holder("a run"), 60)
-        saver.keep("sub", ttl=timedelta(milliseconds=40))
-        saver.put(place("sub", "inner"), checkpoint({"x": 1}), {}, {"x": 1})
         told = sweep(saver, dry_run=True)
         assert (told.threads, told.checkpoints, told.bytes > 0, told.held) == (1, 1, True, ["held"])
         assert len(list(saver.threads())) == 6
-        assert sweep(saver).threads == 1
+        assert sweep(saver, default_ttl=timedelta(days=1)).threads == 1
         assert list(saver.threads()) == ["busy", "default", "held", "never", "sub"]
-        done = sweep(saver, default_ttl=timedelta(milliseconds=1), selection=Selection(["default", "busy", "never"]))
+        some = Selection(["default", "busy", "never", "unborn", "sub"])
+        done = sweep(saver, default_ttl=half, selection=some)
         left = ["busy", "held", "never", "sub"] if saver.leases else ["held", "never", "sub"]
         assert (list(saver.threads()), done.busy) == (left, ["busy"] if saver.leases else [])
-        assert sweep(saver, default_ttl=timedelta(days=1)).threads == 0 or not saver.get_head("sub")
         saver.keep("held", hold=None)
-        sweep(saver)
-        assert "held" not in list(saver.threads())
+        assert sweep(saver).threads == 1
+        assert [name for name, _ in saver.rules()] == ["never", "sub", "unborn"]
 
 
 def test_a_prune_that_is_killed_loses_nothing_else(tmp_path):

@@ -281,6 +281,12 @@ DELETE FROM @schema.perdure_checkpoints WHERE ns = $1 AND checkpoint_id = $2;
 -- name: delete_writes_of_checkpoint
 DELETE FROM @schema.perdure_writes WHERE ns = $1 AND checkpoint_id = $2;
 
+-- name: delete_checkpoints
+DELETE FROM @schema.perdure_checkpoints WHERE ns = $1 AND checkpoint_id = ANY ($2::text[]);
+
+-- name: delete_writes_of_checkpoints
+DELETE FROM @schema.perdure_writes WHERE ns = $1 AND checkpoint_id = ANY ($2::text[]);
+
 -- name: tree_of_namespace
 SELECT checkpoint_id, parent_id FROM @schema.perdure_checkpoints WHERE ns = $1;
 

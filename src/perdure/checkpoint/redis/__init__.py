@@ -169,10 +169,15 @@ class RedisSaver(ServedSaver[V]):
 
     def scrub(self, timeout: float = 30.0) -> Scrub:
         self.setup()
+        if self._transactions.is_cluster:
+            return Scrub(failed=("each node of a cluster has files of its own: BGREWRITEAOF and BGSAVE on each",))
         self.forget_expired()  # the lists of runs may still name threads that are gone
         return scrubbing.scrub(self._driver, timeout)
 
     def raw(self) -> Iterator[Chunk]:
+        self.setup()
+        if self._transactions.is_cluster:
+            return iter((Chunk("the nodes of the cluster", 0, b"", "they aren't looked at one by one"),))
         return scrubbing.read(self._driver, self._keys.prefix)
 
     # -- running

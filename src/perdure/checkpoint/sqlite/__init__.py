@@ -152,7 +152,7 @@ class SqliteSaver(TableSaver[V]):
             )
         self.setup()
         done, failed = scrubbing.scrub(self._connection.path, timeout)
-        return Scrub(tuple(done), tuple(failed), ("copies of the file, and the disk's own free space",))
+        return Scrub(tuple(done), tuple(failed), tuple(scrubbing.beyond(self._connection.path)))
 
     def raw(self) -> Iterator[Chunk]:
         if self._connection.path != ":memory:":

@@ -46,7 +46,8 @@ def prune(dialect: Dialect, serde: SerializerProtocol, rule: Pruning, thread_ids
         ThreadHeldError: One of them is on hold: then none is changed.
     """
     asked = sorted(set(map(str, thread_ids)))
-    yield from check_all_free(dialect, asked)
+    if len(asked) > 1:  # one is looked at in any case, before anything of it is changed
+        yield from check_all_free(dialect, asked)
     done = Pruned()
     for thread_id in asked:
         if rule.deletes:

@@ -45,6 +45,14 @@ def scrub(path: str, timeout: float) -> tuple[list[str], list[str]]:
     return [*done, "the write-ahead log was folded in and cut to nothing"], []
 
 
+def beyond(path: str) -> list[str]:
+    """Name what has copies of a database elsewhere."""
+    here = Path(path)
+    replica = here.with_name(f".{here.name}-litestream")
+    found = [f"the replica that Litestream keeps, in {replica} and elsewhere"] if replica.exists() else []
+    return [*found, "copies of the file, and the disk's own free space"]
+
+
 def read(path: str) -> Iterator[tuple[str, int, bytes]]:
     """Read the database and its log: name, offset, bytes."""
     for name in (path, f"{path}-wal", f"{path}-journal", f"{path}-shm"):
