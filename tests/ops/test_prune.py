@@ -14,6 +14,7 @@ from perdure.checkpoint.conformance.case import checkpoint, place
 from perdure.checkpoint.findings import Kind
 from perdure.checkpoint.ids import first_id
 from perdure.checkpoint.liveness import holder
+from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.rules import NEVER, Rules
 from perdure.cli import app
 from perdure.errors import UsageError
@@ -174,3 +175,15 @@ def test_the_commands(tmp_path, cli):
     assert "ada" in cli("threads", "--db", db).out
     cli("sweep", db, "--default-ttl", "soon", "--yes", code=2)
     assert "4 checkpoints of 1 threads deleted" in cli("prune", db, "--delete", "--yes").out
+
+
+def test_a_target_that_has_no_rules_is_told_of(tmp_path):
+    class Classic(InMemorySaver):
+        has_rules = False
+
+    url = f"sqlite:///{tmp_path}/x.db"
+    with opened(url) as database:
+        grow(database.saver, "one", 1, steps=2)
+        assert not migrate(url, Classic()).rules_left
+        database.saver.keep("one", hold="case 12")
+    assert migrate(url, Classic()).rules_left

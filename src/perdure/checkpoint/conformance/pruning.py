@@ -10,6 +10,7 @@ from typing import Any
 
 from perdure.checkpoint.conformance.case import (
     Case,
+    checkpoint,
     collector,
     expect,
     expect_error,
@@ -19,6 +20,7 @@ from perdure.checkpoint.conformance.case import (
     put,
     values,
 )
+from perdure.checkpoint.conformance.commits import commit, step
 from perdure.types import RunnableConfig
 
 CASES: list[Case] = []
@@ -98,6 +100,29 @@ async def prune_by_metadata_keeps_the_rest(saver: Any) -> None:
     await saver.prune(["t"], filter={"user": "ada", "step": 1})
     expect(await ids(saver, place()), [id_of(c) for c in (made[5], made[4], made[0])], "by two keys; the head stays")
     await _same(saver, [made[0], made[4], made[5]], before)
+
+
+@extended
+async def prune_keeps_the_writes_of_what_stays_and_no_others(saver: Any) -> None:
+    made = [step(None, 1)]
+    for n in (2, 3, 4):
+        made.append(step(made[-1].checkpoint["id"], n))  # type: ignore[index]
+    for one in made:
+        await commit(saver, one)
+    await saver.put_writes(place("t", "", "0"), [("n", 0)], "of nothing")
+    before = await _all(saver)
+    places = [place("t", "", one.checkpoint["id"]) for one in made]  # type: ignore[index]
+    await saver.prune(["t"], filter={"step": 2})
+    await _same(saver, [places[0], *places[2:]], before)
+    again = made[1].checkpoint
+    assert again is not None
+    await saver.put(places[0], again, {"step": 2}, {"n": 2})
+    expect((await saver.get_tuple(places[1])).pending_writes, [], "writes of one that is made anew")
+    await saver.prune(["t"])
+    first = checkpoint({"n": 0})
+    first["id"] = "0"
+    found = await saver.get_tuple(await saver.put(place(), first, {}, {"n": 1}))
+    expect(found.pending_writes, [], "writes that were there before their checkpoint")
 
 
 @extended
