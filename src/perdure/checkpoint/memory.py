@@ -26,7 +26,7 @@ from perdure.checkpoint.base import (
     get_serializable_checkpoint_metadata,
 )
 from perdure.checkpoint.chains import Chain, Change, Value
-from perdure.checkpoint.pruning import Pruned, Pruning, pruning_of
+from perdure.checkpoint.pruning import Pruned, PruningRule, pruning_of
 from perdure.checkpoint.records import Blob, Piece, Prepared, TaskRecord
 from perdure.checkpoint.rules import SAME, Rules, Same, Ttl, change_of, check_free, opened_rules
 from perdure.checkpoint.scrubbing import Scrub
@@ -93,7 +93,7 @@ class _Space:
             self.records.pop(checkpoint_id, None)
             self.writes.pop(checkpoint_id, None)
 
-    def gone(self, rule: Pruning, matches: Callable[[_Record], bool]) -> set[str]:
+    def gone(self, rule: PruningRule, matches: Callable[[_Record], bool]) -> set[str]:
         """Return the ids that go, those of writes without a checkpoint included."""
         tree = [(one, self.records[one].parent_id) for one in self.ids]
         gone = set(rule.gone(tree, lambda one: matches(self.records[one])))
@@ -489,7 +489,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
                 done = done.plus(self._prune_thread(thread_id, rule, dry_run=dry_run))
         return done
 
-    def _prune_thread(self, thread_id: str, rule: Pruning, *, dry_run: bool) -> Pruned:
+    def _prune_thread(self, thread_id: str, rule: PruningRule, *, dry_run: bool) -> Pruned:
         spaces = self._threads.get(thread_id, {}).values()
         if not rule.deletes:
             gone = [(space, space.gone(rule, partial(self._matches, rule))) for space in spaces]
@@ -506,7 +506,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
                 self.delete_thread(thread_id)
         return Pruned(int(count > 0), count, size)
 
-    def _matches(self, rule: Pruning, record: _Record) -> bool:
+    def _matches(self, rule: PruningRule, record: _Record) -> bool:
         return records.matches(records.decode_header(self.serde, record.header).metadata, dict(rule.filter))
 
     def scrub(self, timeout: float = 30.0) -> Scrub:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from perdure.checkpoint.ids import first_id
 from perdure.errors import InvalidConfigError
 
-__all__ = ["Pruned", "Pruning", "oldest_kept", "pruning_of"]
+__all__ = ["Pruned", "PruningRule", "oldest_kept", "pruning_of"]
 
 
 class Pruned(NamedTuple):
@@ -33,7 +33,7 @@ class Pruned(NamedTuple):
         return Pruned(self.threads + other.threads, self.checkpoints + other.checkpoints, size)
 
 
-class Pruning(NamedTuple):
+class PruningRule(NamedTuple):
     """What is kept of each namespace, and what of the rest goes.
 
     Attributes:
@@ -80,7 +80,7 @@ def pruning_of(
     filter: Mapping[str, Any] | None,
     *,
     keep_forks: bool,
-) -> Pruning:
+) -> PruningRule:
     """Check what is asked for.
 
     Raises:
@@ -98,7 +98,7 @@ def pruning_of(
             "prune by 'delete' takes whole threads, and keeps nothing of them",
             hint="keep_last, filter and keep_forks go with 'keep_latest'",
         )
-    return Pruning(deletes, oldest_kept(older_than), keep_last, keep_forks, dict(filter or {}))
+    return PruningRule(deletes, oldest_kept(older_than), keep_last, keep_forks, dict(filter or {}))
 
 
 def oldest_kept(older_than: datetime | timedelta | None) -> str | None:

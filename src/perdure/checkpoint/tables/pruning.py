@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple, TypeVar
 
 from perdure.checkpoint import layout, records
-from perdure.checkpoint.pruning import Pruned, Pruning
+from perdure.checkpoint.pruning import Pruned, PruningRule
 from perdure.checkpoint.records import located
 from perdure.checkpoint.rules import check_free
 from perdure.checkpoint.serde.base import SerializerProtocol
@@ -39,7 +39,7 @@ class _Plan(NamedTuple):
     parents: Mapping[str, str | None]
 
 
-def prune(dialect: Dialect, serde: SerializerProtocol, rule: Pruning, thread_ids: Sequence[str]) -> Op[Pruned]:
+def prune(dialect: Dialect, serde: SerializerProtocol, rule: PruningRule, thread_ids: Sequence[str]) -> Op[Pruned]:
     """Make threads smaller, or delete those that rest.
 
     Raises:
@@ -64,7 +64,7 @@ def prune(dialect: Dialect, serde: SerializerProtocol, rule: Pruning, thread_ids
     return done
 
 
-def measure(dialect: Dialect, serde: SerializerProtocol, rule: Pruning, thread_ids: Sequence[str]) -> Op[Pruned]:
+def measure(dialect: Dialect, serde: SerializerProtocol, rule: PruningRule, thread_ids: Sequence[str]) -> Op[Pruned]:
     """Tell what `prune` would do, threads on hold included; change nothing."""
     done = Pruned(bytes=0)
     for thread_id in sorted(set(map(str, thread_ids))):
@@ -97,7 +97,7 @@ def _delete(dialect: Dialect, thread_id: str, before: str | None) -> Op[Pruned]:
 # -- what goes
 
 
-def _plan(dialect: Dialect, serde: SerializerProtocol, rule: Pruning, ns: int, place: tuple[str, str]) -> Op[_Plan]:
+def _plan(dialect: Dialect, serde: SerializerProtocol, rule: PruningRule, ns: int, place: tuple[str, str]) -> Op[_Plan]:
     name = "records_of_namespace" if rule.filter else "tree_of_namespace"
     rows, writes = yield [(dialect.sql[name], (ns,)), (dialect.sql["writes_of_namespace"], (ns,))]
     parents = {row[0]: row[1] for row in rows}
@@ -111,7 +111,7 @@ def _plan(dialect: Dialect, serde: SerializerProtocol, rule: Pruning, ns: int, p
 
 
 def _gone(
-    dialect: Dialect, serde: SerializerProtocol, rule: Pruning, ns: int, place: tuple[str, str], rows: Rows
+    dialect: Dialect, serde: SerializerProtocol, rule: PruningRule, ns: int, place: tuple[str, str], rows: Rows
 ) -> Op[list[str]]:
     """Return the ids that go; the rows are records if there is a filter."""
     tree = [(row[0], row[1]) for row in rows]
