@@ -127,4 +127,4 @@ def _values(database: Database, done: Search) -> Iterator[tuple[str, bytes]]:
     if database.store is not None:
         for items in read_items(database.store):
             for item in items:
-                yield f"item {item.namespace!r} {item.key!r}", pack([list(item.namespace), item.key, item.value])
+                yield f"item {item.where!r}", pack([list(item.where.namespace), item.where.key, item.value])
