@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from tests.ops.making import grow
 from tests.servers.postgres import Server
 from tests.servers.valkey import Valkey
 
+from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.conformance.case import checkpoint, place
+from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
 from perdure.checkpoint.scrubbing import Chunk
 from perdure.cli import app
@@ -239,6 +243,7 @@ def test_what_is_too_wide_is_refused(tmp_path):
     url = f"sqlite:///{tmp_path}/x.db"
     fill(url)
     for options in (
+        {"selection": Selection(["other"]), "namespaces": [()]},
         {},
         {"selection": Selection()},
         {"namespaces": [()]},
@@ -248,6 +253,41 @@ def test_what_is_too_wide_is_refused(tmp_path):
             erase(url, **options)
     with open_saver(url) as saver:
         assert len(list(saver.threads())) == 3
+
+
+def test_a_damaged_thread_can_be_erased(tmp_path):
+    url = f"sqlite:///{tmp_path}/x.db"
+    fill(url)
+    database = apsw.Connection(f"{tmp_path}/x.db")
+    database.execute("UPDATE perdure_checkpoints SET record = x'00'")
+    database.close()
+    done = erase(url, selection=Selection(["plain"]))
+    assert (done.is_proven, done.checkpoints) == (True, 5)
+
+
+def test_a_saver_that_cannot_forget_is_refused_before_anything_is_deleted():
+    class Classic(InMemorySaver):
+        scrub = BaseCheckpointSaver.scrub
+
+    saver = Classic()
+    grow(saver, "one", 1, steps=2)
+    with pytest.raises(UsageError, match="can't be made to forget"):
+        erase(saver, selection=Selection(["one"]))
+    assert list(saver.threads()) == ["one"]
+    with pytest.raises(UsageError, match="no store"):
+        erase(InMemorySaver(), namespaces=[("a",)])
+
+
+def test_nothing_but_the_core_is_needed_on_sqlite(tmp_path):
+    fill(f"sqlite:///{tmp_path}/x.db")
+    program = f"""
+import sys
+for name in ("msgspec", "starlette", "psycopg", "redis", "obstore"):
+    sys.modules[name] = None
+from perdure.ops import Selection, erase
+assert erase({str(tmp_path / "x.db")!r}, selection=Selection(["plain"])).is_proven
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_traces_are_found_wherever_they_are(monkeypatch):

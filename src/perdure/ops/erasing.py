@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final
 
+from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.registry import is_sqlite
 from perdure.checkpoint.rules import held
 from perdure.checkpoint.scrubbing import Scrub
@@ -29,6 +30,7 @@ from perdure.store.base import BaseStore, PutOp, SearchOp
 __all__ = ["Erasure", "erase"]
 
 _PAGE: Final = 100
+_LEAST: Final = 4
 _TABLES: Final = ("postgres:", "postgresql:")
 # What else lies in a database is known to those who put it there; they are found by name, and need no more than tables.
 _BESIDE: Final = "perdure.server.erasing"
@@ -97,11 +99,14 @@ def erase(
     """
     if (selection is None or (selection.threads is None and not selection.metadata)) and not namespaces:
         raise UsageError("nothing is selected", hint="threads, metadata, or namespaces of the store")
-    if any(len(marker) < 4 for marker in prove):
-        raise UsageError("a marker of less than four characters is found anywhere")
+    if any(len(marker) < _LEAST for marker in prove):
+        raise UsageError(f"a marker of less than {_LEAST} characters is found anywhere")
+    if not all(namespaces):
+        raise UsageError("an empty namespace is all of the store", hint="name one")
     done, prints = Erasure(), Fingerprints()
     with opened(where, encrypted=encrypted, recognise=False) as database:
         saver = database.saver
+        _check_able(database, namespaces)
         done.threads = [] if selection is None else _threads(saver, selection)
         _check(saver, done.threads)
         _delete_threads(saver, done, prints, on_progress)
@@ -112,13 +117,7 @@ def erase(
         for namespace in namespaces:
             done.items += _delete_items(database, namespace, prints)
         done.fingerprints = prints.count
-        try:
-            done.scrub = saver.scrub(timeout)
-        except NotImplementedError as error:
-            raise UsageError(
-                f"{type(saver).__name__} can't be made to forget what was deleted; it is deleted by now",
-                hint="see to its files by hand",
-            ) from error
+        done.scrub = saver.scrub(timeout)
         search_files(saver, prints, prove, done.search)
         if prove:
             search_values(database, prove, done.search)
@@ -128,9 +127,18 @@ def erase(
 def _threads(saver: Saver, selection: Selection) -> list[str]:
     """Return the threads that are meant: whole ones, of which some checkpoint is."""
     if not selection.metadata:
-        known = set(selection.threads or ())
-        return [thread_id for thread_id in selection.threads_of(saver) if thread_id in known]
+        return list(selection.threads_of(saver))
     return [t for t in selection.threads_of(saver) if next(selection.browse(saver, t, limit=1), None) is not None]
+
+
+def _check_able(database: Database, namespaces: Sequence[Sequence[str]]) -> None:
+    cls = type(database.saver)
+    if cls.scrub is BaseCheckpointSaver.scrub and cls.ascrub is BaseCheckpointSaver.ascrub:
+        raise UsageError(
+            f"{cls.__name__} can't be made to forget what was deleted", hint="delete the threads, and see to its files"
+        )
+    if namespaces and database.store is None:
+        raise UsageError("this database has no store", hint="stores lie in SQLite or Postgres")
 
 
 def _check(saver: Saver, thread_ids: Sequence[str]) -> None:
@@ -143,19 +151,16 @@ def _delete_threads(saver: Saver, done: Erasure, prints: Fingerprints, tell: OnP
     tally = Tally()
     for thread_id in done.threads:
         prints.add(saver.stored_of(thread_id))
-        count = sum(1 for _ in saver.browse({"configurable": {"thread_id": thread_id}}))
+        gone = saver.prune([thread_id], strategy="delete")  # which counts, and doesn't mind what is damaged
         saver.delete_thread(thread_id)
-        done.checkpoints += count
+        done.checkpoints += gone.checkpoints if gone is not None else 0
         tally.threads, tally.checkpoints = tally.threads + 1, done.checkpoints
         tell(tally)
 
 
 def _delete_items(database: Database, namespace: Sequence[str], prints: Fingerprints) -> int:
     store = database.store
-    if store is None:
-        raise UsageError("this database has no store", hint="stores lie in SQLite or Postgres")
-    if not namespace:
-        raise UsageError("an empty namespace is all of the store", hint="name one")
+    assert store is not None
     sweep, stored = getattr(store, "sweep_ttl", None), getattr(store, "stored_below", None)
     if sweep is not None:
         sweep()  # what has expired isn't found any more, and may still be there

@@ -1,59 +1,84 @@
-"""What a server keeps of threads beside their states, erased: for `perdure.ops.erase`, which finds it by its name."""
+"""What a server keeps of threads beside their states, erased: for `perdure.ops.erase`, which finds it by its name.
+
+It needs none of the server's packages: who erases may be where no server is installed.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
 
-from perdure.checkpoint.registry import is_sqlite
-from perdure.database.operation import Op
-from perdure.server.database import Statements, open_database
+from perdure.checkpoint.registry import is_sqlite, sqlite_path
+from perdure.database.sqltext import load_statements
 
 __all__ = ["erase_threads"]
 
-_SQLITE = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'perdure_server_threads'"
-_POSTGRES = "SELECT 1 WHERE to_regclass('perdure_server_threads') IS NOT NULL"
+_SQL: Final = load_statements(Path(__file__).with_name("erasing.sql"))
+_TIMEOUT: Final = 30.0
+
+Ask = Callable[[str, Sequence[Any]], Sequence[Sequence[Any]]]
 
 
 def erase_threads(url: str, thread_ids: Sequence[str]) -> list[str]:
     """Delete what a server keeps of threads: runs with inputs and events, crons, messages that wait, metadata.
 
+    All or nothing.
+
     Args:
-        url: The database; one that no server has used has nothing.
+        url: The database, SQLite or Postgres; one that no server has used has nothing.
         thread_ids: The threads.
 
     Returns:
         The ids of the runs that were deleted.
+
+    Raises:
+        StorageError: The database can't be read or written.
     """
-    asked = _SQLITE if is_sqlite(url) else _POSTGRES
-    return asyncio.run(_erase(url, asked, thread_ids))
+    return _on_sqlite(sqlite_path(url), thread_ids) if is_sqlite(url) else _on_postgres(url, thread_ids)
 
 
-async def _erase(url: str, asked: str, thread_ids: Sequence[str]) -> list[str]:
-    database = open_database(url)
+def _on_sqlite(path: str, thread_ids: Sequence[str]) -> list[str]:
+    from perdure.database.sqlite.connection import connect, mapped
+
+    connection = connect(path, _TIMEOUT)
     try:
-        if not await database.read(_ask, asked):
-            return []
-        await database.setup()
-        return await database.write(_delete, thread_ids)
+        connection.execute("BEGIN IMMEDIATE")
+        found = _erase(lambda text, values: connection.execute(text.replace("$1", "?1"), values), "sqlite", thread_ids)
+        connection.execute("COMMIT")
+    except Exception as error:
+        raise mapped(error, path) from error
     finally:
-        await database.aclose()
+        connection.close()  # which undoes what isn't committed
+    return found
 
 
-def _ask(sql: Statements, asked: str) -> Op[bool]:
-    [rows] = yield [(asked, ())]
-    return bool(rows)
+def _on_postgres(url: str, thread_ids: Sequence[str]) -> list[str]:
+    import psycopg
+
+    from perdure.database.postgres.connecting import parameters_of, place_of
+    from perdure.database.postgres.errors import mapped
+
+    parameters = parameters_of(url)
+
+    def ask(text: str, values: Sequence[Any]) -> Sequence[Any]:
+        asked = connection.execute(text.encode(), values)  # a constant of `erasing.sql`
+        return asked.fetchall() if asked.description is not None else ()
+
+    try:
+        raw = psycopg.RawCursor
+        with psycopg.connect(**parameters, prepare_threshold=None, cursor_factory=raw) as connection:
+            return _erase(ask, "postgres", thread_ids)
+    except psycopg.Error as error:
+        raise mapped(error, place_of(parameters)) from error
 
 
-def _delete(sql: Statements, thread_ids: Sequence[str]) -> Op[list[str]]:
+def _erase(ask: Ask, kind: str, thread_ids: Sequence[str]) -> list[str]:
+    if not ask(_SQL[f"is_servers on {kind}"], ()):
+        return []
     found: list[str] = []
     for thread_id in thread_ids:
-        [rows] = yield [(sql["run_ids_of_thread"], (thread_id,))]
-        runs = [run_id for (run_id,) in rows]
-        found += runs
-        batch: list[Any] = [(sql["delete_webhook"], (run_id,)) for run_id in runs]
-        names = ("delete_runs_of_thread", "delete_events_of_thread", "delete_crons_of_thread")
-        batch += [(sql[name], (thread_id,)) for name in names]
-        yield [*batch, (sql["delete_thread"], (thread_id, None))]
+        found += [run_id for (run_id,) in ask(_SQL["runs"], (thread_id,))]
+        for name in ("webhooks", "runs", "events", "crons", "thread"):
+            ask(_SQL[f"delete_{name}"], (thread_id,))
     return found

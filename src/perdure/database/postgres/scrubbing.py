@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import Connection, sql
 from psycopg.errors import Error, FeatureNotSupported, InsufficientPrivilege, UndefinedFile, UndefinedFunction
 
-from perdure.database.postgres.connecting import parameters_of
+from perdure.database.postgres.connecting import parameters_of, place_of
+from perdure.database.postgres.errors import mapped
 
 _SIZE: Final = 4 * 1024 * 1024
 _PAUSE: Final = 0.1
@@ -41,9 +42,15 @@ SELECT f.name, s.isdir, s.size FROM pg_ls_dir($1, true, false) AS f (name)
 CROSS JOIN LATERAL pg_stat_file($1 || '/' || f.name, true) AS s WHERE s.size IS NOT NULL ORDER BY 1"""
 
 
-def _connect(conninfo: str) -> Connection[Any]:
+@contextmanager
+def _connected(conninfo: str) -> Iterator[Connection[Any]]:
     parameters = parameters_of(conninfo)
-    return psycopg.connect(**parameters, autocommit=True, prepare_threshold=None, cursor_factory=psycopg.RawCursor)
+    raw = psycopg.RawCursor
+    try:
+        with psycopg.connect(**parameters, autocommit=True, prepare_threshold=None, cursor_factory=raw) as connection:
+            yield connection
+    except Error as error:
+        raise mapped(error, place_of(parameters)) from error
 
 
 def scrub(conninfo: str, timeout: float) -> tuple[list[str], list[str], list[str]]:
@@ -54,7 +61,7 @@ def scrub(conninfo: str, timeout: float) -> tuple[list[str], list[str], list[str
         timeout: Seconds to wait for those who are in the way.
     """
     work = _Work(timeout)
-    with _connect(conninfo) as connection:
+    with _connected(conninfo) as connection:
         work.wait_for_older(connection)
         connection.execute(sql.SQL("SET lock_timeout = {}").format(int(timeout * 1000)))
         work.rewrite(connection)
@@ -155,7 +162,7 @@ def _first(error: Error) -> str:
 
 def read(conninfo: str) -> Iterator[tuple[str, int, bytes, str]]:
     """Read the server's files of this database, and those of all: name, offset, bytes; or why there are none."""
-    with _connect(conninfo) as connection:
+    with _connected(conninfo) as connection:
         [[oid]] = connection.execute("SELECT oid::text FROM pg_database WHERE datname = current_database()").fetchall()
         try:
             yield from _folder(connection, ".", oid)

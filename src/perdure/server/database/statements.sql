@@ -85,9 +85,6 @@ DELETE FROM @schema.perdure_server_threads WHERE thread_id = $1 AND @visible(met
 -- name: delete_runs_of_thread
 DELETE FROM @schema.perdure_server_runs WHERE thread_id = $1;
 
--- name: run_ids_of_thread
-SELECT run_id FROM @schema.perdure_server_runs WHERE thread_id = $1;
-
 -- name: delete_events_of_thread
 DELETE FROM @schema.perdure_server_events WHERE thread_id = $1;
 
