@@ -11,11 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import apsw
-import obstore
 import psycopg
 import pytest
 from tests.ops.making import grow
 from tests.servers.postgres import Server
+from tests.servers.seaweed import Seaweed
 from tests.servers.valkey import Valkey
 
 from perdure.checkpoint.base import BaseCheckpointSaver
@@ -194,17 +194,17 @@ def test_an_object_store_forgets(bucket):
     check_rest(bucket)
 
 
-def test_an_object_store_that_keeps_versions_forgets(bucket):
-    url = bucket.replace("perdure-tests/", "perdure-versions/many of ")
-    obstore.put(open_bucket(url), "ready", b"")  # which makes the bucket
-    Bucket(open_bucket(url))._ask("PUT", "", {"versioning": ""}, body=KEEP)
-    fill(url)
-    done = erase_ada(url)
-    assert done.is_proven, (done.scrub, done.search)
-    old = [line for line in done.scrub.done if "old versions" in line]
-    assert int(old[0].split()[0]) > 10
-    assert [name for name in done.search.files if "version" in name]  # of what is there
-    check_rest(url)
+def test_an_object_store_that_keeps_versions_forgets(aws):
+    with Seaweed() as server:
+        url = server.url()
+        Bucket(open_bucket(url))._ask("PUT", "", {"versioning": ""}, body=KEEP)
+        fill(url)
+        done = erase_ada(url)
+        assert done.is_proven, (done.scrub, done.search)
+        old = [line for line in done.scrub.done if "old versions" in line]
+        assert int(old[0].split()[0]) > 10
+        assert [name for name in done.search.files if "version" in name]  # of what is there
+        check_rest(url)
 
 
 def test_old_versions_that_cannot_be_asked_for_are_told_of(bucket, monkeypatch):

@@ -88,6 +88,7 @@ def migrate(
         done.rules_left = not _copy_rules(one.saver, other.saver, selection)
         while _copy_all(one.saver, other.saver, selection, done.copied, on_progress) or not done.passes:
             done.passes += 1
+            done.rules_left = not _copy_rules(one.saver, other.saver, selection)
             if not follow:
                 break
             time.sleep(_PAUSE if done.passes > 1 else 0)
