@@ -143,7 +143,7 @@ def test_postgres_forgets(own_postgres):
             connection.execute("CHECKPOINT")
         stored += [piece for t in (f"thread {NAME}", "plain") for piece in stored_of(url, t)]
         [[before]] = connection.execute("SHOW data_directory").fetchall()
-    some = random.sample(stored, 25)
+    some = random.sample(stored, 10)
     assert left_in(files_of(before), some)
     done = erase_ada(url)
     assert done.is_proven, (done.scrub, done.search)
