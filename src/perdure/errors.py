@@ -11,6 +11,7 @@ Exception
 │   │   ├── EmptyChannelError         a channel read before its first write
 │   │   ├── ReentrantRunError         a run that starts its own thread again from the inside
 │   │   ├── TaskNotFound              a task id that the checkpoint doesn't have
+│   │   ├── ThreadHeldError           a thread on hold, of which nothing may be deleted
 │   │   ├── InvalidResumeError        (ValueError) an answer that isn't what the question asked for
 │   │   └── UnknownInterruptError     (RuntimeError) an answer to a question that isn't open
 │   ├── GraphError                    the graph's nodes
@@ -78,6 +79,7 @@ __all__ = [
     "StorageError",
     "TaskNotFound",
     "ThreadBusyError",
+    "ThreadHeldError",
     "TransientStorageError",
     "UnknownInterruptError",
     "UnknownTypeError",
@@ -168,6 +170,18 @@ class UnknownInterruptError(UsageError, RuntimeError):
 
 class InvalidResumeError(UsageError, ValueError):
     """An answer that isn't what the question asked for; the question is still open."""
+
+
+class ThreadHeldError(UsageError):
+    """A thread is on hold: nothing of it may be deleted.
+
+    Attributes:
+        thread_id: The thread.
+        reason: Why.
+    """
+
+    thread_id: str = ""
+    reason: str = ""
 
 
 def is_invalid_resume(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 
 import pytest
 import redis.asyncio
@@ -392,6 +393,24 @@ def test_a_thread_lasts_so_long_after_its_last_write(url, client):
         steps.ids, steps.values, steps.lease = [], [], None
         steps.step()
         assert saver.get_tuple(place()) is not None
+
+
+def test_a_thread_with_rules_of_its_own_is_not_forgotten_by_the_servers_time(url, client):
+    with RedisSaver.from_conn_string(url, ttl=0.3, refresh_on_read=True) as saver:
+        config = saver.put(place("held"), checkpoint({"x": 1}), {}, {"x": 1})
+        saver.put(place("other"), checkpoint({"x": 1}), {}, {"x": 1})
+        saver.keep("held", hold="case 12")
+        saver.keep("unborn", ttl=timedelta(days=1))
+        keys = ("perdure:{held}", "perdure:{held}:o")
+        assert [client.pttl(key) for key in keys] == [-1, -1]
+        saver.put_writes(config, [("x", 2)], "task")
+        assert saver.get_tuple(config) is not None
+        assert [client.pttl(key) for key in keys] == [-1, -1]
+        time.sleep(0.4)
+        assert list(saver.threads()) == ["held"]
+        assert saver.rules_of("unborn").ttl == timedelta(days=1)
+        saver.keep("held", hold=None)
+        assert all(0 < client.pttl(key) <= 300 for key in keys)
 
 
 def test_reading_makes_a_thread_last_if_it_shall(url, client):

@@ -60,7 +60,7 @@ def test_migrate_names_what_differs_and_fails(perdure):
         (("migrate", "source.db", "source.db"), 2, "the same"),
         (("migrate", "source.db", "mongodb://x"), 2, "no saver is known"),
         (("migrate", "source.db", "target.db", "--since", "soon"), 2, "--since takes a time"),
-        (("migrate", "source.db", "target.db", "--filter", "user"), 2, "--filter takes KEY=JSON"),
+        (("migrate", "source.db", "target.db", "--metadata", "user"), 2, "--metadata takes KEY=VALUE"),
         (("backup", "nothing.db", "all.perdure"), 3, "there is no database nothing.db"),
         (("backup", "source.db", "no/all.perdure"), 1, "no/all.perdure can't be written"),
         (("restore", "nothing.perdure", "target.db"), 1, "nothing.perdure can't be read"),

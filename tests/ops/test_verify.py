@@ -7,11 +7,11 @@ import pytest
 from tests.ops.conftest import KINDS
 from tests.ops.making import THREADS, history
 
-from perdure.checkpoint.conformance.case import place
+from perdure.checkpoint.conformance.case import checkpoint, place
 from perdure.checkpoint.findings import Kind
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
-from perdure.errors import UsageError
+from perdure.errors import ThreadHeldError, UsageError
 from perdure.ops import migrate, repair, verify
 
 
@@ -31,6 +31,23 @@ async def test_a_whole_store_has_no_findings_and_stays_as_it_is(place_of, kind):
         kinds = {one.kind for one in saver.check_thread("one")}
         assert kinds <= {Kind.PARENT}
     assert migrate(truth, where, verify=True).differences == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lost_writes_go_but_not_of_a_held_thread(place_of, kind):
+    where = place_of(kind)
+    with open_saver(where) as saver:
+        config = saver.put(place(), checkpoint({"x": 1}), {}, {"x": 1})
+        saver.put_writes(config, [("x", 2)], "task")
+        saver.put_writes(place("t", "", "0"), [("x", "of nothing")], "lost")
+        saver.keep("t", hold="case 12")
+        with pytest.raises(ThreadHeldError, match="case 12"):
+            repair(saver)
+        assert [one.kind for one in verify(saver).findings] == [Kind.LOST_WRITES]
+        saver.keep("t", hold=None)
+        assert [one.kind for one in repair(saver).findings] == [Kind.LOST_WRITES]
+        assert verify(saver).findings == []
+        assert saver.get_tuple(config).pending_writes == [("task", "x", 2)]
 
 
 def test_a_lost_piece_on_postgres(database):

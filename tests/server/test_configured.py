@@ -2,11 +2,14 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from tests.server.serving import PROJECT, Served
+
+from perdure.checkpoint.conformance.case import checkpoint, place
+from perdure.checkpoint.registry import open_saver
 
 OWN = """
 from starlette.applications import Starlette
@@ -187,6 +190,26 @@ async def test_threads_are_swept_as_often_as_the_configuration_says(serve):
                 break
             await asyncio.sleep(0.05)
         assert sorted(set(seen), reverse=True) == [3, 2, 1, 0]  # one at a time
+
+
+async def test_threads_go_whose_saver_was_told_so(serve, tmp_path):
+    served = serve({"checkpointer": {"ttl": {"rules": True, "sweep_interval_minutes": 0.005}}})
+    async with httpx.AsyncClient(base_url=served.url) as http:
+        known = (await http.post("/threads", json={})).json()["thread_id"]
+        with open_saver(f"sqlite:///{tmp_path}/x.db") as saver:
+            for thread in (known, "brief", "held", "long", "plain"):
+                saver.put(place(thread), checkpoint({"x": 1}), {}, {"x": 1})
+            saver.keep("long", ttl=timedelta(days=1))
+            saver.keep("held", ttl=timedelta(seconds=0.01), hold="case 12")
+            saver.keep("brief", ttl=timedelta(seconds=0.01))
+            saver.keep(known, ttl=timedelta(seconds=0.01))
+            for _ in range(100):
+                if len(list(saver.threads())) == 3:
+                    break
+                await asyncio.sleep(0.05)
+            assert list(saver.threads()) == ["held", "long", "plain"]
+            assert [name for name, _ in saver.rules()] == ["held", "long"]
+        assert (await http.get(f"/threads/{known}")).status_code == 404
 
 
 async def test_the_store_is_swept_as_often_as_the_configuration_says(serve, tmp_path):

@@ -6,6 +6,9 @@ import uuid
 import pytest
 from langgraph_sdk.errors import ConflictError, NotFoundError, UnprocessableEntityError
 
+from perdure.checkpoint.registry import open_saver
+from perdure.ops import Selection, erase
+
 
 async def run(client, graph="line", **input):
     thread = await client.threads.create(metadata={"made": "here"})
@@ -203,3 +206,62 @@ async def test_mistakes_are_named(client, http):
     answer = await http.post("/threads", json={"thread_id": "x"})
     assert answer.status_code == 422
     assert "thread_id" in answer.json()["detail"]
+
+
+async def test_a_thread_on_hold_is_not_deleted(client, database_url):
+    held, free = await run(client), await run(client)
+    with open_saver(database_url) as saver:
+        saver.keep(held, hold="case 12")
+        for call in (
+            client.threads.delete(held),
+            client.threads.prune([free, held], strategy="delete"),
+            client.threads.prune([free, held], strategy="keep_latest"),
+        ):
+            with pytest.raises(ConflictError, match="case 12"):
+                await call
+        assert len(await client.threads.get_history(held)) == 4
+        assert len(await client.threads.get_history(free)) == 4
+        await client.runs.wait(held, "line", input={"items": ["more"]})
+        saver.keep(held, hold=None)
+        await client.threads.delete(held)
+        assert saver.get_head(held) is None
+
+
+async def test_a_run_on_a_held_thread_is_not_rolled_back(client, database_url):
+    thread = await client.threads.create()
+    id_ = thread["thread_id"]
+    first = await client.runs.create(id_, "line", input={"items": [], "sleep": 1})
+    with open_saver(database_url) as saver:
+        saver.keep(id_, hold="case 12")
+    await asyncio.sleep(0.3)
+    await client.runs.wait(id_, "line", input={"items": ["x"]}, multitask_strategy="rollback")
+    history = await client.threads.get_history(id_)
+    assert {one["metadata"]["run_id"] for one in history} >= {first["run_id"]}
+
+
+async def test_a_held_thread_outlives_its_time(client, database_url):
+    id_ = await run(client)
+    with open_saver(database_url) as saver:
+        saver.keep(id_, hold="case 12")
+        await client.threads.update(id_, metadata={}, ttl={"ttl": 0.001})
+        other = await client.threads.create(ttl=0.002)
+        for _ in range(100):
+            if not await client.threads.search(ids=[other["thread_id"]]):
+                break
+            await asyncio.sleep(0.1)
+        assert await client.threads.search(ids=[other["thread_id"]]) == []
+        assert saver.get_head(id_) is not None
+        assert (await client.threads.get(id_))["thread_id"] == id_
+
+
+async def test_what_a_server_keeps_of_a_thread_is_erased_too(client, database_url):
+    marker = f"Ada {uuid.uuid4()}"
+    id_ = await run(client, items=[marker])
+    other = await run(client)
+    await client.crons.create_for_thread(id_, "line", schedule="0 0 1 1 *", input={"items": [marker]})
+    done = await asyncio.to_thread(erase, database_url, selection=Selection([id_]), prove=[marker, id_])
+    assert done.is_proven, (done.scrub, done.search)
+    assert (done.threads, done.runs) == ([id_], 1)
+    with pytest.raises(NotFoundError):
+        await client.threads.get(id_)
+    assert (await client.threads.get_state(other))["values"]["items"] == ["first", "second"]

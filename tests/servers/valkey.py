@@ -48,6 +48,11 @@ class Valkey:
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
+    def folder(self) -> Path:
+        """Where its files are, if it keeps any."""
+        return Path(self._folder.name)
+
+    @property
     def pid(self) -> int:
         """The server's process."""
         assert self._process is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, insort
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from heapq import merge
@@ -23,12 +23,13 @@ from perdure.checkpoint.base import (
     StoredCheckpoint,
     TaskWrites,
     V,
-    check_strategy,
     get_serializable_checkpoint_metadata,
-    oldest_kept,
 )
 from perdure.checkpoint.chains import Chain, Change, Value
+from perdure.checkpoint.pruning import Pruned, PruningRule, pruning_of
 from perdure.checkpoint.records import Blob, Piece, Prepared, TaskRecord
+from perdure.checkpoint.rules import SAME, Rules, Same, Ttl, change_of, check_free, opened_rules
+from perdure.checkpoint.scrubbing import Scrub
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.tuples import build
 from perdure.types import RunnableConfig
@@ -92,10 +93,12 @@ class _Space:
             self.records.pop(checkpoint_id, None)
             self.writes.pop(checkpoint_id, None)
 
-    def keep_head(self, before: str | None) -> None:
-        gone = {i for i in (*self.ids, *self.writes) if before is None or i < before}
-        gone.difference_update(self.ids[-1:])
-        self.remove(gone)
+    def gone(self, rule: PruningRule, matches: Callable[[_Record], bool]) -> set[str]:
+        """Return the ids that go, those of writes without a checkpoint included."""
+        tree = [(one, self.records[one].parent_id) for one in self.ids]
+        gone = set(rule.gone(tree, lambda one: matches(self.records[one])))
+        head = self.head() or ""
+        return gone | {i for i in self.writes if i not in self.records and rule.is_orphan_gone(i, head)}
 
     def tasks(self, checkpoint_id: str) -> list[TaskRecord]:
         return list(self.writes.get(checkpoint_id, {}).values())
@@ -198,11 +201,13 @@ class InMemorySaver(BaseCheckpointSaver[V]):
 
     inline = True
     takes_changes = True
+    has_rules = True
 
     def __init__(self, *, serde: SerializerProtocol | None = None) -> None:
         super().__init__(serde=serde)
         self._lock = threading.RLock()
         self._threads: dict[str, dict[str, _Space]] = {}
+        self._rules: dict[str, tuple[float | None, str | None]] = {}
         self._lineage = records.Lineage()
 
     def __enter__(self) -> Self:
@@ -435,17 +440,23 @@ class InMemorySaver(BaseCheckpointSaver[V]):
 
     def delete_thread(self, thread_id: str) -> None:
         with self._lock:
+            self._check_free([thread_id])
             self._threads.pop(str(thread_id), None)
+            self._rules.pop(str(thread_id), None)
         self._lineage.values.forget(str(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        gone = {str(run_id) for run_id in run_ids}
+        runs = {str(run_id) for run_id in run_ids}
         with self._lock:
-            for spaces in self._threads.values():
-                for space in spaces.values():
-                    ids = {i for i, record in space.records.items() if record.run_id in gone}
-                    if ids:
-                        space.remove(ids)
+            gone = [
+                (thread_id, space, ids)
+                for thread_id, spaces in self._threads.items()
+                for space in spaces.values()
+                if (ids := {i for i, record in space.records.items() if record.run_id in runs})
+            ]
+            self._check_free([thread_id for thread_id, _, _ in gone])
+            for _, space, ids in gone:
+                space.remove(ids)
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         with self._lock:
@@ -463,17 +474,69 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
         older_than: datetime | timedelta | None = None,
-    ) -> None:
-        check_strategy(strategy)
-        before = oldest_kept(older_than)
+        keep_last: int = 1,
+        filter: dict[str, Any] | None = None,
+        keep_forks: bool = False,
+        dry_run: bool = False,
+    ) -> Pruned:
+        rule = pruning_of(strategy, older_than, keep_last, filter, keep_forks=keep_forks)
+        asked = list(dict.fromkeys(map(str, thread_ids)))
+        with self._lock:
+            if not dry_run:
+                self._check_free(asked)
+            done = Pruned(bytes=0 if dry_run else None)
+            for thread_id in asked:
+                done = done.plus(self._prune_thread(thread_id, rule, dry_run=dry_run))
+        return done
+
+    def _prune_thread(self, thread_id: str, rule: PruningRule, *, dry_run: bool) -> Pruned:
+        spaces = self._threads.get(thread_id, {}).values()
+        if not rule.deletes:
+            gone = [(space, space.gone(rule, partial(self._matches, rule))) for space in spaces]
+        elif rule.before is None or (spaces and all((space.head() or "") < rule.before for space in spaces)):
+            gone = [(space, set(space.ids)) for space in spaces]
+        else:
+            return Pruned(bytes=0)
+        count = sum(len(ids & space.records.keys()) for space, ids in gone)
+        size = sum(len(space.records[i].header[1]) for space, ids in gone for i in ids & space.records.keys())
+        if not dry_run:
+            for space, ids in gone:
+                space.remove(ids)
+            if rule.deletes:
+                self.delete_thread(thread_id)
+        return Pruned(int(count > 0), count, size)
+
+    def _matches(self, rule: PruningRule, record: _Record) -> bool:
+        return records.matches(records.decode_header(self.serde, record.header).metadata, dict(rule.filter))
+
+    def scrub(self, timeout: float = 30.0) -> Scrub:
+        return Scrub(("nothing is kept in a file",))
+
+    # -- rules
+
+    def _check_free(self, thread_ids: Iterable[str]) -> None:
         for thread_id in thread_ids:
-            with self._lock:
-                spaces = self._threads.get(str(thread_id), {})
-                if strategy == "keep_latest":
-                    for space in spaces.values():
-                        space.keep_head(before)
-                elif before is None or all((space.head() or "") < before for space in spaces.values()):
-                    self.delete_thread(thread_id)
+            if row := self._rules.get(str(thread_id)):
+                check_free(str(thread_id), [row])
+
+    def keep(self, thread_id: str, *, ttl: Ttl | Same = SAME, hold: str | None | Same = SAME) -> Rules:
+        change = change_of(ttl, hold)
+        with self._lock:
+            row = change.over(*self._rules.pop(str(thread_id), (None, None)))
+            if row != (None, None):
+                self._rules[str(thread_id)] = row
+        return opened_rules(*row)
+
+    def rules_of(self, thread_id: str) -> Rules:
+        return opened_rules(*self._rules.get(str(thread_id), (None, None)))
+
+    def rules(
+        self, *, held: bool = False, limit: int | None = None, after: str | None = None
+    ) -> Iterator[tuple[str, Rules]]:
+        with self._lock:
+            rows = sorted(self._rules.items())
+        found = [(thread_id, opened_rules(*row)) for thread_id, row in rows if after is None or thread_id > after]
+        return iter([one for one in found if one[1].hold is not None or not held][:limit])
 
     # -- the async twins: nothing here waits
 
@@ -545,8 +608,32 @@ class InMemorySaver(BaseCheckpointSaver[V]):
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
         older_than: datetime | timedelta | None = None,
-    ) -> None:
-        self.prune(thread_ids, strategy=strategy, older_than=older_than)
+        keep_last: int = 1,
+        filter: dict[str, Any] | None = None,
+        keep_forks: bool = False,
+        dry_run: bool = False,
+    ) -> Pruned:
+        return self.prune(
+            thread_ids,
+            strategy=strategy,
+            older_than=older_than,
+            keep_last=keep_last,
+            filter=filter,
+            keep_forks=keep_forks,
+            dry_run=dry_run,
+        )
+
+    async def akeep(self, thread_id: str, *, ttl: Ttl | Same = SAME, hold: str | None | Same = SAME) -> Rules:
+        return self.keep(thread_id, ttl=ttl, hold=hold)
+
+    async def arules_of(self, thread_id: str) -> Rules:
+        return self.rules_of(thread_id)
+
+    async def arules(
+        self, *, held: bool = False, limit: int | None = None, after: str | None = None
+    ) -> AsyncIterator[tuple[str, Rules]]:
+        for one in self.rules(held=held, limit=limit, after=after):
+            yield one
 
 
 MemorySaver = InMemorySaver

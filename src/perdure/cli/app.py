@@ -20,13 +20,16 @@ from perdure.cli.diff import diff
 from perdure.cli.doctor import doctor
 from perdure.cli.down import down
 from perdure.cli.draw import graph
+from perdure.cli.erase import erase
 from perdure.cli.exits import CommandError, Exit
 from perdure.cli.fork import fork
 from perdure.cli.history import history
 from perdure.cli.k8s import k8s
+from perdure.cli.keep import keep
 from perdure.cli.logs import logs
 from perdure.cli.migrate import migrate
 from perdure.cli.new import new
+from perdure.cli.prune import prune
 from perdure.cli.ps import ps
 from perdure.cli.restore import restore
 from perdure.cli.resume import resume
@@ -36,6 +39,7 @@ from perdure.cli.setup import setup
 from perdure.cli.show import show
 from perdure.cli.state import state
 from perdure.cli.stats import stats
+from perdure.cli.sweep import sweep
 from perdure.cli.threads import threads
 from perdure.cli.top import top
 from perdure.cli.up import up
@@ -67,6 +71,10 @@ for command in (
     diff,
     fork,
     delete,
+    keep,
+    prune,
+    sweep,
+    erase,
     migrate,
     verify,
     doctor,

@@ -79,8 +79,8 @@ def backup(
         return
     if thread or since:
         raise CommandError(f"--thread and --since are for files, and {place} holds backups of all of a database")
-    kept = None if keep is None else choosing.parse_span(keep, "--keep")
-    pause = None if every is None else choosing.parse_span(every, "--every")
+    kept = choosing.parse_span(keep, "--keep")
+    pause = choosing.parse_span(every, "--every")
 
     def once(tell: OnProgress) -> None:
         require_file(url)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from perdure.cli.arguments import parse_json
 from perdure.cli.exits import CommandError
 from perdure.ops import Selection
 
@@ -23,34 +24,41 @@ Since = Annotated[
     ),
 ]
 Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only what was made until then")]
-Having = Annotated[
-    list[str] | None,
-    typer.Option("--filter", metavar="KEY=JSON", help="Only checkpoints with this in their metadata; may be repeated"),
-]
 Encrypted = Annotated[bool, typer.Option("--encrypted", help="Values are encrypted with the key in PERDURE_AES_KEY")]
+
+Metadata = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metadata", metavar="KEY=VALUE", help="Only with this in the metadata: JSON, or text; may be repeated"
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing")]
 
 _AGO = re.compile(r"(\d+)([dhms])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 def selection_of(
-    threads: list[str] | None, since: str | None, until: str | None, having: list[str] | None
+    threads: list[str] | None, since: str | None, until: str | None, metadata: list[str] | None
 ) -> Selection:
     """Return what the options mean.
 
     Raises:
         CommandError: One of them isn't understood.
     """
-    metadata = dict(_pair(text) for text in having or ())
-    return Selection(threads or None, parse_time(since, "--since"), parse_time(until, "--until"), metadata)
+    times = (parse_time(since, "--since"), parse_time(until, "--until"))
+    return Selection(threads or None, *times, parse_metadata(metadata))
 
 
-def parse_span(text: str, option: str) -> timedelta:
-    """Read a length of time: 7d, 12h, 30m, 10s.
+def parse_span(text: str | None, option: str) -> timedelta | None:
+    """Return the length of time that was typed: 7d, 12h, 30m, 10s.
 
     Raises:
         CommandError: It is none.
     """
+    if text is None:
+        return None
     found = _AGO.fullmatch(text)
     if found is None or int(found[1]) == 0:
         raise CommandError(f"{option} takes a length of time, not {text!r}", hint="7d, 12h, 30m, 10s")
@@ -75,8 +83,32 @@ def parse_time(text: str | None, option: str) -> datetime | None:
         ) from None
 
 
-def _pair(text: str) -> tuple[str, object]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise CommandError(f"--filter takes KEY=JSON, not {text!r}", hint="--filter user='\"ada\"'")
-    return key, parse_json(value, f"--filter {key}")
+def parse_metadata(given: list[str] | None) -> dict[str, Any]:
+    """Return the keys and values that were typed; what is no JSON is a text.
+
+    Raises:
+        CommandError: One of them has no `=`.
+    """
+    found: dict[str, Any] = {}
+    for text in given or ():
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise CommandError(f"--metadata takes KEY=VALUE, not {text!r}", hint="--metadata user_id=42")
+        try:
+            found[key] = json.loads(value)
+        except json.JSONDecodeError:
+            found[key] = value
+    return found
+
+
+def confirm(question: str, what: str, *, yes: bool) -> None:
+    """Ask before something that can't be undone.
+
+    Raises:
+        CommandError: Nobody is there to ask.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError(f"{what} can't be undone, and nobody is there to ask", hint="add --yes; --dry-run tells")
+    typer.confirm(question, abort=True, err=True)

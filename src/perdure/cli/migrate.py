@@ -41,7 +41,7 @@ def migrate(
     thread: choosing.Threads = None,
     since: choosing.Since = None,
     until: choosing.Until = None,
-    having: choosing.Having = None,
+    metadata: choosing.Metadata = None,
     follow: Follow = False,
     verify: Verify = False,
     no_store: NoStore = False,
@@ -55,7 +55,7 @@ def migrate(
     The source may be in use. Stopped at any moment, the same command goes on where it was.
     """
     require_file(source)
-    selection = choosing.selection_of(thread, since, until, having)
+    selection = choosing.selection_of(thread, since, until, metadata)
     with render.counting("copying", quiet=as_json) as tell:
         done = copy_database(
             source,
@@ -90,6 +90,8 @@ def _print(done: Migration, *, verified: bool) -> None:
     render.out.print(f"{render.counts(done.copied)} copied{render.present(done.copied)}")
     if done.items_left:
         render.note("the target has no place for the store's items: they were left out")
+    if done.rules_left:
+        render.note("the target has no place for holds and times to live: they were left out")
     if verified:
         render.out.print(f"{done.compared} checkpoints compared, {len(done.differences)} differences")
     for one in done.differences[:SHOWN]:

@@ -9,11 +9,13 @@ from perdure.checkpoint.findings import Finding
 from perdure.ops.backing import Backup, backup
 from perdure.ops.comparing import Difference
 from perdure.ops.diagnosing import doctor
+from perdure.ops.erasing import Erasure, erase
 from perdure.ops.measuring import Stats, stats
 from perdure.ops.migrating import Migration, migrate
 from perdure.ops.opening import Database
 from perdure.ops.probing import Latency, Probe, probe
 from perdure.ops.progress import Tally
+from perdure.ops.pruning import Pruning, prune, sweep
 from perdure.ops.restoring import restore
 from perdure.ops.selecting import Selection
 from perdure.ops.shelving import shelve, tidy
@@ -24,10 +26,12 @@ __all__ = [
     "Check",
     "Database",
     "Difference",
+    "Erasure",
     "Finding",
     "Latency",
     "Migration",
     "Probe",
+    "Pruning",
     "Selection",
     "Stats",
     "Tally",
@@ -35,12 +39,15 @@ __all__ = [
     "Verification",
     "backup",
     "doctor",
+    "erase",
     "migrate",
     "probe",
+    "prune",
     "repair",
     "restore",
     "shelve",
     "stats",
+    "sweep",
     "tidy",
     "verify",
 ]

@@ -14,6 +14,7 @@ from perdure.ops.items import read_items
 from perdure.ops.opening import Where, opened
 from perdure.ops.progress import OnProgress, Tally, silent
 from perdure.ops.reading import Place, commits, outline
+from perdure.ops.rules import of_rules
 from perdure.ops.selecting import EVERYTHING, Selection
 
 __all__ = ["Backup", "backup"]
@@ -82,6 +83,9 @@ def backup(
     base = None if since is None else ArchiveReader(Path(since), cipher)
     with opened(where, encrypted=encrypted) as database, writing(done.path, cipher, base) as archive:
         index: dict[str, list[list[str]]] = dict(base.index) if base is not None else {}
+        for thread_id, rules in database.saver.rules():
+            if selection.threads is None or thread_id in selection.threads:
+                archive.add(of_rules(thread_id, rules))
         for thread_id in selection.threads_of(database.saver):
             known = {Place(*place) for place in index.get(thread_id, ())}
             meant = outline(database.saver, thread_id, selection)

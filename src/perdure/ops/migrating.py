@@ -13,6 +13,7 @@ from perdure.ops.items import copy_items
 from perdure.ops.opening import Where, opened
 from perdure.ops.progress import OnProgress, Tally, silent
 from perdure.ops.reading import Saver, commits, outline
+from perdure.ops.rules import set_rules
 from perdure.ops.selecting import EVERYTHING, Selection
 from perdure.ops.writing import store
 
@@ -30,6 +31,7 @@ class Migration:
         passes: How often the source was gone through.
         copied: What was written.
         items_left: Whether the source has a store and the target has none that could take its items.
+        rules_left: Whether the source says how long threads are kept, holds included, and the target can't.
         compared: Checkpoints that were compared.
         differences: What isn't the same afterwards; empty unless `verify` was asked for.
     """
@@ -37,6 +39,7 @@ class Migration:
     passes: int = 0
     copied: Tally = field(default_factory=Tally)
     items_left: bool = False
+    rules_left: bool = False
     compared: int = 0
     differences: list[Difference] = field(default_factory=list)
 
@@ -82,8 +85,10 @@ def migrate(
     done = Migration()
     into = opened(target, encrypted=encrypted_target, recognise=False, is_new=True)
     with opened(source, encrypted=encrypted_source, channels=channels) as one, into as other:
+        done.rules_left = not _copy_rules(one.saver, other.saver, selection)
         while _copy_all(one.saver, other.saver, selection, done.copied, on_progress) or not done.passes:
             done.passes += 1
+            done.rules_left = not _copy_rules(one.saver, other.saver, selection)
             if not follow:
                 break
             time.sleep(_PAUSE if done.passes > 1 else 0)
@@ -94,6 +99,14 @@ def migrate(
         if verify:
             _verify(one.saver, other.saver, selection, done, on_progress)
     return done
+
+
+def _copy_rules(source: Saver, target: Saver, selection: Selection) -> bool:
+    """Copy how long threads are kept, before these come: a thread on hold is so from its first checkpoint on."""
+    meant = None if selection.threads is None else set(selection.threads)
+    found = [one for one in source.rules() if meant is None or one[0] in meant]
+    done = [set_rules(target, *one) for one in found]
+    return all(done)
 
 
 def _copy_all(source: Saver, target: Saver, selection: Selection, tally: Tally, tell: OnProgress) -> bool:

@@ -68,7 +68,7 @@ def opened(
         from perdure.interop.langgraph_databases import open_database
 
         url = where.removeprefix(THEIRS)
-        with open_database(url, channels) as theirs, _their_items(url, is_target=not recognise) as items:
+        with open_database(url, channels) as theirs, _their_items(url, is_target=is_new) as items:
             yield Database(theirs, items)
         return
     if not is_new and not has_our_tables(where):

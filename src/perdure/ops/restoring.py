@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from perdure.ops.items import Kept, store_items
 from perdure.ops.opening import Where, opened
 from perdure.ops.progress import OnProgress, Tally, silent
 from perdure.ops.reading import Place, Saver, outline
+from perdure.ops.rules import set_rules, to_rules
 from perdure.ops.selecting import EVERYTHING, Selection
 from perdure.ops.shelving import fetched
 from perdure.ops.writing import store
@@ -62,6 +63,10 @@ def restore(
         files = _with_bases(file_here, cipher_of(encrypted=decrypt))  # before the database is touched
         database = stack.enter_context(opened(where, encrypted=encrypted, recognise=False, is_new=True))
         seen: set[str] = set()
+        for record in takewhile(lambda one: one[0] == "rules", files[-1].records()):
+            thread_id, rules = to_rules(record)
+            if selection.threads is None or thread_id in selection.threads:
+                set_rules(database.saver, thread_id, rules)
         for file in files:
             for thread_id in _restore_threads(file, database.saver, selection, tally, on_progress):
                 seen.add(thread_id)

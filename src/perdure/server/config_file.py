@@ -46,12 +46,17 @@ class StoreSpec(Section, frozen=True):
 
 
 class ThreadTtl(Section, frozen=True):
-    """How long threads live that don't say so themselves; times in minutes."""
+    """How long threads live that don't say so themselves; times in minutes.
+
+    Attributes:
+        rules: Whether threads go too whose saver was told so, by `saver.keep(thread_id, ttl=...)`.
+    """
 
     strategy: Literal["delete", "keep_latest"] = "delete"
     default_ttl: float | None = None
     sweep_interval_minutes: Minutes | None = None
     sweep_limit: Annotated[int, Meta(ge=1)] | None = None
+    rules: bool = False
 
 
 class SerdeSpec(Section, frozen=True):

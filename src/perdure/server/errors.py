@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from perdure.errors import CorruptCheckpointError, InvalidConfigError, InvalidUpdateError, StorageError, UsageError
+from perdure.errors import (
+    CorruptCheckpointError,
+    InvalidConfigError,
+    InvalidUpdateError,
+    StorageError,
+    ThreadHeldError,
+    UsageError,
+)
 
 
 class RequestError(UsageError):
@@ -68,6 +75,8 @@ def status_of(error: Exception) -> int:
         return error.status
     if isinstance(error, (InvalidUpdateError, InvalidConfigError)):
         return 422
+    if isinstance(error, ThreadHeldError):
+        return 409
     if isinstance(error, CorruptCheckpointError):
         return 500
     if isinstance(error, StorageError):

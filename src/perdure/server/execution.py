@@ -13,7 +13,7 @@ from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from perdure.errors import PerdureError, TransientStorageError
+from perdure.errors import PerdureError, ThreadHeldError, TransientStorageError
 from perdure.server.database import events, now, runs
 from perdure.server.database.runs import Ending
 from perdure.server.encoding import asked, encode, encode_text, interrupts_plain
@@ -140,7 +140,10 @@ class Execution:
         """Say how the run ended, by its error, by what stopped it, by the state that it left."""
         kwargs = self.run["kwargs"]
         if self.stopped == "rollback":
-            await self.core.saver.adelete_for_runs([self.run_id])
+            try:
+                await self.core.saver.adelete_for_runs([self.run_id])
+            except ThreadHeldError as held:
+                _log.warning("run %s isn't rolled back: %s", self.run_id, held.args[0])
         left = await self._left(error)
         thread_status = "interrupted" if left.goes_on else "idle"
         status, told = "success", None

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from cronsim import CronSim, CronSimError
 
-from perdure.errors import PerdureError, TransientStorageError, UsageError
+from perdure.checkpoint.ids import first_id
+from perdure.errors import PerdureError, ThreadHeldError, TransientStorageError, UsageError
 from perdure.server.database import crons, events, now, queues, threads
 from perdure.server.making import make_run
 from perdure.server.schema import RunCreate
@@ -30,6 +32,7 @@ _log = logging.getLogger("perdure.server.scheduler")
 
 _TICK: Final = 1.0
 _ABANDONED: Final = 100
+_WHILE_HELD: Final = 3600.0
 
 
 def next_time(schedule: str, timezone: str | None, after: float, end: float | None = None) -> float | None:
@@ -70,6 +73,7 @@ class Scheduler:
         minutes = spec and spec.sweep_interval_minutes
         self._pause = minutes * 60 if minutes else core.settings.sweep
         self._limit = (spec and spec.sweep_limit) or _ABANDONED
+        self._by_rules = bool(spec and spec.rules)
 
     def start(self) -> None:
         """Begin."""
@@ -93,6 +97,8 @@ class Scheduler:
                 if now() - rested > self._pause:
                     rested = now()
                     await self.sweep()
+                    if self._by_rules:
+                        await self._sweep_by_rules()
             except PerdureError as e:
                 _log.warning("what is due can't be done: %s", e)
             await asyncio.sleep(min(_TICK, self._pause))
@@ -126,14 +132,34 @@ class Scheduler:
                 _log.warning("cron %s made no run: %s", cron["cron_id"], e)
 
     async def sweep(self) -> None:
-        """Delete threads whose time is over."""
+        """Delete threads whose time is over; those on hold are looked at again later."""
         core = self._core
         for thread_id, strategy in await core.database.read(threads.expired, self._limit):
-            if strategy == "keep_latest":
-                await core.saver.aprune([thread_id], strategy="keep_latest")
-                await core.database.once(threads.put_off, thread_id, None)
-            else:
-                await delete_thread(core, thread_id, None)
+            try:
+                if strategy == "keep_latest":
+                    await core.saver.aprune([thread_id], strategy="keep_latest")
+                    await core.database.once(threads.put_off, thread_id, None)
+                else:
+                    await delete_thread(core, thread_id, None)
+            except ThreadHeldError:  # it must not be in the way of the others
+                await core.database.once(threads.put_off, thread_id, now() + _WHILE_HELD)
+
+    async def _sweep_by_rules(self) -> None:
+        """Delete threads that rest for longer than their own rules say; those on hold, or that a run has, stay."""
+        core = self._core
+        async for thread_id, rules in core.saver.arules():
+            if not isinstance(rules.ttl, timedelta) or rules.hold is not None:
+                continue
+            moment = datetime.now(UTC) - rules.ttl
+            head = await core.saver.aget_head(thread_id)
+            if head is None or head >= first_id(moment):
+                continue
+            with suppress(ThreadHeldError):  # just now
+                row = await core.database.read(threads.get, thread_id)
+                if row is None:
+                    await core.saver.aprune([thread_id], strategy="delete", older_than=moment)
+                elif row["run_id"] is None:
+                    await delete_thread(core, thread_id, None)
 
 
 def _asked(cron: dict[str, Any]) -> RunCreate:

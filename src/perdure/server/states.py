@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from perdure.checkpoint.rules import held
 from perdure.errors import PerdureError
 from perdure.server.database import threads
 
@@ -38,7 +39,12 @@ async def state_of(core: Core, thread: dict[str, Any], config: dict[str, Any] | 
 
 
 async def delete_thread(core: Core, thread_id: str, filters: str | None) -> bool:
-    """Delete a thread with all that belongs to it; tell whether there was one. A run that has it is stopped."""
+    """Delete a thread with all that belongs to it; tell whether there was one. A run that has it is stopped.
+
+    Raises:
+        ThreadHeldError: It is on hold: nothing of it is deleted.
+    """
+    await check_free(core, [thread_id], filters)
     if not await core.database.write(threads.delete, thread_id, filters):
         return False
     for execution in list(core.worker.active.values()):
@@ -46,6 +52,18 @@ async def delete_thread(core: Core, thread_id: str, filters: str | None) -> bool
             execution.stop("lost")
     await core.saver.adelete_thread(thread_id)
     return True
+
+
+async def check_free(core: Core, thread_ids: Iterable[str], filters: str | None) -> None:
+    """Check that none of the threads that the filters let be seen is on hold.
+
+    Raises:
+        ThreadHeldError: One of them is.
+    """
+    for thread_id in thread_ids:
+        reason = (await core.saver.arules_of(thread_id)).hold
+        if reason is not None and await core.database.read(threads.get, thread_id, filters) is not None:
+            raise held(thread_id, reason)
 
 
 def forget_later(core: Core, thread_id: str) -> None:

@@ -177,3 +177,9 @@ def sweep(sql: Mapping[str, str], now: float) -> Op[int]:
     statements: Statements = [(sql["sweep_vectors"], (now,)), (sql["sweep"], (now,))]
     _, rows = yield statements
     return len(rows)
+
+
+def stored_below(sql: Mapping[str, str], namespace: Sequence[str]) -> Op[list[bytes]]:
+    """Return the values of all items in a namespace and below it, expired ones too, as they are stored."""
+    [rows] = yield [(sql["below"], (*range_below(namespace), 0.0, -1))]
+    return [bytes(row[4]) for row in rows]

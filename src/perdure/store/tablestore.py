@@ -107,6 +107,10 @@ class TableStore(ExpiringStore):
             await self._arun(self._refreshing(done), writes=True)
         return done.results  # type: ignore[no-any-return]
 
+    def stored_below(self, namespace: Sequence[str]) -> list[bytes]:
+        """Return the values of all items in a namespace and below it, as they are stored."""
+        return self._run(partial(tables.stored_below, self._sql, namespace), writes=False)  # type: ignore[no-any-return]
+
     def lives(self, keys: Sequence[Key]) -> list[Life | None]:
         return self._run(partial(tables.lives, self._sql, keys, time.time()), writes=False)  # type: ignore[no-any-return]
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from perdure.checkpoint import base, conformance
+from perdure.checkpoint.adopted import AdoptedSaver
 from perdure.checkpoint.base import BaseCheckpointSaver, Commit, TaskWrites
 from perdure.checkpoint.conformance.case import Case, Colour, checkpoint, place
 from perdure.checkpoint.memory import InMemorySaver
+from perdure.checkpoint.rules import Rules
 from perdure.errors import ConflictError, UsageError
 
 
@@ -143,6 +146,17 @@ def test_what_cannot_be_derived_says_so() -> None:
             call(type("Nothing", (BaseCheckpointSaver,), {})())
     with pytest.raises(UsageError, match="leases"):
         SyncOnly().acquire("t", "me", 1)
+
+
+@pytest.mark.parametrize("saver", [SyncOnly(), AsyncOnly(), AdoptedSaver(object())], ids=lambda s: type(s).__name__)
+async def test_a_saver_without_rules_says_so_when_it_is_asked_for_one(saver: Any) -> None:
+    assert not saver.has_rules
+    with pytest.raises(UsageError, match="has no rules"):
+        saver.keep("t", hold="case 12")
+    with pytest.raises(UsageError, match="has no rules"):
+        await saver.akeep("t", ttl=timedelta(days=1))
+    assert saver.rules_of("t") == await saver.arules_of("t") == Rules()
+    assert [*saver.rules()] == [one async for one in saver.arules(held=True)] == []
 
 
 async def test_a_sync_call_on_the_savers_own_loop_fails_instead_of_hanging() -> None:

@@ -28,22 +28,25 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
 from perdure.checkpoint import bridge, derived
 from perdure.checkpoint.deltahistory import DeltaChannelHistory, delta_history
-from perdure.checkpoint.ids import first_id, new_id, uuid6
+from perdure.checkpoint.ids import new_id, uuid6
+from perdure.checkpoint.pruning import Pruned, oldest_kept
+from perdure.checkpoint.rules import SAME, Rules, Same, Ttl
 from perdure.checkpoint.serde.base import SerializerProtocol, maybe_add_typed_methods
 from perdure.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED, ChannelProtocol
 from perdure.constants import MISSING
-from perdure.errors import EmptyChannelError, InvalidConfigError, UsageError
+from perdure.errors import EmptyChannelError, UsageError
 from perdure.types import RunnableConfig
 
 if TYPE_CHECKING:
     from perdure.checkpoint.activity import Activity
     from perdure.checkpoint.diagnosis import Check
     from perdure.checkpoint.findings import Finding
+    from perdure.checkpoint.scrubbing import Chunk, Scrub
     from perdure.checkpoint.sizes import ThreadSize
 
 __all__ = [
@@ -254,6 +257,8 @@ class BaseCheckpointSaver(Generic[V]):
     copies nothing."""
     leases: bool = False
     """Whether `acquire`, `renew` and `release` guard a thread across processes."""
+    has_rules: bool = False
+    """Whether `keep` says how long a thread is kept, and holds are honoured."""
 
     _serde: SerializerProtocol | None = None
 
@@ -514,8 +519,15 @@ class BaseCheckpointSaver(Generic[V]):
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
         older_than: datetime | timedelta | None = None,
-    ) -> None:
+        keep_last: int = 1,
+        filter: dict[str, Any] | None = None,
+        keep_forks: bool = False,
+        dry_run: bool = False,
+    ) -> Pruned | None:
         """Make threads smaller.
+
+        What a rule keeps stays, and of the rest goes only what `older_than` and `filter` both say. A checkpoint that is
+        kept keeps its values, its pending writes and the name of its parent.
 
         Args:
             thread_ids: Which; ids without a thread are ignored.
@@ -524,17 +536,25 @@ class BaseCheckpointSaver(Generic[V]):
             older_than: Only what was made before this moment, or this long ago, goes: of `keep_latest`, checkpoints;
                 of `delete`, threads whose newest checkpoint is that old. The age is that of the checkpoint's id, so
                 it is as exact as the clock of the machine that made it.
+            keep_last: So many of the newest checkpoints of each namespace are kept.
+            filter: Only checkpoints go whose metadata have these keys and values.
+            keep_forks: Whether the tips of all branches are kept: checkpoints that are no other's parent.
+            dry_run: Tell what would go, and change nothing; threads on hold are counted too.
+
+        Returns:
+            What went, or would go; None: this saver doesn't tell.
 
         Raises:
-            InvalidConfigError: There is no such strategy.
-            NotImplementedError: This saver can't `keep_latest`, or not by age; it can't be derived from the classic
-                methods.
+            ThreadHeldError: One of the threads is on hold; see `keep`.
+            InvalidConfigError: There is no such strategy, or `delete` is to keep something.
+            NotImplementedError: This saver can't `keep_latest`, or not by what is asked; it can't be derived from the
+                classic methods.
         """
-        if strategy == "delete" and not bridge.has_async(self, "prune"):
+        more = _asked(older_than, keep_last, filter, keep_forks=keep_forks, dry_run=dry_run)
+        if strategy == "delete" and more.keys() <= {"older_than"} and not bridge.has_async(self, "prune"):
             derived.run_sync(self, derived.delete_threads(thread_ids, oldest_kept(older_than)))
-            return
-        by_age = {} if older_than is None else {"older_than": older_than}
-        bridge.call_sync(self, "prune", thread_ids, strategy=strategy, **by_age)
+            return None
+        return bridge.call_sync(self, "prune", thread_ids, strategy=strategy, **more)  # type: ignore[no-any-return]
 
     async def aprune(
         self,
@@ -542,13 +562,78 @@ class BaseCheckpointSaver(Generic[V]):
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
         older_than: datetime | timedelta | None = None,
-    ) -> None:
+        keep_last: int = 1,
+        filter: dict[str, Any] | None = None,
+        keep_forks: bool = False,
+        dry_run: bool = False,
+    ) -> Pruned | None:
         """Async twin of `prune`."""
-        if strategy == "delete" and not bridge.has_sync(self, "prune"):
+        more = _asked(older_than, keep_last, filter, keep_forks=keep_forks, dry_run=dry_run)
+        if strategy == "delete" and more.keys() <= {"older_than"} and not bridge.has_sync(self, "prune"):
             await derived.run_async(self, derived.delete_threads(thread_ids, oldest_kept(older_than)))
-            return
-        by_age = {} if older_than is None else {"older_than": older_than}
-        await bridge.call_async(self, "prune", thread_ids, strategy=strategy, **by_age)
+            return None
+        return await bridge.call_async(self, "prune", thread_ids, strategy=strategy, **more)  # type: ignore[no-any-return]
+
+    # -- rules: only where `has_rules` is True
+
+    def keep(self, thread_id: str, *, ttl: Ttl | Same = SAME, hold: str | None | Same = SAME) -> Rules:
+        """Say how long a thread is kept. What isn't given stays as it is.
+
+        The thread need not have a checkpoint yet. Rules go when the thread is deleted, and aren't copied by
+        `copy_thread`: a copy of a held thread isn't held.
+
+        A hold that is set is seen by everything that deletes: `delete_thread`, `prune`, `delete_for_runs` and
+        `repair_thread` look at it in the transaction that deletes, and raise `ThreadHeldError` before anything is
+        changed, of any thread they were given. Where a thread is a unit by itself (object stores, a cluster of Redis)
+        that is so for holds that were there when they began; of a hold that is set meanwhile, its thread stays whole.
+        Runs may go on.
+
+        Args:
+            thread_id: The thread.
+            ttl: How long after its last checkpoint, in any namespace, the thread expires; `NEVER`; None: as the default
+                of whoever sweeps says. Something must sweep: `perdure.ops.sweep`.
+            hold: Why nothing of the thread may be deleted; None: it may.
+
+        Returns:
+            The rules as they are now.
+
+        Raises:
+            InvalidConfigError: A time isn't more than nothing, or a reason is empty.
+            UsageError: This saver has no rules.
+        """
+        raise _no_rules(self)
+
+    async def akeep(self, thread_id: str, *, ttl: Ttl | Same = SAME, hold: str | None | Same = SAME) -> Rules:
+        """Async twin of `keep`."""
+        return await bridge.to_thread(self.keep, thread_id, ttl=ttl, hold=hold)  # type: ignore[no-any-return]
+
+    def rules_of(self, thread_id: str) -> Rules:
+        """Return a thread's rules; none where there are none, and of savers that have none."""
+        return Rules()
+
+    async def arules_of(self, thread_id: str) -> Rules:
+        """Async twin of `rules_of`."""
+        return await bridge.to_thread(self.rules_of, thread_id)  # type: ignore[no-any-return]
+
+    def rules(
+        self, *, held: bool = False, limit: int | None = None, after: str | None = None
+    ) -> Iterator[tuple[str, Rules]]:
+        """Iterate over the threads that have rules, with these, in ascending order of the ids.
+
+        Args:
+            held: Only those on hold.
+            limit: At most so many.
+            after: Only ids greater than this.
+        """
+        return iter(())
+
+    async def arules(
+        self, *, held: bool = False, limit: int | None = None, after: str | None = None
+    ) -> AsyncIterator[tuple[str, Rules]]:
+        """Async twin of `rules`."""
+        found: Any = await bridge.to_thread(lambda: [*self.rules(held=held, limit=limit, after=after)])
+        for one in found:
+            yield one
 
     # -- checking: what is stored, byte by byte
 
@@ -616,6 +701,40 @@ class BaseCheckpointSaver(Generic[V]):
     async def aactivity(self, since: Activity | None = None) -> Activity:
         """Async twin of `activity`."""
         return await bridge.to_thread(self.activity, since)  # type: ignore[no-any-return]
+
+    # -- erasing: what a storage keeps of what was deleted
+
+    def stored_of(self, thread_id: str) -> Sequence[bytes]:
+        """Return what is stored of a thread, piece by piece, as it is stored; empty if a saver can't tell."""
+        return bridge.call_sync(self, "stored_of", thread_id) if bridge.has_async(self, "stored_of") else ()
+
+    async def astored_of(self, thread_id: str) -> Sequence[bytes]:
+        """Async twin of `stored_of`."""
+        return await bridge.to_thread(self.stored_of, thread_id)  # type: ignore[no-any-return]
+
+    def scrub(self, timeout: float = 30.0) -> Scrub:
+        """Make the storage forget what was deleted: write its files anew, its log and its free space included.
+
+        It may be in use; others may have to wait meanwhile. Repeating it is harmless.
+
+        Args:
+            timeout: Seconds to wait for those who are in the way.
+
+        Raises:
+            NotImplementedError: This saver can't.
+        """
+        return bridge.call_sync(self, "scrub", timeout)  # type: ignore[no-any-return]
+
+    async def ascrub(self, timeout: float = 30.0) -> Scrub:
+        """Async twin of `scrub`."""
+        return await bridge.call_async(self, "scrub", timeout)  # type: ignore[no-any-return]
+
+    def raw(self) -> Iterator[Chunk]:
+        """Iterate over all bytes that the storage keeps, file by file, deleted or not; none if a saver has no files.
+
+        For a proof that nothing is left of something; synchronous only.
+        """
+        return iter(())
 
     def diagnose(self) -> Sequence[Check]:
         """Look at how the database is set up: versions, durability, rights, the clock; empty if a saver can't tell."""
@@ -753,29 +872,25 @@ def _no_leases(saver: BaseCheckpointSaver[Any]) -> UsageError:
     )
 
 
-def check_strategy(strategy: str) -> None:
-    """Check a pruning strategy.
-
-    Raises:
-        InvalidConfigError: There is none of that name.
-    """
-    if strategy not in ("keep_latest", "delete"):
-        raise InvalidConfigError(f"prune knows 'keep_latest' and 'delete', not {strategy!r}")
+def _no_rules(saver: BaseCheckpointSaver[Any]) -> UsageError:
+    return UsageError(
+        f"{type(saver).__name__} has no rules: it can neither hold a thread nor let it expire",
+        hint="ask `saver.has_rules` first; perdure's own savers have them, and `perdure migrate` moves threads to one",
+    )
 
 
-def oldest_kept(older_than: datetime | timedelta | None) -> str | None:
-    """Return the id below which checkpoints are older than a moment, or than so long ago; None: age doesn't matter.
-
-    Raises:
-        InvalidConfigError: It is neither.
-    """
-    if older_than is None:
-        return None
-    if isinstance(older_than, timedelta):
-        older_than = datetime.now(UTC) - older_than
-    if not isinstance(older_than, datetime):
-        raise InvalidConfigError(f"older_than must be a datetime or a timedelta, not {older_than!r}")
-    return first_id(older_than)
+def _asked(
+    older_than: Any, keep_last: int, filter: dict[str, Any] | None, *, keep_forks: bool, dry_run: bool
+) -> dict[str, Any]:
+    """Return the arguments of `prune` that differ from what they are by default: other people's savers know few."""
+    given = {
+        "older_than": older_than,
+        "keep_last": keep_last if keep_last != 1 else None,
+        "filter": filter or None,
+        "keep_forks": keep_forks or None,
+        "dry_run": dry_run or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def get_checkpoint_id(config: RunnableConfig) -> str | None:
@@ -855,7 +970,7 @@ def create_checkpoint(
 
 def empty_checkpoint() -> Checkpoint:
     """Make a checkpoint of nothing."""
-    from datetime import UTC, datetime
+    from datetime import UTC
 
     return Checkpoint(
         v=LATEST_VERSION,

@@ -14,8 +14,8 @@ def test_contract(case, colour):
         conformance.run(case, saver, colour)
 ```
 
-Each case needs an empty store. A case that needs what the saver doesn't declare (`leases`, or `prepare` and `commit` of
-its own) is not in `cases_for(saver)`.
+Each case needs an empty store. A case that needs what the saver doesn't declare (`leases`, `has_rules`, or
+`prepare` and `commit` of its own) is not in `cases_for(saver)`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from perdure.checkpoint.base import BaseCheckpointSaver
-from perdure.checkpoint.conformance import commits, deleting, leases, reading, writing
+from perdure.checkpoint.conformance import commits, deleting, keeping, leases, pruning, reading, writing
 from perdure.checkpoint.conformance.case import COLOURS, Case, Colour, Failure, paint
 
 __all__ = ["COLOURS", "Case", "Failure", "cases", "cases_for", "run"]
@@ -33,14 +33,14 @@ __all__ = ["COLOURS", "Case", "Failure", "cases", "cases_for", "run"]
 
 def cases() -> list[Case]:
     """Return all cases."""
-    rooms = (writing, reading, deleting, commits, leases)
+    rooms = (writing, reading, deleting, pruning, commits, leases, keeping)
     return [case for room in rooms for case in room.CASES]
 
 
 def cases_for(saver: BaseCheckpointSaver[Any]) -> list[Case]:
     """Return the cases that apply to a saver, by what it declares."""
     own_commit = type(saver).prepare is not BaseCheckpointSaver.prepare
-    has = {"commit": own_commit, "leases": saver.leases}
+    has = {"commit": own_commit, "leases": saver.leases, "rules": saver.has_rules}
     return [case for case in cases() if all(has[need] for need in case.needs)]
 
 

@@ -23,7 +23,7 @@ class Case(NamedTuple):
     Attributes:
         name: What the saver must do.
         body: Does it, and raises `Failure`.
-        needs: What it can only be asked of: savers with `leases`, with a `commit` of their own.
+        needs: What it can only be asked of: savers with `leases`, with `rules`, with a `commit` of their own.
     """
 
     name: str
@@ -44,11 +44,11 @@ def collector(cases: list[Case], *needs: str) -> Callable[[Callable[[Any], Await
 
 
 def paint(saver: BaseCheckpointSaver[Any], colour: Colour) -> Any:
-    """Give a saver async methods that call its sync or its async ones; `list` and `threads` return lists."""
+    """Give a saver async methods that call its sync or its async ones; `list`, `threads` and `rules` return lists."""
     return _Sync(saver) if colour == "sync" else _Async(saver)
 
 
-_WALKS = ("list", "threads")
+_WALKS = ("list", "threads", "rules")
 
 
 class _Sync:

@@ -15,20 +15,21 @@ from perdure.checkpoint.postgres.dialect import PostgresDialect, dialect_of, sav
 from perdure.checkpoint.postgres.merging import merged
 from perdure.checkpoint.postgres.searching import searched_of
 from perdure.checkpoint.records import Prepared
+from perdure.checkpoint.scrubbing import Chunk, Scrub
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables.saver import Kind
 from perdure.checkpoint.tables.served import ServedSaver
 from perdure.checkpoint.tables.sights import Sights
 from perdure.database.operation import Op
 from perdure.database.pooling import PoolUse
-from perdure.database.postgres import schema
+from perdure.database.postgres import schema, scrubbing
 from perdure.database.postgres.connecting import Threshold, parameters_of
 from perdure.database.postgres.driver import Driver
 from perdure.database.postgres.exchange import Mode
 from perdure.database.postgres.loopdriver import LoopDriver
 from perdure.database.postgres.opening import driver_for
 from perdure.database.postgres.sources import Pool
-from perdure.errors import InvalidConfigError
+from perdure.errors import InvalidConfigError, UsageError
 
 __all__ = ["BasePostgresSaver", "Conn", "PostgresSaver", "open_url"]
 
@@ -60,6 +61,8 @@ class PostgresSaver(ServedSaver[V]):
         schema: Where the tables are; wherever the connection's `search_path` leads if None.
         retry_for: Seconds to go on trying when the server is away, or in the way of others.
     """
+
+    _where: str | None = None
 
     def __init__(
         self,
@@ -106,12 +109,27 @@ class PostgresSaver(ServedSaver[V]):
         if pool_size < 1:
             raise InvalidConfigError(f"pool_size must be at least 1, not {pool_size}")
         pool = Pool(parameters_of(conn_string), pool_size, prepare_threshold)
-        return cls(pool, serde=serde, schema=schema, retry_for=retry_for)
+        made = cls(pool, serde=serde, schema=schema, retry_for=retry_for)
+        made._where = conn_string
+        return made
 
     @property
     def pool(self) -> PoolUse | None:
         """How many of its connections are used; None for a connection or a pool of an event loop."""
         return self._driver.pool if isinstance(self._driver, Driver) else None
+
+    def scrub(self, timeout: float = 30.0) -> Scrub:
+        self.setup()
+        done, failed, beyond = scrubbing.scrub(self._named(), timeout)
+        return Scrub(tuple(done), tuple(failed), tuple(beyond))
+
+    def raw(self) -> Iterator[Chunk]:
+        yield from (Chunk(*part) for part in scrubbing.read(self._named()))
+
+    def _named(self) -> str:
+        if self._where is None:
+            raise UsageError("a connection that was brought can't be scrubbed", hint="open the saver by its URL")
+        return self._where
 
     # -- tables
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from perdure.checkpoint.postgres.searching import search_for
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.tables.dialect import Cursor, Dialect
 from perdure.database.operation import Batch, Op, Replies, Rows, Statement
-from perdure.database.postgres.adapting import Numbers
+from perdure.database.postgres.adapting import Numbers, Texts
 from perdure.database.postgres.naming import prefix_of
 from perdure.database.postgres.schema import Tables
 from perdure.database.sqltext import load_migrations, load_statements
@@ -61,6 +61,10 @@ class PostgresDialect(Dialect):
     def diagnosing(self) -> Op[list[Check]]:
         [[row]] = yield [(self.sql["diagnose"], ())]
         return checks(row)
+
+    def deleting_checkpoints(self, ns: int, checkpoint_ids: Collection[str]) -> Batch:
+        names = ("delete_checkpoints", "delete_writes_of_checkpoints")
+        return [(self.sql[name], (ns, Texts(checkpoint_ids))) for name in names]
 
     def settling(self, ns: int) -> Batch:
         return [(self.sql["settle"], (ns,))]

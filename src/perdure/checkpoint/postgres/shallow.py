@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from perdure.checkpoint.base import V
 from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.records import Prepared
 from perdure.database.opening import AsyncOpened
+from perdure.errors import ThreadHeldError
 
 __all__ = ["AsyncShallowPostgresSaver", "ShallowPostgresSaver"]
 
@@ -22,13 +24,15 @@ class ShallowPostgresSaver(PostgresSaver[V]):
     def commit(self, prepared: Sequence[Prepared]) -> bool:
         stop = super().commit(prepared)
         if moved := _moved(prepared):
-            self.prune(moved)
+            with suppress(ThreadHeldError):  # its history stays, as long as the hold does
+                self.prune(moved)
         return stop
 
     async def acommit(self, prepared: Sequence[Prepared]) -> bool:
         stop = await super().acommit(prepared)
         if moved := _moved(prepared):
-            await self.aprune(moved)
+            with suppress(ThreadHeldError):
+                await self.aprune(moved)
         return stop
 
 

@@ -281,15 +281,14 @@ DELETE FROM @schema.perdure_checkpoints WHERE ns = $1 AND checkpoint_id = $2;
 -- name: delete_writes_of_checkpoint
 DELETE FROM @schema.perdure_writes WHERE ns = $1 AND checkpoint_id = $2;
 
--- name: delete_all_but_head
-DELETE FROM @schema.perdure_checkpoints
-WHERE ns = $1 AND checkpoint_id < (SELECT head FROM @schema.perdure_namespaces WHERE ns = $1)
-    AND ($2::text IS NULL OR checkpoint_id < $2);
+-- name: delete_checkpoints
+DELETE FROM @schema.perdure_checkpoints WHERE ns = $1 AND checkpoint_id = ANY ($2::text[]);
 
--- name: delete_writes_of_all_but_head
-DELETE FROM @schema.perdure_writes
-WHERE ns = $1 AND checkpoint_id <> (SELECT head FROM @schema.perdure_namespaces WHERE ns = $1)
-    AND ($2::text IS NULL OR checkpoint_id < $2);
+-- name: delete_writes_of_checkpoints
+DELETE FROM @schema.perdure_writes WHERE ns = $1 AND checkpoint_id = ANY ($2::text[]);
+
+-- name: tree_of_namespace
+SELECT checkpoint_id, parent_id FROM @schema.perdure_checkpoints WHERE ns = $1;
 
 -- name: records_of_namespace
 SELECT checkpoint_id, parent_id, run_id, record, metadata::text
@@ -371,6 +370,27 @@ WHERE thread_id = $1 AND holder <> ''
 -- name: delete_lease
 DELETE FROM @schema.perdure_leases WHERE thread_id = $1;
 
+-- name: rules
+-- Who deletes asks behind the lock of the namespaces, and in a statement of its own, so that it sees a hold set before that.
+SELECT ttl, hold FROM @schema.perdure_rules WHERE thread_id = $1;
+
+-- name: set_rules
+-- Only what is given: who sets a time to live never takes back a hold.
+INSERT INTO @schema.perdure_rules AS r (thread_id, ttl, hold) VALUES ($1, $2, $3)
+ON CONFLICT (thread_id) DO UPDATE SET
+    ttl = CASE WHEN $4::boolean THEN excluded.ttl ELSE r.ttl END,
+    hold = CASE WHEN $5::boolean THEN excluded.hold ELSE r.hold END
+RETURNING ttl, hold;
+
+-- name: delete_rules
+DELETE FROM @schema.perdure_rules WHERE thread_id = $1 AND hold IS NULL;
+
+-- name: all_rules
+SELECT thread_id, ttl, hold FROM @schema.perdure_rules
+WHERE thread_id >= coalesce($1::text, '') AND ($1::text IS NULL OR thread_id > $1)
+    AND (NOT $3::boolean OR hold IS NOT NULL)
+ORDER BY thread_id LIMIT $2::bigint;
+
 -- name: diagnose
 SELECT current_setting('server_version'), current_setting('server_version_num')::int, current_setting('synchronous_commit'),
     current_setting('fsync'), current_setting('full_page_writes'), extract(epoch FROM clock_timestamp())::float8,
@@ -378,7 +398,7 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
     (
         SELECT bool_and(has_table_privilege(t, p))
         FROM unnest(ARRAY['@schema.perdure_namespaces', '@schema.perdure_checkpoints', '@schema.perdure_pieces',
-            '@schema.perdure_writes', '@schema.perdure_leases']) AS t,
+            '@schema.perdure_writes', '@schema.perdure_leases', '@schema.perdure_rules']) AS t,
             unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p
     ),
     (SELECT max(version) FROM @schema.perdure_migrations), pg_database_size(current_database());

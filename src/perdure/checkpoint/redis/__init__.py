@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlencode
@@ -13,11 +13,13 @@ from redis.exceptions import NoPermissionError
 from perdure.checkpoint.base import Lease, V
 from perdure.checkpoint.diagnosis import Check
 from perdure.checkpoint.records import Prepared
+from perdure.checkpoint.redis import scrubbing
 from perdure.checkpoint.redis.diagnosing import checks
 from perdure.checkpoint.redis.dialect import RedisDialect
 from perdure.checkpoint.redis.keys import Keys
 from perdure.checkpoint.redis.transaction import Transactions, acquire
 from perdure.checkpoint.redis.view import Life
+from perdure.checkpoint.scrubbing import Chunk, Scrub
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables import writing
 from perdure.checkpoint.tables.saver import Kind
@@ -164,6 +166,19 @@ class RedisSaver(ServedSaver[V]):
 
     async def adiagnose(self) -> Sequence[Check]:
         return await self._driver.arun(checks)
+
+    def scrub(self, timeout: float = 30.0) -> Scrub:
+        self.setup()
+        if self._transactions.is_cluster:
+            return Scrub(failed=("each node of a cluster has files of its own: BGREWRITEAOF and BGSAVE on each",))
+        self.forget_expired()  # the lists of runs may still name threads that are gone
+        return scrubbing.scrub(self._driver, timeout)
+
+    def raw(self) -> Iterator[Chunk]:
+        self.setup()
+        if self._transactions.is_cluster:
+            return iter((Chunk("the nodes of the cluster", 0, b"", "they aren't looked at one by one"),))
+        return scrubbing.read(self._driver, self._keys.prefix)
 
     # -- running
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from perdure.checkpoint.address import Scope
@@ -29,6 +29,9 @@ class RedisDialect(Dialect):
 
     def advancing(self, ns: Any, one: Prepared, number: int) -> Batch:
         return () if one.checkpoint_id is None else [("advance", (ns, one.checkpoint_id, number))]
+
+    def deleting_checkpoints(self, ns: Any, checkpoint_ids: Collection[str]) -> Batch:
+        return [("delete_checkpoints", (ns, checkpoint_ids))]
 
     def settling(self, ns: Any) -> Batch:
         return [("settle", (ns,))]

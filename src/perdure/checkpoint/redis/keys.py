@@ -4,11 +4,12 @@ A thread is three keys that share a hash tag, so that a cluster keeps them toget
 
 - its rows, a hash: `n` and a namespace's name: its state. `c`, the namespace's mark, and an id: a checkpoint. `p`, the
   mark, a number: a piece. `w`, the mark, the checkpoint's id, a zero byte, and a task's id: writes. `u` and the mark:
-  what changes whenever writes are added. `r` and a run's id: nothing.
+  what changes whenever writes are added. `r` and a run's id: nothing. `k`: how long the thread is kept.
 - its order, a sorted set of the fields that start with `n`, `c`, `w` and `r`.
 - its lease, a hash.
 
-Two sorted sets are everybody's, hints of where to look: of threads, and of runs with their threads.
+Three sorted sets are everybody's, hints of where to look: of threads, of runs with their threads, and of threads of
+which something says how long they are kept.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from perdure.errors import CorruptCheckpointError
 
 END: Final = b"\xff"
 """Greater than any byte of a text."""
+
+RULES: Final = b"k"
+"""The field of how long a thread is kept: msgpack of time to live and hold."""
 
 _TAGS = re.compile(r"[{}%]")
 
@@ -137,8 +141,10 @@ class Keys:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+        self.prefix = encoded(prefix)
         self.threads = encoded(f"{prefix}threads")
         self.runs = encoded(f"{prefix}runs")
+        self.ruled = encoded(f"{prefix}ruled")
 
     def of(self, thread_id: str) -> tuple[bytes, bytes, bytes]:
         """Return a thread's keys: rows, order, lease."""

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from perdure.checkpoint.base import Lease
 from perdure.checkpoint.liveness import is_dead
-from perdure.checkpoint.redis.keys import Keys, decoded, encoded, run_member
+from perdure.checkpoint.redis.keys import RULES, Keys, decoded, encoded, run_member
 from perdure.checkpoint.redis.statements import STATEMENTS, lease_command
 from perdure.checkpoint.redis.statements.answering import MANY, script
 from perdure.checkpoint.redis.view import Beliefs, Life, Reading, ThreadView, View
@@ -83,7 +83,7 @@ class Transactions:
     def forgetting(self) -> Exchange[int]:
         """Take threads that aren't there any more off the lists."""
         gone = 0
-        for key, start in ((self._keys.threads, 0), (self._keys.runs, 1)):
+        for key, start in ((self._keys.threads, 0), (self._keys.runs, 1), (self._keys.ruled, 0)):
             after = b"-"
             while True:
                 [members] = yield [("ZRANGEBYLEX", key, after, b"+", "LIMIT", 0, MANY)]
@@ -102,7 +102,7 @@ class Transactions:
                     again = [member for member, there in zip(expired, back, strict=True) if there]
                     if again:
                         yield [("ZADD", key, *[word for member in again for word in (0, member)])]
-                    gone += 0 if start else len(expired) - len(again)
+                    gone += len(expired) - len(again) if key == self._keys.threads else 0
         return gone
 
     def _store(self, view: View) -> Reading:
@@ -178,6 +178,8 @@ def _indexing(view: View) -> tuple[list[Command], list[Command]]:
             commands.append(("ZADD", view.keys.threads, 0, encoded(thread_id)))
         if thread.runs:
             commands.append(("ZADD", view.keys.runs, *_scored(thread_id, thread)))
+        if thread.changes.get(RULES) is not None:
+            commands.append(("ZADD", view.keys.ruled, 0, encoded(thread_id)))
     return commands, commands
 
 
@@ -195,11 +197,12 @@ def _unlist(view: View) -> Reading:
         *_, is_there = yield [
             *removing,
             ("ZREM", view.keys.threads, encoded(thread_id)),
+            ("ZREM", view.keys.ruled, encoded(thread_id)),
             ("EXISTS", thread.rows),
         ]
         if is_there:
             adding = [("ZADD", view.keys.runs, *_scored(thread_id, thread))] if runs else []
-            yield [*adding, ("ZADD", view.keys.threads, 0, encoded(thread_id))]
+            yield [*adding, *[("ZADD", key, 0, encoded(thread_id)) for key in (view.keys.threads, view.keys.ruled)]]
 
 
 def acquire(keys: Keys, life: Life, thread_id: str, holder: str, ttl: float) -> Exchange[Lease | None]:

@@ -5,16 +5,18 @@ See docs/s3.md for what it guarantees and what it costs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, Self
 
 from obstore.store import S3Store
 
 from perdure.checkpoint.base import Lease, V
+from perdure.checkpoint.s3 import scrubbing
 from perdure.checkpoint.s3.dialect import S3Dialect
 from perdure.checkpoint.s3.sweeping import sweep
 from perdure.checkpoint.s3.transactions import Transactions
+from perdure.checkpoint.scrubbing import Chunk, Scrub
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables.leases import acquire
 from perdure.checkpoint.tables.saver import Kind, TableSaver
@@ -23,6 +25,8 @@ from perdure.database.operation import Op
 from perdure.database.s3.exchange import Client
 from perdure.database.s3.opening import open_bucket
 from perdure.database.s3.probing import make_ready
+from perdure.database.s3.versions import Bucket
+from perdure.errors import StorageError, UsageError
 
 __all__ = ["S3Saver", "open_url"]
 
@@ -103,6 +107,28 @@ class S3Saver(Opened, TableSaver[V]):
         """Async twin of `sweep`."""
         await self.asetup()
         return await self.client.arun(sweep(older_than, self._transactions.retry_for))
+
+    def scrub(self, timeout: float = 30.0) -> Scrub:
+        done = [f"{self.sweep()} objects that nobody names were deleted, those of the last hour left out"]
+        failed: list[str] = []
+        try:
+            done.append(f"{Bucket(self._store).delete_old()} old versions of deleted objects were deleted")
+        except (StorageError, UsageError) as error:
+            failed.append(f"old versions of deleted objects, if the bucket keeps such: {error.args[0]}")
+        return Scrub(tuple(done), tuple(failed), ("what the store itself keeps of deleted objects, and its replicas",))
+
+    def raw(self) -> Iterator[Chunk]:
+        self.setup()
+        retry_for = self._transactions.retry_for
+        for some in scrubbing.parts(self.client.run(scrubbing.keys(retry_for))):
+            for key, data, opened in self.client.run(scrubbing.read(some, retry_for)):
+                yield Chunk(key, 0, data)
+                yield Chunk(f"{key}, opened", 0, opened)
+        try:
+            for name, data in Bucket(self._store).read_old():
+                yield Chunk(name, 0, data)
+        except (StorageError, UsageError) as error:
+            yield Chunk("old versions of objects", 0, b"", str(error.args[0]))
 
     # -- life
 

@@ -44,9 +44,6 @@ class S3Dialect(Dialect):
     def deleting_checkpoint(self, ns: int, checkpoint_id: str) -> Batch:
         return [("delete_checkpoint", (ns, checkpoint_id))]
 
-    def deleting_all_but_head(self, ns: int, before: str | None) -> Batch:
-        return [("delete_all_but_head", (ns, before))]
-
     def unused(self, held: Sequence[int], used: set[int]) -> list[int]:
         # A pack's numbers are all given, whether it has them or not; what a pack has stays as long as one is needed.
         whole = Counter(number // PACK for number in held)

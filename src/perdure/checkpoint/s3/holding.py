@@ -37,10 +37,11 @@ class Objects(NamedTuple):
 
 
 class Names(NamedTuple):
-    """Asks for the ids of threads that have a checkpoint, behind one, in ascending order."""
+    """Asks for the ids of threads that have a checkpoint, behind one, in ascending order; or `with_empty`: a root."""
 
     after: str | None
     limit: int | None
+    with_empty: bool = False
 
 
 Step = Generator[Roots | Objects | Names, Any, T]

@@ -31,6 +31,7 @@ MOST_ROOT: Final = 24 * 1024
 """Bytes of entries and pieces that a root may hold."""
 
 _VERSION: Final = 1
+_WITH_RULES: Final = 2
 _INDEX_BITS: Final = 24
 _EMPTY_UNIT: Final = 256
 """A root's size is a multiple of this if its thread has no checkpoint, and only then: so a listing tells."""
@@ -162,6 +163,7 @@ class Root:
         next_index: Numbers namespaces.
         lease: Holder, generation, when it expires (seconds since 1970), whether its holder is asked to stop.
         spaces: By name.
+        rules: How long the thread is kept: time to live and hold, see `perdure.checkpoint.rules.Change`.
     """
 
     thread_id: str
@@ -169,6 +171,7 @@ class Root:
     next_index: int = 0
     lease: tuple[str, int, float, bool] | None = None
     spaces: dict[str, Space] = field(default_factory=dict)
+    rules: tuple[float | None, str | None] | None = None
 
     def add(self, name: str) -> Space:
         """Make a namespace."""
@@ -178,7 +181,7 @@ class Root:
 
     def is_empty(self) -> bool:
         """Tell whether nothing is to be kept."""
-        return not self.spaces and self.lease is None
+        return not self.spaces and self.lease is None and self.rules is None
 
 
 def new_root(thread_id: str) -> Root:
@@ -208,7 +211,9 @@ def seal_root(root: Root) -> bytes:
         )
         for s in root.spaces.values()
     ]
-    content = (_VERSION, secrets.token_bytes(8), root.thread_id, root.birth, root.next_index, root.lease, spaces)
+    content = [_VERSION, secrets.token_bytes(8), root.thread_id, root.birth, root.next_index, root.lease, spaces]
+    if root.rules is not None:  # which a version that doesn't know them must not overlook
+        content = [_WITH_RULES, *content[1:], root.rules]
     frame = seal("root", packb(content))
     data = len(frame).to_bytes(4, "big") + frame
     if all(space.head is None for space in root.spaces.values()):
@@ -232,8 +237,8 @@ def open_root(data: bytes, thread_id: str | None) -> Root | None:
     end = 4 + int.from_bytes(data[:4], "big")
     try:
         version, *rest = unpackb(unseal(data[4:end]).content)
-        if version != _VERSION:
-            raise SchemaVersionError(f"a thread's root is of version {version}, and this perdure knows {_VERSION}")
+        if version not in (_VERSION, _WITH_RULES):
+            raise SchemaVersionError(f"a thread's root is of version {version}, and this perdure knows {_WITH_RULES}")
         root = _opened_root(*rest[1:])
     except (TypeError, ValueError, AttributeError, LookupError) as e:
         raise CorruptCheckpointError("a thread's root holds something else", thread_id=thread_id) from e
@@ -242,10 +247,11 @@ def open_root(data: bytes, thread_id: str | None) -> Root | None:
     return root
 
 
-def _opened_root(thread_id: str, birth: int, next_index: int, lease: Any, spaces: Any) -> Root:
+def _opened_root(thread_id: str, birth: int, next_index: int, lease: Any, spaces: Any, rules: Any = None) -> Root:
     if not isinstance(thread_id, str):
         raise TypeError("an id is no text")
     root = Root(thread_id, birth, next_index, None if lease is None else _opened_lease(*lease))
+    root.rules = None if rules is None else _opened_rules(*rules)
     for index, space, head, next_piece, next_page, pages, packs, salts, entries, pieces in spaces:
         root.spaces[space] = Space(
             birth << _INDEX_BITS | index,
@@ -260,6 +266,10 @@ def _opened_root(thread_id: str, birth: int, next_index: int, lease: Any, spaces
             dict(pieces),
         )
     return root
+
+
+def _opened_rules(ttl: float | None, hold: str | None) -> tuple[float | None, str | None]:
+    return ttl, hold
 
 
 def _opened_lease(holder: str, generation: int, until: float, stop: bool) -> tuple[str, int, float, bool]:

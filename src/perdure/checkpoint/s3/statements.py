@@ -6,13 +6,16 @@ A statement is a name and its values. It changes copies of what was read; `trans
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from perdure.checkpoint.address import Scope
+from perdure.checkpoint.rules import Change
 from perdure.checkpoint.s3.holding import Holding, Names, Objects, Roots, Step
 from perdure.checkpoint.s3.roots import PACK, Entry, Root, Row, Space, open_pack
 from perdure.checkpoint.tables.dialect import Cursor
 from perdure.database.operation import Batch, Replies, Rows
+
+_AT_ONCE: Final = 1000
 
 
 class Statements(Holding):
@@ -137,6 +140,10 @@ class Statements(Holding):
             rows += [(space.ns, i) for i, e in (yield from self._all(space)).items() if e.row and e.row[1] == run_id]
         return rows
 
+    def _tree_of_namespace(self, ns: int) -> Step[Rows]:
+        entries = yield from self._all(self._space(ns))
+        return [(i, entry.row[0]) for i, entry in entries.items() if entry.row]
+
     def _records_of_namespace(self, ns: int) -> Step[Rows]:
         entries = yield from self._all(self._space(ns))
         return [(i, *entry.row) for i, entry in entries.items() if entry.row]
@@ -235,11 +242,10 @@ class Statements(Holding):
         space.entries[checkpoint_id] = Entry(is_gone=True)
         return ()
 
-    def _delete_all_but_head(self, ns: int, before: str | None) -> Step[Rows]:
+    def _delete_writes_of_checkpoint(self, ns: int, checkpoint_id: str) -> Step[Rows]:
         space = yield from self._mine(ns)
-        for checkpoint_id in (yield from self._all(space)):
-            if checkpoint_id != space.head and (before is None or checkpoint_id < before):
-                space.entries[checkpoint_id] = Entry(is_gone=True)
+        row = (yield from self._entry(space, checkpoint_id)).row
+        space.entries[checkpoint_id] = Entry(row, is_gone=True)
         return ()
 
     def _settle(self, ns: int) -> Step[Rows]:
@@ -263,6 +269,37 @@ class Statements(Holding):
         return ()
 
     _delete_namespace_checkpoints = _delete_namespace_writes = _delete_namespace_pieces = _nothing
+
+    # -- rules
+
+    def _rules(self, thread_id: str) -> Step[Rows]:
+        root = yield from self._root(thread_id)
+        return [root.rules] if root and root.rules else ()
+
+    def _set_rules(self, thread_id: str, *change: Any) -> Step[Rows]:
+        root = yield from self._own(thread_id)
+        root.rules = Change(*change).over(*(root.rules or (None, None)))
+        return [root.rules]
+
+    def _delete_rules(self, thread_id: str) -> Step[Rows]:
+        root = yield from self._root(thread_id)
+        if root and root.rules and root.rules[1] is None:
+            root = yield from self._own(thread_id)
+            root.rules = None
+        return ()
+
+    def _all_rules(self, after: str | None, limit: int | None, held: bool) -> Step[Rows]:
+        found: list[Any] = []
+        while limit is None or len(found) < limit:
+            names = yield Names(after, _AT_ONCE, with_empty=True)
+            roots = yield Roots(names)
+            for thread_id, root in roots.items():
+                if root and root.rules and (root.rules[1] is not None or not held):
+                    found.append((thread_id, *root.rules))
+            if len(names) < _AT_ONCE:
+                break
+            after = names[-1]
+        return sorted(found)[:limit]
 
     # -- leases
 

@@ -260,7 +260,7 @@ class _Transaction:
         found: list[str] = []
         while wanted.limit is None or len(found) < wanted.limit:
             [page] = yield from ask([List("t/", after, PAGE)], self._patience)
-            for key in [one.key for one in page if has_checkpoint(one.size)]:
+            for key in [one.key for one in page if has_checkpoint(one.size) or wanted.with_empty]:
                 name = thread_of(key)
                 found.append((yield from self._name_of(key)) if name is None else name)
             if len(page) < PAGE:

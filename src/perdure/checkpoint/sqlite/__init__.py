@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from typing import Any, Literal, Self
 
 from perdure.checkpoint.base import Lease, V
+from perdure.checkpoint.scrubbing import Chunk, Scrub
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.sqlite.dialect import SQL, SqliteDialect, savers_tables
 from perdure.checkpoint.tables import leases
 from perdure.checkpoint.tables.saver import Kind, TableSaver
 from perdure.database.operation import Op
-from perdure.database.sqlite import schema
+from perdure.database.sqlite import schema, scrubbing
 from perdure.database.sqlite.connection import ApswConnection, Connection, adapt, connect
 from perdure.database.sqlite.driver import Driver
-from perdure.errors import InvalidConfigError
+from perdure.errors import InvalidConfigError, UsageError
 
 __all__ = ["SqliteSaver"]
 
@@ -140,6 +141,22 @@ class SqliteSaver(TableSaver[V]):
     async def aclose(self) -> None:
         """Async twin of `close`."""
         self.close()
+
+    def scrub(self, timeout: float = 30.0) -> Scrub:
+        if self._connection.path == ":memory:":
+            return Scrub(("nothing is kept in a file",))
+        if not isinstance(self._connection, ApswConnection):
+            raise UsageError(
+                "a connection of sqlite3 can't be scrubbed beside: two copies of SQLite must not share a file",
+                hint="open the saver by its path",
+            )
+        self.setup()
+        done, failed = scrubbing.scrub(self._connection.path, timeout)
+        return Scrub(tuple(done), tuple(failed), tuple(scrubbing.beyond(self._connection.path)))
+
+    def raw(self) -> Iterator[Chunk]:
+        if self._connection.path != ":memory:":
+            yield from (Chunk(*part) for part in scrubbing.read(self._connection.path))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._connection.path}>"

@@ -83,9 +83,6 @@ class SqliteDialect(Dialect):
     def deleting_checkpoint(self, ns: int, checkpoint_id: str) -> Batch:
         return [(self.sql["keep_piece"], (ns, checkpoint_id)), *super().deleting_checkpoint(ns, checkpoint_id)]
 
-    def deleting_all_but_head(self, ns: int, before: str | None) -> Batch:
-        return [(self.sql["keep_pieces_of_all_but_head"], (ns, before)), *super().deleting_all_but_head(ns, before)]
-
     def deleting_piece(self, ns: int, number: int) -> Batch:
         return [*super().deleting_piece(ns, number), (self.sql["empty_piece"], (ns, number))]
 

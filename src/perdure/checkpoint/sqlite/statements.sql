@@ -144,21 +144,8 @@ DELETE FROM perdure_checkpoints WHERE ns = ? AND checkpoint_id = ?;
 -- name: delete_writes_of_checkpoint
 DELETE FROM perdure_writes WHERE ns = ? AND checkpoint_id = ?;
 
--- name: keep_pieces_of_all_but_head
-INSERT INTO perdure_pieces (piece, data)
-SELECT key, piece FROM perdure_checkpoints
-WHERE ns = ?1 AND checkpoint_id < (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = ?1)
-    AND (?2 IS NULL OR checkpoint_id < ?2) AND piece IS NOT NULL;
-
--- name: delete_all_but_head
-DELETE FROM perdure_checkpoints
-WHERE ns = ?1 AND checkpoint_id < (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = ?1)
-    AND (?2 IS NULL OR checkpoint_id < ?2);
-
--- name: delete_writes_of_all_but_head
-DELETE FROM perdure_writes
-WHERE ns = ?1 AND checkpoint_id <> (SELECT max(checkpoint_id) FROM perdure_checkpoints WHERE ns = ?1)
-    AND (?2 IS NULL OR checkpoint_id < ?2);
+-- name: tree_of_namespace
+SELECT checkpoint_id, parent_id FROM perdure_checkpoints WHERE ns = ?;
 
 -- name: records_of_namespace
 -- A copy gets another key, and its piece is copied by itself.
@@ -225,6 +212,23 @@ UPDATE perdure_leases SET stop = 1 WHERE thread_id = ? AND holder <> '';
 
 -- name: delete_lease
 DELETE FROM perdure_leases WHERE thread_id = ?;
+
+-- name: rules
+SELECT ttl, hold FROM perdure_rules WHERE thread_id = ?;
+
+-- name: set_rules
+-- Only what is given: who sets a time to live never takes back a hold.
+INSERT INTO perdure_rules AS r (thread_id, ttl, hold) VALUES (?1, ?2, ?3)
+ON CONFLICT (thread_id) DO UPDATE SET
+    ttl = CASE WHEN ?4 THEN excluded.ttl ELSE r.ttl END, hold = CASE WHEN ?5 THEN excluded.hold ELSE r.hold END
+RETURNING ttl, hold;
+
+-- name: delete_rules
+DELETE FROM perdure_rules WHERE thread_id = ? AND hold IS NULL;
+
+-- name: all_rules
+SELECT thread_id, ttl, hold FROM perdure_rules
+WHERE (?1 IS NULL OR thread_id > ?1) AND (NOT ?3 OR hold IS NOT NULL) ORDER BY thread_id LIMIT ?2;
 
 -- name: diagnose
 SELECT sqlite_version(),

@@ -13,6 +13,7 @@ from perdure.checkpoint.records import TaskRecord
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables.deleting import sweep
 from perdure.checkpoint.tables.dialect import Dialect
+from perdure.checkpoint.tables.keeping import check_all_free
 from perdure.checkpoint.tables.walking import Entry, walk
 from perdure.checkpoint.tables.writing import set_apart, strip
 from perdure.database.operation import Op
@@ -142,13 +143,18 @@ def _look(dialect: Dialect, serde: SerializerProtocol, ns: int, place: tuple[str
 
 
 def repair_thread(dialect: Dialect, serde: SerializerProtocol, thread_id: str) -> Op[list[Finding]]:
-    """Remove what can't be read, and what nothing needs; return what was found before."""
+    """Remove what can't be read, and what nothing needs; return what was found before.
+
+    Raises:
+        ThreadHeldError: There is something to remove, and the thread is on hold.
+    """
     [rows] = yield [(dialect.sql["namespaces_of_thread"], (thread_id,))]
     found: list[Finding] = []
     for ns, checkpoint_ns in rows:
         space = yield from _look(dialect, serde, ns, (thread_id, checkpoint_ns))
         found += space.findings
         if any(one.kind.remedy for one in space.findings):
+            yield from check_all_free(dialect, [thread_id])
             yield from _mend(dialect, space)
     return found
 

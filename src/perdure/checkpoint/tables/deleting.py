@@ -7,29 +7,36 @@ from typing import Any
 
 from perdure.checkpoint import layout
 from perdure.checkpoint.records import TaskRecord, located
+from perdure.checkpoint.rules import check_free
 from perdure.checkpoint.tables.dialect import Dialect
+from perdure.checkpoint.tables.keeping import check_spaces_free
 from perdure.checkpoint.tables.writing import namespace, opened, put_writes, set_apart, strip
 from perdure.database.operation import Op, Rows
 from perdure.errors import CorruptCheckpointError
 
 
 def delete_thread(dialect: Dialect, thread_id: str) -> Op[None]:
-    """Delete a thread's namespaces and its lease."""
-    sql = dialect.sql
-    _, rows = yield [(sql["delete_lease"], (thread_id,)), (sql["namespaces_of_thread"], (thread_id,))]
+    """Delete a thread's namespaces, its lease and its rules.
+
+    Raises:
+        ThreadHeldError: It is on hold.
+    """
+    names = ("delete_lease", "namespaces_of_thread", "rules", "delete_rules")
+    _, rows, rules, _ = yield [(dialect.sql[name], (thread_id,)) for name in names]
+    check_free(thread_id, rules)
     for ns, _ in rows:
         yield from _delete_namespace(dialect, ns)
 
 
-def delete_threads(dialect: Dialect, thread_ids: Sequence[str], before: str | None) -> Op[None]:
-    """Delete each thread that has no checkpoint from this id on; all if it is None."""
-    for thread_id in sorted(map(str, thread_ids)):
-        if before is not None:
-            [spaces] = yield [(dialect.sql["namespaces_of_thread"], (thread_id,))]
-            heads = yield [(dialect.sql["head"], (thread_id, checkpoint_ns)) for _, checkpoint_ns in spaces]
-            if any(rows and rows[0][0] is not None and rows[0][0] >= before for rows in heads):
-                continue
-        yield from delete_thread(dialect, thread_id)
+def is_resting(dialect: Dialect, thread_id: str, before: str | None) -> Op[bool]:
+    """Tell whether a thread has checkpoints, and none from an id on; so it is in any case if there is no id."""
+    if before is None:
+        return True
+    [spaces] = yield [(dialect.sql["namespaces_of_thread"], (thread_id,))]
+    if not spaces:
+        return False
+    heads = yield [(dialect.sql["head"], (thread_id, checkpoint_ns)) for _, checkpoint_ns in spaces]
+    return not any(rows and rows[0][0] is not None and rows[0][0] >= before for rows in heads)
 
 
 def _delete_namespace(dialect: Dialect, ns: int) -> Op[None]:
@@ -38,32 +45,26 @@ def _delete_namespace(dialect: Dialect, ns: int) -> Op[None]:
 
 
 def delete_for_runs(dialect: Dialect, run_ids: Sequence[str]) -> Op[None]:
-    """Delete the checkpoints of runs, and the pieces that nothing refers to any more."""
+    """Delete the checkpoints of runs, and the pieces that nothing refers to any more.
+
+    Raises:
+        ThreadHeldError: One of them is of a thread on hold.
+    """
     sql = dialect.sql
     touched: set[int] = set()
     for run_id in run_ids:
         [rows] = yield [(sql["checkpoints_of_run"], (str(run_id),))]
+        yield from check_spaces_free(dialect, {row[0] for row in rows} - touched)
         touched.update([row[0] for row in rows])
         for ns, checkpoint_id in rows:
             yield from set_apart(dialect, ns, checkpoint_id)
             yield dialect.deleting_checkpoint(ns, checkpoint_id)
-            yield from _forget_led(dialect, ns, checkpoint_id)
+            yield from forget_led(dialect, ns, checkpoint_id)
     for ns in sorted(touched):
         yield from sweep(dialect, ns)
 
 
-def prune(dialect: Dialect, thread_ids: Sequence[str], before: str | None) -> Op[None]:
-    """Keep each namespace's head only; and what is not below an id, if there is one."""
-    sql = dialect.sql
-    for thread_id in sorted(map(str, thread_ids)):
-        [rows] = yield [(sql["namespaces_of_thread"], (thread_id,))]
-        for ns, _ in rows:
-            yield dialect.deleting_all_but_head(ns, before)
-            yield from _forget_led(dialect, ns, "")
-            yield from sweep(dialect, ns)
-
-
-def _forget_led(dialect: Dialect, ns: int, checkpoint_id: str) -> Op[None]:
+def forget_led(dialect: Dialect, ns: int, checkpoint_id: str) -> Op[None]:
     """Take the writes out of the first record behind deleted checkpoints, if they were on top of a deleted one."""
     [rows] = yield [(dialect.sql["from_checkpoint"], (ns, checkpoint_id))]
     for found_id, parent_id, frame in rows[:1]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from perdure.checkpoint import layout
@@ -141,11 +141,9 @@ class Dialect(ABC):
         """Return what deletes a checkpoint and its writes, but no piece."""
         return [(self.sql[name], (ns, checkpoint_id)) for name in ("delete_checkpoint", "delete_writes_of_checkpoint")]
 
-    def deleting_all_but_head(self, ns: int, before: str | None) -> Batch:
-        """Return what deletes all checkpoints but the head, those below an id if there is one; and no piece."""
-        # The writes first: what the head is, is asked of the checkpoints.
-        names = ("delete_writes_of_all_but_head", "delete_all_but_head")
-        return [(self.sql[name], (ns, before)) for name in names]
+    def deleting_checkpoints(self, ns: int, checkpoint_ids: Collection[str]) -> Batch:
+        """Return what deletes several checkpoints and their writes, but no piece."""
+        return [statement for one in checkpoint_ids for statement in self.deleting_checkpoint(ns, one)]
 
     def deleting_piece(self, ns: int, number: int) -> Batch:
         """Return what deletes a piece."""

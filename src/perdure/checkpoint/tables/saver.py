@@ -25,19 +25,19 @@ from perdure.checkpoint.base import (
     StoredCheckpoint,
     TaskWrites,
     V,
-    check_strategy,
     get_serializable_checkpoint_metadata,
-    oldest_kept,
 )
 from perdure.checkpoint.chains import Value
 from perdure.checkpoint.diagnosis import Check
 from perdure.checkpoint.findings import Finding
 from perdure.checkpoint.layout import Record
+from perdure.checkpoint.pruning import Pruned, pruning_of
 from perdure.checkpoint.records import Prepared
+from perdure.checkpoint.rules import SAME, Rules, Same, Ttl, change_of
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.sizes import ThreadSize
 from perdure.checkpoint.tables import activity as looking
-from perdure.checkpoint.tables import checking, deleting, measuring, reading, writing
+from perdure.checkpoint.tables import checking, deleting, keeping, measuring, pruning, reading, scrubbing, writing
 from perdure.checkpoint.tables import leases as leasing
 from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
 from perdure.database.operation import Op
@@ -59,6 +59,7 @@ class TableSaver(BaseCheckpointSaver[V]):
     """
 
     leases = True
+    has_rules = True
     takes_changes = True
     _closed = False
     _owns = False
@@ -313,8 +314,19 @@ class TableSaver(BaseCheckpointSaver[V]):
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
         older_than: datetime | timedelta | None = None,
-    ) -> None:
-        self._do("write", _pruning(strategy), thread_ids, oldest_kept(older_than))
+        keep_last: int = 1,
+        filter: dict[str, Any] | None = None,
+        keep_forks: bool = False,
+        dry_run: bool = False,
+    ) -> Pruned:
+        rule = pruning_of(strategy, older_than, keep_last, filter, keep_forks=keep_forks)
+        if dry_run:
+            return self._do("read", pruning.measure, self.serde, rule, thread_ids)  # type: ignore[no-any-return]
+        done = self._do("write", pruning.prune, self.serde, rule, thread_ids)
+        if rule.deletes:
+            for thread_id in thread_ids:
+                self._lineage.values.forget(str(thread_id))
+        return done  # type: ignore[no-any-return]
 
     async def aprune(
         self,
@@ -322,8 +334,44 @@ class TableSaver(BaseCheckpointSaver[V]):
         *,
         strategy: Literal["keep_latest", "delete"] = "keep_latest",
         older_than: datetime | timedelta | None = None,
-    ) -> None:
-        await self._ado("write", _pruning(strategy), thread_ids, oldest_kept(older_than))
+        keep_last: int = 1,
+        filter: dict[str, Any] | None = None,
+        keep_forks: bool = False,
+        dry_run: bool = False,
+    ) -> Pruned:
+        rule = pruning_of(strategy, older_than, keep_last, filter, keep_forks=keep_forks)
+        if dry_run:
+            return await self._ado("read", pruning.measure, self.serde, rule, thread_ids)  # type: ignore[no-any-return]
+        done = await self._ado("write", pruning.prune, self.serde, rule, thread_ids)
+        if rule.deletes:
+            for thread_id in thread_ids:
+                self._lineage.values.forget(str(thread_id))
+        return done  # type: ignore[no-any-return]
+
+    # -- rules
+
+    def keep(self, thread_id: str, *, ttl: Ttl | Same = SAME, hold: str | None | Same = SAME) -> Rules:
+        return self._do("write", keeping.keep, str(thread_id), change_of(ttl, hold))  # type: ignore[no-any-return]
+
+    async def akeep(self, thread_id: str, *, ttl: Ttl | Same = SAME, hold: str | None | Same = SAME) -> Rules:
+        return await self._ado("write", keeping.keep, str(thread_id), change_of(ttl, hold))  # type: ignore[no-any-return]
+
+    def rules_of(self, thread_id: str) -> Rules:
+        return self._do("read", keeping.rules_of, str(thread_id))  # type: ignore[no-any-return]
+
+    async def arules_of(self, thread_id: str) -> Rules:
+        return await self._ado("read", keeping.rules_of, str(thread_id))  # type: ignore[no-any-return]
+
+    def rules(
+        self, *, held: bool = False, limit: int | None = None, after: str | None = None
+    ) -> Iterator[tuple[str, Rules]]:
+        return iter(self._do("read", partial(keeping.list_rules, held=held), after, limit))
+
+    async def arules(
+        self, *, held: bool = False, limit: int | None = None, after: str | None = None
+    ) -> AsyncIterator[tuple[str, Rules]]:
+        for one in await self._ado("read", partial(keeping.list_rules, held=held), after, limit):
+            yield one
 
     # -- checking
 
@@ -348,6 +396,12 @@ class TableSaver(BaseCheckpointSaver[V]):
 
     async def ameasure_thread(self, thread_id: str) -> ThreadSize:
         return await self._ado("read", measuring.measure_thread, self.serde, thread_id)  # type: ignore[no-any-return]
+
+    def stored_of(self, thread_id: str) -> Sequence[bytes]:
+        return self._do("read", scrubbing.stored_of, str(thread_id))  # type: ignore[no-any-return]
+
+    async def astored_of(self, thread_id: str) -> Sequence[bytes]:
+        return await self._ado("read", scrubbing.stored_of, str(thread_id))  # type: ignore[no-any-return]
 
     def diagnose(self) -> Sequence[Check]:
         return self._run(self._dialect.diagnosing, "read")  # type: ignore[no-any-return]
@@ -429,8 +483,3 @@ class _Walk:
         if self._left is not None:
             self._left -= len(found)
         return found  # type: ignore[no-any-return]
-
-
-def _pruning(strategy: str) -> Callable[[Dialect, Sequence[str], str | None], Op[None]]:
-    check_strategy(strategy)
-    return deleting.prune if strategy == "keep_latest" else deleting.delete_threads

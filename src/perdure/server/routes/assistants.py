@@ -19,7 +19,7 @@ from perdure.server.responses import Json
 from perdure.server.routes import Call, Endpoint, found_or_404, nothing, page
 from perdure.server.routes.runs import OWN
 from perdure.server.shapes import selected, shown_assistant
-from perdure.server.states import delete_thread
+from perdure.server.states import check_free, delete_thread
 
 _DEPTH = re.compile(r"[0-9]{1,9}")
 
@@ -109,6 +109,7 @@ async def delete(call: Call) -> Any:
     if call.flag("delete_threads"):
         mine = await call.filters("threads", "delete", {"assistant_id": assistant_id})
         threads = await call.core.database.read(assistants.threads_of, assistant_id, mine)
+        await check_free(call.core, threads, mine)
     found_or_404(await call.core.database.write(assistants.delete, assistant_id, filters), f"assistant {assistant_id}")
     for thread_id in threads:
         await delete_thread(call.core, thread_id, mine)

@@ -15,7 +15,7 @@ from perdure.server.responses import Json
 from perdure.server.routes import Call, Endpoint, found_or_404, nothing, page
 from perdure.server.scanning import count_with_values, states_of, with_values
 from perdure.server.shapes import extracted, selected, shown_thread
-from perdure.server.states import delete_thread, graph_of, state_of
+from perdure.server.states import check_free, delete_thread, graph_of, state_of
 
 
 def _ttl(call: Call, given: schema.Ttl | None) -> dict[str, Any] | None:
@@ -168,9 +168,10 @@ async def copy(call: Call) -> Any:
 
 
 async def prune(call: Call, body: schema.ThreadPrune) -> Any:
-    """Delete threads, or all of their states but the newest."""
+    """Delete threads, or all of their states but the newest; nothing at all if one is on hold."""
     filters = await call.filters("threads", "delete", {"thread_ids": body.thread_ids})
     pruned = 0
+    await check_free(call.core, dict.fromkeys(body.thread_ids), filters)
     for thread_id in dict.fromkeys(body.thread_ids):
         if body.strategy == "delete":
             pruned += await delete_thread(call.core, thread_id, filters)

@@ -16,7 +16,7 @@ local function take_list(width)
 end
 local function is_ordered(field)
     local kind = string.sub(field, 1, 1)
-    return kind ~= 'p' and kind ~= 'u'
+    return kind ~= 'p' and kind ~= 'u' and kind ~= 'k'
 end
 
 local ttl = tonumber(ARGV[1])
@@ -52,8 +52,12 @@ for _, thread in ipairs(threads) do
         redis.call('HDEL', thread.rows, field)
         if is_ordered(field) then redis.call('ZREM', thread.order, field) end
     end
-    if ttl > 0 and #thread.sets > 0 then
-        for _, key in ipairs({thread.rows, thread.order, thread.lease}) do redis.call('PEXPIRE', key, ttl) end
+    if ttl > 0 and (#thread.sets > 0 or #thread.dels > 0) then
+        -- A thread that has rules of its own ('k') is forgotten by these, not by the saver's.
+        local is_ruled = redis.call('HEXISTS', thread.rows, 'k') == 1
+        for _, key in ipairs({thread.rows, thread.order, thread.lease}) do
+            if is_ruled then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ttl) end
+        end
     end
 end
 return reply

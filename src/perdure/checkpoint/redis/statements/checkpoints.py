@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perdure.checkpoint.redis.keys import END, Space, decoded, encoded, packed_row, run_member
-from perdure.checkpoint.redis.statements.answering import answers, delete_fields, read_checkpoint, read_checkpoints
+from perdure.checkpoint.redis.statements.answering import answers, read_checkpoint, read_checkpoints
 from perdure.checkpoint.redis.statements.namespaces import namespaces_of_thread
 from perdure.checkpoint.redis.view import Reading, View
 
@@ -63,6 +63,12 @@ def records_of_namespace(view: View, space: Space) -> Reading:
 
 
 @answers
+def tree_of_namespace(view: View, space: Space) -> Reading:
+    rows = yield from records_of_namespace(view, space)
+    return [row[:2] for row in rows]
+
+
+@answers
 def checkpoints_of_run(view: View, run_id: str) -> Reading:
     start = run_member(run_id)
     [members] = yield [("ZRANGEBYLEX", view.keys.runs, b"[" + start, b"(" + start + END)]
@@ -81,14 +87,3 @@ def delete_checkpoint(view: View, space: Space, checkpoint_id: str) -> Reading:
     view.touch(space)
     view.set(space.thread_id, space.field(b"c", checkpoint_id), None)
     return []
-
-
-@answers
-def delete_all_but_head(view: View, space: Space, before: str | None) -> Reading:
-    state = yield from view.state(*space[:2])
-    if state.head is None:
-        return []
-    start = space.field(b"c")
-    until = state.head if before is None else min(state.head, before)
-    fields = yield from view.range(space.thread_id, start, start + encoded(until))
-    return (yield from delete_fields(view, space, fields))

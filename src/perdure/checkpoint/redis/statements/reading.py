@@ -21,7 +21,8 @@ def one_checkpoint(view: View, thread_id: str, checkpoint_ns: str, checkpoint_id
     """Return the checkpoint's row, and those of its writes with None in front."""
     asked = b"0" if checkpoint_id is None else b"1" + encoded(checkpoint_id)
     rows, order, _ = view.keys.of(thread_id)
-    renewing = [("PEXPIRE", key, view.life.ttl) for key in (rows, order)] if view.life.is_renewed else []
+    # Only what is to be forgotten at all: a thread with rules of its own isn't.
+    renewing = [("PEXPIRE", key, view.life.ttl, "XX") for key in (rows, order)] if view.life.is_renewed else []
     reply, *_ = yield [(ONE, 2, rows, order, b"n" + encoded(checkpoint_ns), asked), *renewing]
     if len(reply) < 2:
         if reply and checkpoint_id is None:

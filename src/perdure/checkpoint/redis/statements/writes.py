@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from perdure.checkpoint.redis.keys import END, Space, decoded, opened_row, packed_row, unescaped
 from perdure.checkpoint.redis.statements.answering import answers, delete_fields
 from perdure.checkpoint.redis.view import Reading, View, rows_of
@@ -67,10 +69,12 @@ def delete_writes_of_checkpoint(view: View, space: Space, checkpoint_id: str) ->
 
 
 @answers
-def delete_writes_of_all_but_head(view: View, space: Space, before: str | None) -> Reading:
-    state = yield from view.state(*space[:2])
-    if state.head is None:
-        return []
-    rows = yield from writes_of_namespace(view, space)
-    gone = [row for row in rows if row[0] != state.head and (before is None or row[0] < before)]
-    return (yield from delete_fields(view, space, [space.of_writes(*row[:2]) for row in gone]))
+def delete_checkpoints(view: View, space: Space, checkpoint_ids: Collection[str]) -> Reading:
+    """Delete checkpoints and their writes: the names of these are read at once."""
+    view.touch(space)
+    for checkpoint_id in checkpoint_ids:
+        view.set(space.thread_id, space.field(b"c", checkpoint_id), None)
+    start, gone = space.field(b"w"), set(checkpoint_ids)
+    fields = yield from view.range(space.thread_id, start, start + END)
+    names = [(field, unescaped(decoded(field[9:]).partition("\x00")[0])) for field in fields]
+    return (yield from delete_fields(view, space, [field for field, checkpoint_id in names if checkpoint_id in gone]))
