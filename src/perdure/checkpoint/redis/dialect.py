@@ -30,6 +30,9 @@ class RedisDialect(Dialect):
     def advancing(self, ns: Any, one: Prepared, number: int) -> Batch:
         return () if one.checkpoint_id is None else [("advance", (ns, one.checkpoint_id, number))]
 
+    def changing_piece(self, ns: Any, number: int, frame: bytes) -> Batch:
+        return [("add_piece", (ns, number, frame))]
+
     def settling(self, ns: Any) -> Batch:
         return [("settle", (ns,))]
 
