@@ -28,6 +28,7 @@ from perdure.cli.logs import logs
 from perdure.cli.migrate import migrate
 from perdure.cli.new import new
 from perdure.cli.ps import ps
+from perdure.cli.rekey import rekey
 from perdure.cli.restore import restore
 from perdure.cli.resume import resume
 from perdure.cli.run import run
@@ -68,6 +69,7 @@ for command in (
     delete,
     migrate,
     verify,
+    rekey,
     doctor,
     stats,
     backup,

@@ -27,7 +27,10 @@ Having = Annotated[
     list[str] | None,
     typer.Option("--filter", metavar="KEY=JSON", help="Only checkpoints with this in their metadata; may be repeated"),
 ]
-Encrypted = Annotated[bool, typer.Option("--encrypted", help="Values are encrypted with the key in PERDURE_AES_KEY")]
+Encrypted = Annotated[
+    bool,
+    typer.Option("--encrypted", help="It is encrypted, with the keys in PERDURE_ENCRYPTION_KEYS or PERDURE_AES_KEY"),
+]
 
 _AGO = re.compile(r"(\d+)([dhms])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}

@@ -13,6 +13,7 @@ from perdure.ops.measuring import Stats, stats
 from perdure.ops.migrating import Migration, migrate
 from perdure.ops.opening import Database
 from perdure.ops.progress import Tally
+from perdure.ops.rekeying import Rekeying, rekey
 from perdure.ops.restoring import restore
 from perdure.ops.selecting import Selection
 from perdure.ops.verifying import Verification, repair, verify
@@ -24,6 +25,7 @@ __all__ = [
     "Difference",
     "Finding",
     "Migration",
+    "Rekeying",
     "Selection",
     "Stats",
     "Tally",
@@ -32,6 +34,7 @@ __all__ = [
     "backup",
     "doctor",
     "migrate",
+    "rekey",
     "repair",
     "restore",
     "stats",

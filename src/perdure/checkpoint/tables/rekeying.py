@@ -69,6 +69,7 @@ def rekey_some(dialect: Dialect, serde: SerializerProtocol, thread_id: str, at: 
         at = At(name, "piece")
     part = _Part(dialect.at(thread_id, name), ns, (thread_id, name))
     following: At | None
+    behind: Any
     if at.rows == "piece":
         behind = yield from part.pieces(at.behind)
         following = at._replace(behind=behind) if behind is not None else At(name, "record")
@@ -98,7 +99,7 @@ class _Part:
     def pieces(self, behind: int | None) -> Op[int | None]:
         """Rekey the next pieces; return the last one's number, None if there is none."""
         [held] = yield [(self.dialect.sql["pieces_of_namespace"], (self.ns,))]
-        numbers = sorted(number for (number,) in held if behind is None or number > behind)[:_SOME]
+        numbers: list[int] = sorted(number for (number,) in held if behind is None or number > behind)[:_SOME]
         if not numbers:
             return None
         [rows] = yield [self.dialect.asking_pieces([(self.ns, number) for number in numbers])]
