@@ -20,4 +20,6 @@ def rekey(url: choosing.Url, thread: choosing.Threads = None, as_json: options.A
     if as_json:
         render.print_json(asdict(done))
     else:
-        render.out.print(f"{done.threads} threads: {done.rewritten} rows rewritten, {done.current} were current")
+        render.out.print(
+            f"{done.threads} threads: {done.rewritten} rows rewritten, {done.current} were current; {done.items} items"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from perdure.errors import UsageError
 from perdure.ops.opening import Where, opened
@@ -21,11 +22,13 @@ class Rekeying:
         threads: Threads that were gone through.
         rewritten: Rows that were under another key, and are under the current one now.
         current: Rows that were so already.
+        items: Items of the store in the same database that were rewritten.
     """
 
     threads: int = 0
     rewritten: int = 0
     current: int = 0
+    items: int = 0
 
 
 def rekey(
@@ -37,12 +40,12 @@ def rekey(
     """Encrypt with the current key whatever is encrypted with another one, thread by thread.
 
     The database may be in use. Stopped at any moment, the same call goes on; a second call does nothing. When all
-    processes that write have the new key as the current one, and a call afterwards has ended, nothing of the threads is
-    under the old key any more.
+    processes that write have the new key as the current one, and a call afterwards has ended, nothing is under
+    the old key any more: neither threads, nor items of a store in the same database.
 
     Args:
         where: A URL, with the keys of the environment (`PERDURE_ENCRYPTION_KEYS`); or a saver or `Database` with keys.
-        threads: Only these; all by default.
+        threads: Only these, and no items; all by default.
         on_progress: Is told how far it is.
 
     Raises:
@@ -64,4 +67,7 @@ def rekey(
             done.current += found.current
             tally.threads += 1
             on_progress(tally)
+        store: Any = database.store
+        if threads is None and getattr(store, "has_keys", False):
+            done.items = store.rekey().rewritten
     return done

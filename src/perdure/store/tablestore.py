@@ -9,10 +9,11 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from perdure.checkpoint.sealing import Rekeyed
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
 from perdure.database.operation import Op as Operation
-from perdure.store import tables
+from perdure.store import rekeying, tables
 from perdure.store.base import IndexConfig, Op, Result, TTLConfig
 from perdure.store.base.expiring import ExpiringStore
 from perdure.store.base.plan import Batch, index_of
@@ -106,6 +107,32 @@ class TableStore(ExpiringStore):
         if done.read:
             await self._arun(self._refreshing(done), writes=True)
         return done.results  # type: ignore[no-any-return]
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether values are encrypted by keys that can be changed."""
+        return hasattr(self._serde, "renewed")
+
+    def rekey(self) -> Rekeyed:
+        """Encrypt with the current key what is encrypted with another one; the store may be in use.
+
+        Raises:
+            UsageError: The store has no keys.
+            CorruptCheckpointError: An item can't be read; what was done before stays done.
+        """
+        done, after = Rekeyed(), 0
+        while after is not None:
+            some, after = self._run(partial(rekeying.rekey_some, self._sql, self._serde, after), writes=True)
+            done = done.plus(some)
+        return done
+
+    async def arekey(self) -> Rekeyed:
+        """Async twin of `rekey`."""
+        done, after = Rekeyed(), 0
+        while after is not None:
+            some, after = await self._arun(partial(rekeying.rekey_some, self._sql, self._serde, after), writes=True)
+            done = done.plus(some)
+        return done
 
     def sweep_ttl(self) -> int:
         return self._run(partial(tables.sweep, self._sql, time.time()), writes=True)  # type: ignore[no-any-return]

@@ -150,6 +150,23 @@ class EncryptedSerializer(SerializerProtocol):
             CorruptCheckpointError: They were changed, or encrypted with another key.
             UnknownTypeError: They hold a type that isn't registered.
         """
+        within, _, plain = self._decrypted(data).partition(b"\0")
+        return self.serde.loads_typed((within.decode(), plain))
+
+    def renewed(self, data: tuple[str, bytes]) -> tuple[str, bytes] | None:
+        """Encrypt with the current key what `dumps_typed` made; None: it is.
+
+        Raises:
+            SerializationError: The bytes aren't encrypted.
+            CorruptCheckpointError: They were changed, or encrypted with a key that isn't there.
+        """
+        plain = self._decrypted(data)
+        if not isinstance(self.cipher, EnvelopeCipher) or self.cipher.is_current(data[1]):
+            return None
+        name, encrypted = self.cipher.encrypt(plain)
+        return _MARK + name, encrypted
+
+    def _decrypted(self, data: tuple[str, bytes]) -> bytes:
         kind, encrypted = data
         if not kind.startswith(_MARK):
             raise SerializationError(
@@ -157,8 +174,7 @@ class EncryptedSerializer(SerializerProtocol):
                 hint="what was written without encryption is read with the serializer that wrote it; copy it with "
                 "a saver of each kind",
             )
-        within, _, plain = self.cipher.decrypt(kind.removeprefix(_MARK), bytes(encrypted)).partition(b"\0")
-        return self.serde.loads_typed((within.decode(), plain))
+        return self.cipher.decrypt(kind.removeprefix(_MARK), bytes(encrypted))
 
 
 class _Aes(CipherProtocol):

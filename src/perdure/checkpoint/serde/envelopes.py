@@ -171,3 +171,7 @@ class EnvelopeCipher(CipherProtocol):
         if ciphername != self.name:
             raise SerializationError(f"the stored bytes were encrypted by {ciphername!r}, not by {self.name!r}")
         return self._envelopes.open(ciphertext, self._SCOPE)
+
+    def is_current(self, ciphertext: bytes) -> bool:
+        """Tell whether something was encrypted with the current key."""
+        return self._envelopes.is_current(ciphertext)

@@ -27,6 +27,22 @@ _SIZES: Final = (16, 24, 32)
 _LONGEST_NAME: Final = 255
 
 
+def encrypted_if_keys_are_set(serde: Any = None) -> Any:
+    """Return an `EncryptedSerializer` around a serializer, if `PERDURE_ENCRYPTION_KEYS` is set; else the serializer.
+
+    Args:
+        serde: The serializer; None: the standard one.
+
+    Raises:
+        InvalidConfigError: The variable isn't what it must be.
+    """
+    if not os.environ.get(VARIABLE):
+        return serde
+    from perdure.checkpoint.serde.encrypted import EncryptedSerializer
+
+    return EncryptedSerializer.from_environment(serde)
+
+
 class KeyService(Protocol):
     """Wraps data keys, and unwraps them; thread-safe. Each method may ask a server: it is called once a data key.
 
