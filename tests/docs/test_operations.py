@@ -15,6 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs/operations.md"
 def test_commands_and_code_run_in_order(tmp_path, monkeypatch, database, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", "")  # the page sets it
     names = {"__name__": "page"}
     ran = 0
     for language, block in re.findall(r"```(python|console)\n(.*?)```", PAGE.read_text(), re.DOTALL):
