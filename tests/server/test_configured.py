@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 from datetime import UTC, datetime
 
 import httpx
@@ -236,3 +237,6 @@ async def test_checkpoints_and_items_are_encrypted_with_the_keys_of_the_environm
     assert (saved.copied.threads, saved.copied.items) == (1, 1)
     monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", f"2026-02:{base64.b64encode(b'n' * 32).decode()},2026-01:{key}")
     assert rekey(database).items == 1
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", os.environ["PERDURE_ENCRYPTION_KEYS"].partition(",")[0])
+    saved = backup(database, served.folder / "new.perdure", encrypted=True)
+    assert (saved.copied.threads, saved.copied.items) == (1, 1)

@@ -101,6 +101,23 @@ def test_a_data_key_is_used_as_long_as_its_key_is_the_current_one():
     assert not newer.at("t", "").is_current(first)
 
 
+class Changing(LocalKeys):
+    """A key service whose current key is changed while a program runs."""
+
+    def change(self, name: str) -> None:
+        self._current = name
+
+
+def test_the_current_key_may_change_at_any_time():
+    keys = Changing({"a": A, "b": B})
+    sealing = vault(keys).at("t", "")
+    first = sealing.close(b"1", *PLACE)
+    keys.change("b")
+    second = sealing.close(b"2", *PLACE)
+    assert (key_of(first), key_of(second)) == ("a", "b")
+    assert (sealing.open(first, *PLACE), sealing.open(second, *PLACE)) == (b"1", b"2")
+
+
 def head(data: bytes) -> bytes:
     return data[frames.CHECKSUM + 1 :][: 2 + 2 + 40]
 

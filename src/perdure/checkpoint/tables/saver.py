@@ -70,13 +70,10 @@ class TableSaver(BaseCheckpointSaver[V]):
             self._bind(serde)
         self._lineage = records.Lineage()
 
-    @property
-    def serde(self) -> SerializerProtocol:
-        """What turns values into bytes. One that has keys binds each row to its place: see `EncryptedSerializer`."""
-        return super().serde
-
-    @serde.setter
+    # The getter stays as it is, for it is on the way of each commit.
+    @BaseCheckpointSaver.serde.setter  # type: ignore[attr-defined,untyped-decorator]  # mypy takes it for a function
     def serde(self, value: SerializerProtocol) -> None:
+        """What turns values into bytes. One that has keys binds each row to its place: see `EncryptedSerializer`."""
         self._serde = maybe_add_typed_methods(value)
         self._bind(value)
 

@@ -51,7 +51,8 @@ def _check_lease(lease: Lease, rows: Rows) -> bool:
 
 
 def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
-    dialect = dialect.at(one.thread_id, one.checkpoint_ns)
+    if dialect.vault is not None:
+        dialect = dialect.at(one.thread_id, one.checkpoint_ns)
     stop = False
     known = dialect.recalled(one)
     if known is None:
