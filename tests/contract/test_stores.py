@@ -590,3 +590,31 @@ def test_items_are_plain_data():
     }
     assert item == Item(value={"x": 1}, key="k", namespace=("a",), created_at=now, updated_at=now)
     assert time.time() > 0
+
+
+async def test_items_are_restored_with_the_times_that_they_had(make, colour, later):
+    store, elsewhere = colour(make()), colour(InMemoryStore())
+    await store.put(("a", "b"), "short", {"n": 1}, ttl=10)
+    await store.put(("a",), "long", {"n": 2})
+    await store.put(("a",), "older", {"n": 3}, ttl=1)
+    later(2)
+    keys = [(("a", "b"), "short"), (("a",), "long"), (("a",), "older"), (("no",), "such")]
+    lives = await store.lives(keys)
+    assert lives[2:] == [None, None]  # expired, and never there
+    assert [life.ttl for life in lives[:2]] == [10, None]
+    items = [(PutOp(*keys[0], {"n": 1}), lives[0]), (PutOp(*keys[1], {"n": 2}), lives[1])]
+    for target in (elsewhere, store):  # into another, and over what is there
+        await target.put(("a",), "long", {"n": 0}, ttl=1)
+        later(1 / 2)
+        await target.restore(items)
+        await target.restore(items)
+        assert await target.lives(keys[:2]) == lives[:2]
+        assert (await target.get(("a",), "long")).value == {"n": 2}
+        assert (await target.get(("a",), "long")).created_at.isoformat(timespec="microseconds") == lives[1].created_at
+        await target.restore([])
+    later(6)
+    assert await elsewhere.get(("a", "b"), "short", refresh_ttl=False)
+    later(2)
+    assert await elsewhere.get(("a", "b"), "short", refresh_ttl=False) is None
+    assert elsewhere.store.sweep_ttl() == 1
+    assert await elsewhere.get(("a",), "long")

@@ -1,7 +1,8 @@
 """Answers that aren't what their question asks for."""
 
 import asyncio
-from typing import Any
+import operator
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel
@@ -65,3 +66,23 @@ def test_answers_are_validated_again_when_the_node_runs_again(invoke, saver):
     invoke(graph, {"value": 0})
     invoke(graph, Command(resume={"n": 1}))
     assert invoke(graph, Command(resume=2))["value"] == [1, 2]
+
+
+def asking(saver: Any, *names: str) -> Any:
+    """Make a graph whose nodes ask at once, each by its name."""
+    builder = StateGraph(Answered)
+    for name in names:
+        builder.add_node(name, lambda _, name=name: {"got": {name: interrupt(name)}})
+        builder.add_edge(START, name)
+    return builder.compile(checkpointer=saver)
+
+
+class Answered(TypedDict):
+    got: Annotated[dict[str, Any], operator.or_]
+
+
+def test_a_question_of_a_node_that_has_gone_stands_in_no_answers_way(invoke, saver):
+    invoke(asking(saver, "kept", "gone"), {"got": {}})
+    graph = asking(saver, "kept")
+    assert [i.value for i in graph.get_state(THREAD).interrupts] == ["kept"]
+    assert invoke(graph, Command(resume="yes")) == {"got": {"kept": "yes"}}

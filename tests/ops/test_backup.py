@@ -19,7 +19,7 @@ from perdure.checkpoint.conformance.case import checkpoint, place
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
 from perdure.errors import CorruptCheckpointError, StorageError, UsageError
-from perdure.ops import Database, Selection, backup, restore
+from perdure.ops import Database, Selection, backup, migrate, restore
 from perdure.ops.archive.blocks import BlockWriter, Kind
 from perdure.ops.archive.records import Compressor, pack, pack_alone
 from perdure.ops.comparing import same
@@ -169,7 +169,7 @@ def test_items(tmp_path):
     url = f"sqlite:///{tmp_path}/one.db"
     store = InMemoryStore()
     for n in range(230):
-        store.put(("users", f"u{n % 7}"), f"key {n}", {"n": n, "tags": ("a", n)})
+        store.put(("users", f"u{n % 7}"), f"key {n}", {"n": n, "tags": ("a", n)}, ttl=None if n % 2 else 60.0)
     backup(Database(InMemorySaver(), store), tmp_path / "1.perdure")
     store.delete(("users", "u3"), "key 3")
     backup(Database(InMemorySaver(), store), tmp_path / "2.perdure", since=tmp_path / "1.perdure")
@@ -177,7 +177,26 @@ def test_items(tmp_path):
     assert restore(tmp_path / "2.perdure", url).items == 0
     with open_store(url) as found:
         assert found.get(("users", "u3"), "key 3") is None
-        assert found.get(("users", "u4"), "key 4").value == {"n": 4, "tags": ("a", 4)}
+        assert found.get(("users", "u4"), "key 4", refresh_ttl=False).value == {"n": 4, "tags": ("a", 4)}
+        keys = [(("users", f"u{n % 7}"), f"key {n}") for n in range(230)]
+        assert found.lives(keys) == store.lives(keys)
+
+
+@pytest.mark.parametrize(("kind", "other"), [("sqlite", "postgres"), ("postgres", "sqlite")])
+def test_items_keep_their_times_from_one_database_to_another(kind, other, place_of):
+    source, target = place_of(kind, "source"), place_of(other, "target")
+    keys = [(("users",), "short"), (("users",), "long"), (("users",), "there already")]
+    with open_store(target) as store:
+        store.put(*keys[2], {"n": 3})
+        (there,) = store.lives(keys[2:])
+    with open_store(source) as store:
+        store.put(*keys[0], {"n": 1}, ttl=90.0)
+        store.put(*keys[1], {"n": 2})
+        store.put(*keys[2], {"n": 3}, ttl=5.0)
+        lives = store.lives(keys)
+    assert migrate(source, target).copied.items == 2
+    with open_store(target) as store:
+        assert store.lives(keys) == [*lives[:2], there]
 
 
 def test_killed_in_the_middle_there_is_no_half_file(source, tmp_path):

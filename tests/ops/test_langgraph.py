@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+import time
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Annotated
 
 import pytest
@@ -13,6 +15,8 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START
 from langgraph.graph import StateGraph as TheirGraph
+from langgraph.store.postgres import PostgresStore
+from langgraph.store.sqlite import SqliteStore
 from langgraph.types import Command as TheirCommand
 from langgraph.types import Send as TheirSend
 from langgraph.types import interrupt as their_interrupt
@@ -22,9 +26,11 @@ import perdure.graph
 import perdure.types
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
-from perdure.errors import UnknownTypeError, UsageError
+from perdure.errors import SerializationError, UnknownTypeError, UsageError
 from perdure.interop.langgraph_databases import open_database
+from perdure.interop.langgraph_items import open_items
 from perdure.ops import migrate
+from perdure.store.registry import open_store
 
 
 def join(old, new):
@@ -260,3 +266,51 @@ class State(TypedDict):
 
 builder = StateGraph(State).add_node("add", lambda state: {"notes": [Note("b")]}).add_edge(START, "add")
 """
+
+
+@contextmanager
+def their_store(url):
+    """Open the store in a database of LangGraph's."""
+    if url.startswith("sqlite"):
+        opening = SqliteStore.from_conn_string(url.removeprefix("sqlite:///"), ttl={"refresh_on_read": False})
+    else:
+        opening = PostgresStore.from_conn_string(url, ttl={"refresh_on_read": False})
+    with opening as store:
+        store.setup()
+        yield store
+
+
+def test_the_items_of_its_store_move_here_and_back(their_database, tmp_path):
+    url = their_database
+    with their_store(url) as store:
+        for n in range(250):
+            store.put(("users", f"u{n % 3}"), f"key {n}", {"n": n, "tags": ["a", None]}, ttl=None if n % 2 else 90)
+        store.delete(("users", "u0"), "key 3")
+        before = {(tuple(one.namespace), one.key): one for one in store.search((), limit=1000)}
+    here, back = f"sqlite:///{tmp_path}/here.db", f"sqlite:///{tmp_path}/back.db"
+    assert migrate(url, here).copied.items == 249
+    assert migrate(url, here).copied.items == 0
+    keys = list(before)
+    with open_store(here) as store:
+        lives = store.lives(keys)
+        for key, life in zip(keys, lives, strict=True):
+            found = store.get(*key, refresh_ttl=False)
+            assert (found.value, found.created_at) == (before[key].value, before[key].created_at.replace(tzinfo=UTC))
+            assert (life.ttl, life.expires_at is None) == ((None, True) if found.value["n"] % 2 else (90, False))
+            assert life.expires_at is None or abs(life.expires_at - time.time() - 90 * 60) < 60
+    assert migrate(here, f"langgraph+{back}", items=True).copied.items == 249
+    with their_store(back) as store:
+        again = {(tuple(one.namespace), one.key): one for one in store.search((), limit=1000)}
+        assert {key: one.value for key, one in again.items()} == {key: one.value for key, one in before.items()}
+    with open_items(back) as store:
+        assert store.lives(keys) == lives
+
+
+def test_an_item_that_its_store_cannot_hold_is_named(their_database, tmp_path):
+    url = their_database
+    here = f"sqlite:///{tmp_path}/here.db"
+    for value in [{"n": {1, 2}}, *([{"n": "\0"}] if url.startswith("postgres") else [])]:
+        with open_store(here) as store:
+            store.put(("a",), "the key", value)
+        with pytest.raises(SerializationError, match="'the key'"):
+            migrate(here, f"langgraph+{url}")

@@ -93,7 +93,7 @@ class Value:
 
     Attributes:
         kind: The serializer's type.
-        data: The bytes.
+        size: How many bytes it has.
         version: The channel's version when it was this; tells which value a child starts from. A guess, checked
             against the store.
         chain: Its pieces, as far as known; a guess too.
@@ -101,15 +101,25 @@ class Value:
         hash: The state of the hash that goes into a chain's check; None if it wasn't needed yet.
     """
 
-    __slots__ = ("chain", "data", "hash", "kind", "ref", "version")
+    __slots__ = ("_data", "chain", "hash", "kind", "ref", "size", "version")
 
     def __init__(self, kind: str, data: bytes, version: Any = None, chain: Chain | None = None) -> None:
         self.kind = kind
-        self.data = data
+        self._data = data
+        self.size = len(data)
         self.version = version
         self.chain = chain
         self.ref: Any = None
         self.hash: xxh3_128 | None = None
+
+    @property
+    def data(self) -> bytes:
+        """The bytes."""
+        return self._data
+
+    def begin(self) -> bytes:
+        """Return the first bytes, which count."""
+        return self._data[: deltas.COUNT]
 
 
 class Change(NamedTuple):
@@ -162,10 +172,10 @@ class Next(NamedTuple):
 
 def following(chain: Chain | None, new: Change) -> Next:
     """Find how a value's chain goes on from that of its base; or begins anew with the whole value."""
-    script, data = new.script, new.value.data
-    size = len(data)
+    script, value = new.script, new.value
+    size = value.size
     if chain is None or script is None or (weight := script.weight()) >= size:
-        return Next((), WHOLE, size, data)
+        return Next((), WHOLE, size, value.data)
     links, level = chain.links, 0
     while len(links) >= BASE and links[1 - BASE].level == level:
         links, run = links[: 1 - BASE], links[1 - BASE :]
@@ -175,7 +185,7 @@ def following(chain: Chain | None, new: Change) -> Next:
     if level:
         weight, before = script.weight(), sum([link.weight for link in links])
     if before + weight > 2 * size + MOST_WASTE:
-        return Next((), WHOLE, size, data)
+        return Next((), WHOLE, size, value.data)
     return build(Next, (links, level, weight, script))
 
 
@@ -207,7 +217,7 @@ def linked(chain: Chain | None, found: Next, value: Value, where: tuple[int, Any
     if checksum:
         if value.hash is None:
             value.hash = _hashed(value.data)
-        check = _check(value.data, value.hash, checksums)
+        check = _check(value.begin(), value.hash, checksums)
     return build(Chain, (value.kind, (*links, link), place, check, weight, checksums))
 
 
@@ -230,7 +240,7 @@ def checked(chain: Chain) -> bytes:
         CorruptCheckpointError: They don't follow each other, or it isn't what was stored.
     """
     data = put_together(chain)
-    if _check(data, _hashed(data), chain.checksums) != chain.check:
+    if _check(data[: deltas.COUNT], _hashed(data), chain.checksums) != chain.check:
         raise CorruptCheckpointError(
             "the pieces of a value don't fit together",
             hint="the file was damaged; go on from an earlier checkpoint",
@@ -242,8 +252,8 @@ def _hashed(data: bytes) -> xxh3_128:
     return xxh3_128(memoryview(data)[deltas.COUNT :])
 
 
-def _check(data: bytes, state: xxh3_128, checksums: bytes) -> bytes:
-    return xxh3_64_digest(data[: deltas.COUNT] + state.digest() + checksums)
+def _check(begin: bytes, state: xxh3_128, checksums: bytes) -> bytes:
+    return xxh3_64_digest(begin + state.digest() + checksums)
 
 
 def without_whole(chain: Chain) -> Chain:
@@ -280,11 +290,11 @@ class Recent:
     def note(self, thread_id: str, checkpoint_ns: str, channel: str, value: Value) -> None:
         """Remember a value, if it is long: to store a short one whole costs no more than what changed."""
         key = (thread_id, checkpoint_ns, channel)
-        size = len(value.data)
+        size = value.size
         values = self._values
         with self._lock:
             if (gone := values.pop(key, None)) is not None:
-                self._held -= _cost(len(gone.data))
+                self._held -= _cost(gone.size)
             if size > LEAST_LONG:
                 values[key] = value
                 self._held += _cost(size)
@@ -294,7 +304,7 @@ class Recent:
     def _drop(self, key: tuple[str, str, str]) -> None:
         gone = self._values.pop(key, None)
         if gone is not None:
-            self._held -= _cost(len(gone.data))
+            self._held -= _cost(gone.size)
 
     def forget(self, thread_id: str) -> None:
         """Drop a thread's values."""

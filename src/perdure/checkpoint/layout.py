@@ -478,7 +478,7 @@ def share(task: TaskRecord, fresh: Mapping[str, Value]) -> TaskRecord:
 
 def _shared(write: Write, value: Value) -> StoredWrite:
     index, channel, kind, data = write
-    if data == value.data and kind == value.kind:
+    if len(data) == value.size and kind == value.kind and data == value.data:
         return index, channel, *value.ref
     assert value.chain is not None
     link = value.chain.links[-1]

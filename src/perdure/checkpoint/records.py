@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from perdure.checkpoint import chains
+from perdure.checkpoint import chains, growing
 from perdure.checkpoint.address import make_config
 from perdure.checkpoint.base import (
     ANY_HEAD,
@@ -140,7 +140,9 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
         return Prepared(*where, tasks, None, None, {}, {}, {}, False, expected_head, lease, False)
     versions = dict(checkpoint["channel_versions"])
     values = checkpoint["channel_values"]
-    pieces, long = _encode_changed(plain, values, new)
+    # Without the commit's word that it has all changes, values are looked up by the parent's versions, below.
+    recent = lineage.values if changes_only and getattr(serde, "packs_lists", False) else None
+    pieces, long = _encode_changed(plain, commit, new, recent)
     offered: dict[str, Piece] = {}
     if changes_only:
         relies = len(versions) > len(pieces)
@@ -176,14 +178,26 @@ def _encode_header(serde: SerializerProtocol, checkpoint: Checkpoint, metadata: 
 
 
 def _encode_changed(
-    plain: Plain, values: Mapping[str, Any], changed: Iterable[str]
+    plain: Plain, commit: Commit, changed: Iterable[str], recent: chains.Recent | None
 ) -> tuple[dict[str, Piece | None], list[str]]:
-    """Encode the values that changed; tell which of them are long."""
+    """Encode the values that changed; tell which of them are long and are still to be compared.
+
+    Args:
+        plain: Encodes a value.
+        commit: What has them.
+        changed: Their channels.
+        recent: The values that long lists may have grown of, if lists may be compared while they are encoded.
+    """
+    assert commit.checkpoint is not None
+    values = commit.checkpoint["channel_values"]
     pieces: dict[str, Piece | None] = {}
     long: list[str] = []
     for channel in changed:
         if channel not in values:
             pieces[channel] = None
+            continue
+        if recent is not None and type(values[channel]) is list and (found := _grown(plain, commit, channel, recent)):
+            pieces[channel] = found
             continue
         try:
             pieces[channel] = blob = plain(values[channel])
@@ -192,6 +206,19 @@ def _encode_changed(
         if len(blob[1]) > LEAST_LONG:
             long.append(channel)
     return pieces, long
+
+
+def _grown(plain: Plain, commit: Commit, channel: str, recent: chains.Recent) -> Change | None:
+    """Tell how a list has grown of the channel's last value; None: it hasn't, or is short."""
+    base = recent.last(commit.thread_id, commit.checkpoint_ns, channel)
+    if base is None or base.size < growing.LEAST or commit.checkpoint is None:
+        return None
+    checkpoint = commit.checkpoint
+    version = checkpoint["channel_versions"].get(channel)
+    found = growing.grown(plain, checkpoint["channel_values"][channel], version, base)
+    if found is not None:
+        recent.note(commit.thread_id, commit.checkpoint_ns, channel, found.value)
+    return found
 
 
 def _long_ones(pieces: Mapping[str, Any]) -> list[str]:

@@ -23,6 +23,11 @@ def has_their_tables(url: str) -> bool:
     return "checkpoints" in tables and bool(tables & _WRITES) and _OURS not in tables
 
 
+def has_their_store(url: str) -> bool:
+    """Tell whether a database has the table of LangGraph's store."""
+    return "store" in _tables(url)
+
+
 def _tables(url: str) -> Collection[str]:
     if is_sqlite(url):
         path = Path(sqlite_path(url))

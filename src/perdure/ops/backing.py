@@ -9,7 +9,7 @@ from pathlib import Path
 from perdure.checkpoint.base import Commit
 from perdure.checkpoint.serde.base import CipherProtocol
 from perdure.ops.archive.file import ArchiveReader, ArchiveWriter, writing
-from perdure.ops.archive.records import of_commit
+from perdure.ops.archive.records import of_commit, of_item
 from perdure.ops.items import read_items
 from perdure.ops.opening import Where, opened
 from perdure.ops.progress import OnProgress, Tally, silent
@@ -92,8 +92,8 @@ def backup(
             on_progress(done.copied)
         if database.store is not None and selection.is_everything:
             for items in read_items(database.store):
-                for item in items:
-                    archive.add(["item", list(item.namespace), item.key, item.value])
+                for one in items:
+                    archive.add(of_item(one))
                 done.copied.items += len(items)
         archive.end(index)
     done.size = done.path.stat().st_size

@@ -1,4 +1,4 @@
-"""Items of a store, copied: values, keys and namespaces. Times, and how long items live, begin anew in the target."""
+"""Items of a store, copied: namespaces, keys and values, when they were made, and how long they live."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from perdure.ops.progress import OnProgress, Tally
 from perdure.store.base import BaseStore, GetOp, Item, PutOp, SearchOp
+from perdure.store.base.expiring import ExpiringStore, Life
 
 _PAGE: Final = 100
 
@@ -17,6 +18,14 @@ class Key(NamedTuple):
 
     namespace: tuple[str, ...]
     key: str
+
+
+class Kept(NamedTuple):
+    """An item with its times, which a store of another kind doesn't tell."""
+
+    where: Key
+    value: dict[str, Any]
+    life: Life | None
 
 
 def keys_of(store: BaseStore) -> list[Key]:
@@ -30,21 +39,29 @@ def keys_of(store: BaseStore) -> list[Key]:
     raise AssertionError
 
 
-def read_items(store: BaseStore) -> Iterator[list[Item]]:
+def read_items(store: BaseStore) -> Iterator[list[Kept]]:
     """Iterate over all items, what was updated first first, some at once."""
     keys = keys_of(store)
     for start in range(0, len(keys), _PAGE):
-        found = store.batch([GetOp(*key, refresh_ttl=False) for key in keys[start : start + _PAGE]])
-        yield [item for item in found if isinstance(item, Item)]
+        some = keys[start : start + _PAGE]
+        lives = store.lives(some) if isinstance(store, ExpiringStore) else [None] * len(some)
+        found = store.batch([GetOp(*key, refresh_ttl=False) for key in some])
+        yield [
+            Kept(key, item.value, life)
+            for key, life, item in zip(some, lives, found, strict=True)
+            if isinstance(item, Item)
+        ]
 
 
-def store_items(target: BaseStore, items: Sequence[Item], tally: Tally) -> None:
+def store_items(target: BaseStore, items: Sequence[Kept], tally: Tally) -> None:
     """Put items, but for those that the target has with the same value."""
-    held = target.batch([GetOp(item.namespace, item.key, refresh_ttl=False) for item in items])
-    new = [
-        item for item, has in zip(items, held, strict=True) if not (isinstance(has, Item) and has.value == item.value)
-    ]
-    target.batch([PutOp(item.namespace, item.key, item.value) for item in new])
+    held = target.batch([GetOp(*one.where, refresh_ttl=False) for one in items])
+    new = [one for one, has in zip(items, held, strict=True) if not (isinstance(has, Item) and has.value == one.value)]
+    puts = [(PutOp(*one.where, one.value), one.life) for one in new]
+    if isinstance(target, ExpiringStore):
+        target.restore([(op, life) for op, life in puts if life is not None])
+        puts = [(op, life) for op, life in puts if life is None]
+    target.batch([op for op, _ in puts])
     tally.items += len(new)
 
 

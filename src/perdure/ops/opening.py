@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
 from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.registry import open_saver
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
-from perdure.interop.recognising import has_their_tables
+from perdure.interop.recognising import has_their_store, has_their_tables
 from perdure.store.base import BaseStore
 from perdure.store.registry import has_store, open_store
 
@@ -63,8 +63,9 @@ def opened(
     if where.startswith(THEIRS) or (recognise and has_their_tables(where)):
         from perdure.interop.langgraph_databases import open_database
 
-        with open_database(where.removeprefix(THEIRS), channels) as theirs:
-            yield Database(theirs)
+        url = where.removeprefix(THEIRS)
+        with open_database(url, channels) as theirs, _their_items(url, is_target=not recognise) as items:
+            yield Database(theirs, items)
         return
     serde = _serializer(encrypted=encrypted)
     with open_saver(where, serde=serde) as saver:
@@ -73,6 +74,15 @@ def opened(
             return
         with open_store(where, serde=serde) as store:
             yield Database(saver, store)
+
+
+def _their_items(url: str, *, is_target: bool) -> AbstractContextManager[BaseStore | None]:
+    """Open LangGraph's store where there is one, or where there is to be one."""
+    if not (is_target or has_their_store(url)):
+        return nullcontext()
+    from perdure.interop.langgraph_items import open_items
+
+    return open_items(url)
 
 
 def _serializer(*, encrypted: bool) -> SerializerProtocol:

@@ -13,15 +13,14 @@ from perdure.checkpoint.base import Commit
 from perdure.checkpoint.serde.base import CipherProtocol
 from perdure.errors import CorruptCheckpointError, StorageError
 from perdure.ops.archive.file import ArchiveReader
-from perdure.ops.archive.records import to_commit
+from perdure.ops.archive.records import to_commit, to_item
 from perdure.ops.backing import cipher_of
-from perdure.ops.items import store_items
+from perdure.ops.items import Kept, store_items
 from perdure.ops.opening import Where, opened
 from perdure.ops.progress import OnProgress, Tally, silent
 from perdure.ops.reading import Place, Saver, outline
 from perdure.ops.selecting import EVERYTHING, Selection
 from perdure.ops.writing import store
-from perdure.store.base import Item
 
 __all__ = ["restore"]
 
@@ -112,13 +111,11 @@ def _lacking(its: Iterator[Commit], known: set[Place], selection: Selection, tal
             yield one if before in known else one._replace(writes=())
 
 
-def _items_of(file: ArchiveReader) -> Iterator[list[Item]]:
-    page: list[Item] = []
+def _items_of(file: ArchiveReader) -> Iterator[list[Kept]]:
+    page: list[Kept] = []
     for record in file.records():
         if record[0] == "item":
-            _, namespace, key, value = record
-            moment = file.about.made
-            page.append(Item(value=value, key=key, namespace=namespace, created_at=moment, updated_at=moment))
+            page.append(to_item(record))
             if len(page) == _PAGE:
                 yield page
                 page = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from perdure.channels.base import MISSING
@@ -14,13 +14,19 @@ from perdure.types import Interrupt
 PendingWrites = Iterable[tuple[str, str, Any]]
 
 
-def open_interrupts(pending: PendingWrites) -> dict[str, Interrupt]:
-    """Return the questions of a checkpoint that no finished task has left behind, by id."""
+def open_interrupts(pending: PendingWrites, due: Container[str] | None = None) -> dict[str, Interrupt]:
+    """Return the questions of a checkpoint that no finished task has left behind, by id.
+
+    Args:
+        pending: The checkpoint's.
+        due: The tasks whose questions count; None: all that have asked. A task that asked isn't due any more if its
+            node has got another name, or has gone. A call's question is also its caller's, who has it when it stops.
+    """
     pending = list(pending)
     done = {tid for tid, name, _ in pending if name not in CONTROL_WRITES}
     found: dict[str, Interrupt] = {}
     for tid, name, value in pending:
-        if name == INTERRUPT and tid not in done:
+        if name == INTERRUPT and tid not in done and (due is None or tid in due):
             found.update((i.id, i) for i in (value if isinstance(value, (list, tuple)) else (value,)))
     return found
 
@@ -34,8 +40,14 @@ def _is_interrupt_id(key: Any) -> bool:
     return isinstance(key, str) and len(key) == 32 and all(c in "0123456789abcdef" for c in key)
 
 
-def addressed(resume: Any, pending: PendingWrites, thread_id: str | None) -> Any:
+def addressed(resume: Any, pending: PendingWrites, tasks: Callable[[], Container[str]], thread_id: str | None) -> Any:
     """Address a caller's answer to the question that is open, so that no other one can get it.
+
+    Args:
+        resume: The answer.
+        pending: The checkpoint's writes.
+        tasks: Tells which tasks are due.
+        thread_id: The thread.
 
     Returns:
         {interrupt id: value}; where no question is open, the answer as it is, for the first to ask.
@@ -44,6 +56,8 @@ def addressed(resume: Any, pending: PendingWrites, thread_id: str | None) -> Any
         UnknownInterruptError: It is for a question that isn't open, or it isn't clear for which one it is.
     """
     is_open = open_interrupts(pending)
+    if is_open and not is_addressed(resume):
+        is_open = open_interrupts(pending, tasks())
     hint = f"open are: {', '.join(is_open) or 'none'}; get_state(config).interrupts lists them"
     if is_addressed(resume):
         if unknown := [key for key in resume if key not in is_open]:

@@ -292,7 +292,7 @@ class Run:
                     "Command(resume=...) needs a checkpointer: without one there is nothing to resume",
                     hint="compile the graph with one: builder.compile(checkpointer=InMemorySaver())",
                 )
-            answer = addressed(command.resume, self.pending, self.thread_id)
+            answer = addressed(command.resume, self.pending, self.machine.tasks, self.thread_id)
             writes = [(name, answer if name == RESUME else value) for name, value in writes]
             writes = [(name, value) for name, value in writes if name != RESUME or value != {}]
         elif not writes:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
 from perdure.store.base import GetOp, IndexConfig, ListNamespacesOp, Op, PutOp, Result, SearchOp, TTLConfig
-from perdure.store.base.expiring import ExpiringStore
+from perdure.store.base.expiring import ExpiringStore, Life
 from perdure.store.base.matching import is_below, listed
-from perdure.store.base.plan import Batch, Row, decoder, end_of_life, found, index_of, item
+from perdure.store.base.plan import Batch, Key, Row, decoder, end_of_life, found, index_of, item
 
 __all__ = ["InMemoryStore"]
 
@@ -120,6 +120,40 @@ class InMemoryStore(ExpiringStore):
         old = self._live(namespace, op.key, now)
         row = Row(namespace, op.key, blob, old.row.created_at if old else moment, moment, vectors)
         self._items.setdefault(namespace, {})[op.key] = _Entry(row, op.ttl, end_of_life(op.ttl, now))
+
+    def lives(self, keys: Sequence[Key]) -> list[Life | None]:
+        now = time.time()
+        with self._lock:
+            found = [self._live(namespace, key, now) for namespace, key in keys]
+            return [
+                None if one is None else Life(one.row.created_at, one.row.updated_at, one.expires_at, one.ttl)
+                for one in found
+            ]
+
+    async def alives(self, keys: Sequence[Key]) -> list[Life | None]:
+        """Async twin of `lives`."""
+        return self.lives(keys)
+
+    def restore(self, items: Sequence[tuple[PutOp, Life]]) -> None:
+        asked = Batch([op for op, _ in items], self._index)
+        asked.embed()
+        self._restore(asked, items)
+
+    async def arestore(self, items: Sequence[tuple[PutOp, Life]]) -> None:
+        """Async twin of `restore`."""
+        asked = Batch([op for op, _ in items], self._index)
+        await asked.aembed()
+        self._restore(asked, items)
+
+    def _restore(self, asked: Batch, items: Sequence[tuple[PutOp, Life]]) -> None:
+        encoded = {key: self._encode(op) for key, op in asked.puts.items()}
+        with self._lock:
+            for op, life in items:
+                key = (tuple(op.namespace), op.key)
+                self._put(op, encoded[key], asked.vectors(key), time.time())
+                entry = self._items[key[0]][key[1]]
+                entry.row = entry.row._replace(created_at=life.created_at, updated_at=life.updated_at)
+                entry.expires_at, entry.ttl = life.expires_at, life.ttl
 
     def _remove(self, namespace: tuple[str, ...], key: str) -> None:
         items = self._items.get(namespace, {})

@@ -10,6 +10,7 @@ from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.database.operation import Batch as Statements
 from perdure.database.operation import Op, Rows, Statement
 from perdure.store.base import GetOp, ListNamespacesOp, PutOp, Result, SearchOp
+from perdure.store.base.expiring import Life
 from perdure.store.base.matching import fixed_prefix, listed
 from perdure.store.base.plan import Batch, Decode, Key, decoder, end_of_life, found, item
 from perdure.store.keys import from_bytes, range_below, to_bytes
@@ -145,6 +146,25 @@ def _put_all(sql: Mapping[str, str], asked: Batch, values: Encoded, now: float, 
             for place, vector in enumerate(asked.vectors((namespace, key))):
                 batch.append((put, (*where, place, *((vector,) if near is None else near.put_values(vector)))))
     yield batch
+
+
+def lives(sql: Mapping[str, str], keys: Sequence[Key], now: float) -> Op[list[Life | None]]:
+    """Read the times of items."""
+    replies = yield [(sql["life"], (to_bytes(namespace), key, now)) for namespace, key in keys]
+    return [Life(*rows[0]) if rows else None for rows in replies]
+
+
+def restore(
+    sql: Mapping[str, str],
+    asked: Batch,
+    values: Encoded,
+    lives: Mapping[Key, Life],
+    now: float,
+    near: Nearest | None,
+) -> Op[None]:
+    """Put items with times that they had elsewhere."""
+    yield from _put_all(sql, asked, values, now, near)
+    yield [(sql["set_life"], (to_bytes(namespace), key, *lives[namespace, key])) for namespace, key in asked.puts]
 
 
 def refresh(sql: Mapping[str, str], items: Sequence[int], now: float) -> Op[None]:

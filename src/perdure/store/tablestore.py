@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -14,9 +14,9 @@ from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
 from perdure.database.operation import Op as Operation
 from perdure.store import rekeying, tables
-from perdure.store.base import IndexConfig, Op, Result, TTLConfig
-from perdure.store.base.expiring import ExpiringStore
-from perdure.store.base.plan import Batch, index_of
+from perdure.store.base import IndexConfig, Op, PutOp, Result, TTLConfig
+from perdure.store.base.expiring import ExpiringStore, Life
+from perdure.store.base.plan import Batch, Key, index_of
 from perdure.store.nearest import Nearest
 
 
@@ -133,6 +133,30 @@ class TableStore(ExpiringStore):
             some, after = await self._arun(partial(rekeying.rekey_some, self._sql, self._serde, after), writes=True)
             done = done.plus(some)
         return done
+
+    def lives(self, keys: Sequence[Key]) -> list[Life | None]:
+        return self._run(partial(tables.lives, self._sql, keys, time.time()), writes=False)  # type: ignore[no-any-return]
+
+    async def alives(self, keys: Sequence[Key]) -> list[Life | None]:
+        """Async twin of `lives`."""
+        return await self._arun(partial(tables.lives, self._sql, keys, time.time()), writes=False)  # type: ignore[no-any-return]
+
+    def _restoring(self, asked: Batch, items: Sequence[tuple[PutOp, Life]]) -> Callable[[], Operation[None]]:
+        values = tables.encode(self._serde, asked)
+        lives = {(tuple(op.namespace), op.key): life for op, life in items}
+        now = time.time()
+        return lambda: tables.restore(self._sql, asked, values, lives, now, self._near)
+
+    def restore(self, items: Sequence[tuple[PutOp, Life]]) -> None:
+        asked = Batch([op for op, _ in items], self._index)
+        asked.embed()
+        self._run(self._restoring(asked, items), writes=True)
+
+    async def arestore(self, items: Sequence[tuple[PutOp, Life]]) -> None:
+        """Async twin of `restore`."""
+        asked = Batch([op for op, _ in items], self._index)
+        await asked.aembed()
+        await self._arun(self._restoring(asked, items), writes=True)
 
     def sweep_ttl(self) -> int:
         return self._run(partial(tables.sweep, self._sql, time.time()), writes=True)  # type: ignore[no-any-return]

@@ -39,6 +39,18 @@ class JsonPlusSerializer:
         registry: The types; those of the process by default.
     """
 
+    packs_lists = True
+    """Whether `dumps_plain` makes msgpack of lists, in which an item's bytes don't depend on the others."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let a class that encodes in its own way by `dumps_typed` do so for every value."""
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__
+        if "dumps_typed" in own and "dumps_plain" not in own:
+            cls.dumps_plain = cls.dumps_typed  # type: ignore[method-assign]
+        if ("dumps_typed" in own or "dumps_plain" in own) and "packs_lists" not in own:
+            cls.packs_lists = False
+
     def __init__(
         self,
         *,
@@ -58,7 +70,7 @@ class JsonPlusSerializer:
         Raises:
             SerializationError: It can't be stored; `path` says what in it, such as `$.messages[3].when`.
         """
-        kind, data = encoded = self.dumps_plain(obj)
+        kind, data = encoded = JsonPlusSerializer.dumps_plain(self, obj)  # a subclass's calls this
         if len(data) >= compression.SMALLEST and kind == "msgpack":
             packed = compression.compress(data)
             if packed is not None:

@@ -9,6 +9,8 @@ from typing import Any, Final
 from perdure.checkpoint.base import Commit, TaskWrites
 from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
 from perdure.errors import CorruptCheckpointError
+from perdure.ops.items import Kept, Key
+from perdure.store.base.expiring import Life
 
 SERIALIZER: Final = JsonPlusSerializer(unknown="data")
 """What records are encoded with, whatever a database encodes its values with; unknown types stay what they are."""
@@ -19,9 +21,6 @@ _LENGTH: Final = 8
 _CHUNK: Final = 1 << 20
 _MOST: Final = 1 << 31
 """Bytes that a record, or the list of what is in a backup, may claim to have."""
-
-Item = tuple[tuple[str, ...], str, dict[str, Any]]
-"""Namespace, key and value."""
 
 
 def pack(record: Any) -> bytes:
@@ -53,6 +52,24 @@ def to_commit(record: list[Any]) -> Commit:
     except (TypeError, ValueError, LookupError) as error:
         raise CorruptCheckpointError("a record of a backup isn't the commit that it claims to be") from error
     return Commit(thread_id, checkpoint_ns, parent_id, tasks, checkpoint, metadata, versions)
+
+
+def of_item(one: Kept) -> list[Any]:
+    """Make the record of an item."""
+    return ["item", list(one.where.namespace), one.where.key, one.value, None if one.life is None else list(one.life)]
+
+
+def to_item(record: list[Any]) -> Kept:
+    """Make an item of its record.
+
+    Raises:
+        CorruptCheckpointError: It is none.
+    """
+    try:
+        _, namespace, key, value, life = record
+        return Kept(Key(tuple(namespace), key), value, None if life is None else Life(*life))
+    except (TypeError, ValueError) as error:
+        raise CorruptCheckpointError("a record of a backup isn't the item that it claims to be") from error
 
 
 def pack_alone(value: Any) -> bytes:

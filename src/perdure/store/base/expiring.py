@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
+from typing import NamedTuple
 
-from perdure.store.base import BaseStore, TTLConfig
+from perdure.store.base import BaseStore, PutOp, TTLConfig
 from perdure.store.base.plan import sweep_seconds
 from perdure.store.base.sweeping import Sweeper
+
+
+class Life(NamedTuple):
+    """When an item was made, and how long it lives.
+
+    Attributes:
+        created_at: ISO 8601 in UTC, with microseconds.
+        updated_at: The same.
+        expires_at: Seconds since 1970; None: never.
+        ttl: Minutes that it lives after it was put, or read; None: for ever.
+    """
+
+    created_at: str
+    updated_at: str
+    expires_at: float | None
+    ttl: float | None
 
 
 class ExpiringStore(BaseStore):
@@ -20,6 +38,14 @@ class ExpiringStore(BaseStore):
 
     def sweep_ttl(self) -> int:
         """Delete what has expired; return how many items that were."""
+        raise NotImplementedError
+
+    def lives(self, keys: Sequence[tuple[tuple[str, ...], str]]) -> list[Life | None]:
+        """Return the times of items, by namespace and key; None for those that aren't there, or have expired."""
+        raise NotImplementedError
+
+    def restore(self, items: Sequence[tuple[PutOp, Life]]) -> None:
+        """Put items with the times that they had elsewhere: all or none of them, and as often as one likes."""
         raise NotImplementedError
 
     def start_ttl_sweeper(self, sweep_interval_minutes: int | None = None) -> Future[None]:

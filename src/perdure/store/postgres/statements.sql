@@ -44,6 +44,14 @@ UPDATE @schema.perdure_store_items SET kind = $1, value = $2 WHERE item = $3 AND
 -- name: refresh
 UPDATE @schema.perdure_store_items SET expires_at = $1 + ttl * 60 WHERE item = $2 AND ttl IS NOT NULL;
 
+-- name: life
+SELECT created_at, updated_at, expires_at, ttl FROM @schema.perdure_store_items
+WHERE namespace = $1 AND key = $2 AND (expires_at IS NULL OR expires_at > $3);
+
+-- name: set_life
+UPDATE @schema.perdure_store_items SET created_at = $3, updated_at = $4, expires_at = $5, ttl = $6
+WHERE namespace = $1 AND key = $2;
+
 -- name: sweep_vectors
 DELETE FROM @schema.perdure_store_vectors WHERE item IN (SELECT item FROM @schema.perdure_store_items WHERE expires_at <= $1);
 

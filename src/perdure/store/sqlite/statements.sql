@@ -44,6 +44,14 @@ UPDATE perdure_store_items SET kind = ?, value = ? WHERE item = ? AND value = ?;
 -- name: refresh
 UPDATE perdure_store_items SET expires_at = ?1 + ttl * 60 WHERE item = ?2 AND ttl IS NOT NULL;
 
+-- name: life
+SELECT created_at, updated_at, expires_at, ttl FROM perdure_store_items
+WHERE namespace = ?1 AND key = ?2 AND (expires_at IS NULL OR expires_at > ?3);
+
+-- name: set_life
+UPDATE perdure_store_items SET created_at = ?3, updated_at = ?4, expires_at = ?5, ttl = ?6
+WHERE namespace = ?1 AND key = ?2;
+
 -- name: sweep_vectors
 DELETE FROM perdure_store_vectors WHERE item IN (SELECT item FROM perdure_store_items WHERE expires_at <= ?);
 
