@@ -18,7 +18,7 @@ from tests.ops.conftest import KINDS
 from tests.ops.making import grow, history
 from tests.ops.test_migrate import assert_same
 
-from perdure.checkpoint.conformance.case import COLOURS, checkpoint, paint, place
+from perdure.checkpoint.conformance.case import checkpoint, paint, place
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
 from perdure.checkpoint.serde.encrypted import EncryptedSerializer, LocalKeys
@@ -34,7 +34,7 @@ def under(*names: str) -> EncryptedSerializer:
     return EncryptedSerializer.from_keys(LocalKeys({name: KEYS[name] for name in names}))
 
 
-def long(saver, steps=150):
+def long(saver, steps=100):
     """Grow a thread until an object store has packs and pages of it."""
     items, parent = [], None
     for n in range(steps):
@@ -44,8 +44,10 @@ def long(saver, steps=150):
         parent = parent["configurable"]["checkpoint_id"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize(
+    ("kind", "colour"),
+    [("sqlite", "sync"), ("sqlite", "async"), ("postgres", "async"), ("redis", "sync"), ("s3", "async")],
+)
 async def test_the_old_key_can_be_dropped(place_of, kind, colour):
     truth = history(InMemorySaver(), seed=7)
     long(truth)
@@ -55,7 +57,7 @@ async def test_the_old_key_can_be_dropped(place_of, kind, colour):
     with open_saver(url, serde=under("new", "old")) as saver:
         found = [await paint(saver, colour).rekey_thread(thread) for thread in truth.threads()]
         assert sum(one.current for one in found) == 0
-        assert sum(one.rewritten for one in found) > 150
+        assert sum(one.rewritten for one in found) > 120
         again = rekey(saver)
         assert (again.rewritten, again.current) == (0, sum(one.rewritten for one in found))
         if kind != "sqlite":  # whose file may have free pages
