@@ -126,9 +126,9 @@ def test_commands_use_the_keys_of_the_environment(perdure, monkeypatch):
     old, new = (f"{name}:{base64.b64encode(name.encode() * 8).decode()}" for name in ("2025", "2026"))
     monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", old)
     assert perdure("migrate", "source.db", "secret.db", "--encrypted-target")[0] == 0
-    shown = perdure("state", "one", "--db", "secret.db", "--json")
+    shown = json.loads(perdure("state", "one", "--db", "secret.db", "--json")[1])
     monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", "")
-    assert shown == perdure("state", "one", "--db", "source.db", "--json")
+    assert shown["values"] == json.loads(perdure("state", "one", "--db", "source.db", "--json")[1])["values"]
     code, _, err = perdure("state", "one", "--db", "secret.db")
     assert (code, "thread 'one'" in err, "are encrypted" in err) == (1, True, True)
     monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", f"{new},{old}")

@@ -139,7 +139,7 @@ def test_keys_of_the_environment(monkeypatch):
     with pytest.raises(InvalidConfigError, match="no key"):
         EncryptedSerializer.from_environment()
     monkeypatch.setenv("PERDURE_AES_KEY", "k" * 16)
-    assert encrypted_if_keys_are_set() is None
+    assert encrypted_if_keys_are_set(plain).serde is plain
     assert EncryptedSerializer.from_environment().keys.current.startswith("aes-")
     text = ", ".join(f"{name}:{base64.b64encode(key).decode()}" for name, key in (("b", B), ("a", A)))
     monkeypatch.setenv(VARIABLE, text)

@@ -28,15 +28,17 @@ _LONGEST_NAME: Final = 255
 
 
 def encrypted_if_keys_are_set(serde: Any = None) -> Any:
-    """Return an `EncryptedSerializer` around a serializer, if `PERDURE_ENCRYPTION_KEYS` is set; else the serializer.
+    """Return an `EncryptedSerializer` around a serializer, if the environment has keys; else the serializer.
+
+    They are those that `EncryptedSerializer.from_environment` finds.
 
     Args:
         serde: The serializer; None: the standard one.
 
     Raises:
-        InvalidConfigError: The variable isn't what it must be.
+        InvalidConfigError: They aren't what they must be.
     """
-    if not os.environ.get(VARIABLE):
+    if not any(map(os.environ.get, (VARIABLE, *SINGLE))):
         return serde
     from perdure.checkpoint.serde.encrypted import EncryptedSerializer
 
