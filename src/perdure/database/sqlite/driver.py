@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from perdure.database.operation import Op
+from perdure.database.operation import Op, Rows
 from perdure.database.sqlite.connection import Connection, is_busy, mapped
 from perdure.database.waking import wake
 from perdure.errors import StorageError, TransientStorageError, UsageError
@@ -405,7 +405,10 @@ class Driver:
         try:
             batch = op.send(None)  # type: ignore[arg-type]
             while True:
-                batch = op.send([execute(sql, values) for sql, values in batch])
+                replies: list[Rows] = []
+                for sql, values in batch:  # a comprehension is a call of its own
+                    replies.append(execute(sql, values))
+                batch = op.send(replies)
         except StopIteration as end:
             job.result = end.value
         except Exception as e:  # noqa: BLE001 - the caller gets it
