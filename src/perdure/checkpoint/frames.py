@@ -75,7 +75,10 @@ def unseal(frame: bytes, place: str = "") -> Frame:
         CorruptCheckpointError: The checksum doesn't fit: the bytes are not what was written.
         EncryptionError: It is encrypted.
     """
-    if not fits(frame, place):
+    digest = xxh3_64(memoryview(frame)[CHECKSUM:])
+    if place:
+        digest.update(place.encode("utf-8", "surrogatepass"))
+    if len(frame) < CHECKSUM + 2 or digest.digest() != frame[:CHECKSUM]:
         raise _encrypted() if is_encrypted(frame) and fits(frame) else damage()
     flags = frame[CHECKSUM]
     if flags & ~(_PACKED | _DELTA) != _VERSION:

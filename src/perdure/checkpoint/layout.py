@@ -313,11 +313,6 @@ def seal_piece(kind: str, new: Next) -> bytes:
     return seal(kind, deltas.pack(new.content, new.level), is_delta=True)
 
 
-def piece_place(number: int) -> tuple[str, str]:
-    """Return the place of a piece, for `Sealing`."""
-    return "piece", str(number)
-
-
 class Pieces:
     """Pieces that were read; each is opened once.
 
@@ -389,7 +384,7 @@ class Pieces:
         data = self._frames.get(number)
         if data is None:
             raise CorruptCheckpointError("its piece is not in the store")
-        data = self._sealing.open(data, *piece_place(number))
+        data = self._sealing.open(data, "piece", number)
         kind, content, is_delta = unseal(data)
         checksum = data[:CHECKSUM]
         if not is_delta:

@@ -45,11 +45,11 @@ class Sealing:
     checkpoint's id, a task's id and path; `piece` and its number.
     """
 
-    def close(self, frame: bytes, *place: str) -> bytes:
+    def close(self, frame: bytes, *place: str | int) -> bytes:
         """Make of a frame what is stored in a place."""
         return frame
 
-    def open(self, data: bytes, *place: str) -> bytes:
+    def open(self, data: bytes, *place: str | int) -> bytes:
         """Return the frame that is stored in a place.
 
         Raises:
@@ -78,11 +78,11 @@ class Encrypted(Sealing):
         self._envelopes = envelopes
         self._scope = scope
 
-    def close(self, frame: bytes, *place: str) -> bytes:
+    def close(self, frame: bytes, *place: str | int) -> bytes:
         rest = _FLAGS + self._envelopes.close(frame, self._scope, _packed(*place))
         return xxh3_64_digest(rest) + rest
 
-    def open(self, data: bytes, *place: str) -> bytes:
+    def open(self, data: bytes, *place: str | int) -> bytes:
         if not is_encrypted(data):
             raise _plain(data, *place)
         if not fits(data):
@@ -131,12 +131,12 @@ def key_of(data: bytes) -> str | None:
     return key_id_of(data[_START:]) if is_encrypted(data) else None
 
 
-def _packed(*parts: str) -> bytes:
-    return packb([part.encode("utf-8", "surrogatepass") for part in parts])
+def _packed(*parts: str | int) -> bytes:
+    return packb([str(part).encode("utf-8", "surrogatepass") for part in parts])
 
 
-def _plain(data: bytes, kind: str, *place: str) -> Exception:
-    if not fits(data, "" if kind == "piece" else "\0".join(place)):
+def _plain(data: bytes, kind: str | int, *place: str | int) -> Exception:
+    if not fits(data, "" if kind == "piece" else "\0".join(map(str, place))):
         return damage()
     return EncryptionError(
         "stored bytes aren't encrypted, and this saver reads encrypted ones only",

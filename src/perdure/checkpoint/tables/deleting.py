@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from perdure.checkpoint import layout
-from perdure.checkpoint.layout import piece_place
 from perdure.checkpoint.records import TaskRecord, located
 from perdure.checkpoint.tables.dialect import Dialect
 from perdure.checkpoint.tables.writing import namespace, opened, put_writes, set_apart, strip
@@ -140,19 +139,23 @@ def _copy_pieces(source: tuple[Dialect, Any], target: tuple[Dialect, Any], shift
     for start in range(0, len(held), _AT_ONCE):
         [rows] = yield [at_source.asking_pieces([(from_ns, number) for (number,) in held[start : start + _AT_ONCE]])]
         moved = [
-            (number + shift, _moved(at_source, at_target, data, piece_place(number), piece_place(number + shift)))
+            (number + shift, _moved(at_source, at_target, data, ("piece", number), ("piece", number + shift)))
             for _, number, data in rows
         ]
         yield [(at_target.sql["add_piece"], at_target.piece_row(to_ns, number, data)) for number, data in moved]
 
 
 def _moved(
-    source: Dialect, target: Dialect, data: bytes, place: tuple[str, ...], new: tuple[str, ...] | None = None
+    source: Dialect,
+    target: Dialect,
+    data: bytes,
+    place: tuple[str | int, ...],
+    new: tuple[str | int, ...] | None = None,
 ) -> bytes:
     try:
         frame = source.sealing.open(data, *place)
     except CorruptCheckpointError as e:
-        raise type(e)(f"{' '.join(place)}: {e.args[0]}", hint=e.hint) from e
+        raise type(e)(f"{' '.join(map(str, place))}: {e.args[0]}", hint=e.hint) from e
     return target.sealing.close(frame, *(new or place))
 
 

@@ -71,10 +71,10 @@ class Cursor(NamedTuple):
 class _Nowhere(Sealing):
     """Stands for a namespace that an operation hasn't named: nothing may be stored or read as if it were plain."""
 
-    def close(self, frame: bytes, *place: str) -> bytes:
+    def close(self, frame: bytes, *place: str | int) -> bytes:
         raise AssertionError("an operation that encrypts must say where")
 
-    def open(self, data: bytes, *place: str) -> bytes:
+    def open(self, data: bytes, *place: str | int) -> bytes:
         raise AssertionError("an operation that decrypts must say where")
 
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from perdure.checkpoint import records
-from perdure.checkpoint.layout import piece_place
 from perdure.checkpoint.records import located
 from perdure.checkpoint.sealing import Rekeyed
 from perdure.checkpoint.serde.base import SerializerProtocol
@@ -105,7 +104,7 @@ class _Part:
         [rows] = yield [self.dialect.asking_pieces([(self.ns, number) for number in numbers])]
         changes: list[Any] = []
         for _, number, data in rows:
-            if (new := self._new(data, piece_place(number))) is not None:
+            if (new := self._new(data, ("piece", number))) is not None:
                 changes += self.dialect.changing_piece(self.ns, number, new)
         yield from _sent(changes)
         return numbers[-1]
@@ -140,7 +139,7 @@ class _Part:
         ]
         yield from _sent(changes)
 
-    def _new(self, data: bytes, place: Sequence[str]) -> bytes | None:
+    def _new(self, data: bytes, place: Sequence[str | int]) -> bytes | None:
         """Return a row under the current key; None: it is."""
         sealing = self.dialect.sealing
         if sealing.is_current(data):
@@ -150,8 +149,8 @@ class _Part:
         try:
             return sealing.close(sealing.open(data, *place), *place)
         except CorruptCheckpointError as e:
-            where = (*self.place, "" if place[0] == "piece" else place[1])
-            raise located(e, where, f"({' '.join(place)})") from e
+            where = (*self.place, "" if place[0] == "piece" else str(place[1]))
+            raise located(e, where, f"({' '.join(map(str, place))})") from e
 
 
 def _sent(changes: Batch) -> Op[None]:

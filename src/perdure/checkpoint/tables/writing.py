@@ -214,7 +214,7 @@ def _extend(
     frame = layout.seal_piece(value.kind, found)
     chain = chains.linked(before, found, value, where, frame[:CHECKSUM])
     value.chain, value.ref = chains.without_whole(chain), layout.ref_after(held if before else None, chain)
-    return sealing.close(frame, *layout.piece_place(where[0]))
+    return sealing.close(frame, "piece", where[0])
 
 
 def _read_base(dialect: Dialect, ns: int, ref: Ref) -> Op[Value | None]:
