@@ -29,6 +29,7 @@ Exception
 │       │   ├── ConflictError         another writer moved the thread's head first
 │       │   └── ThreadBusyError       the thread's turn is taken and the policy is not to wait
 │       ├── CorruptCheckpointError    stored bytes that aren't what was written
+│       │   └── EncryptionError       stored bytes that the keys at hand don't open, or that should be encrypted
 │       └── SchemaVersionError        a database newer than this code
 └── GraphBubbleUp                     control flow, not errors
     ├── GraphInterrupt
@@ -54,6 +55,7 @@ __all__ = [
     "CorruptCheckpointError",
     "EmptyChannelError",
     "EmptyInputError",
+    "EncryptionError",
     "ErrorCode",
     "EventTimeoutError",
     "GraphBubbleUp",
@@ -274,6 +276,10 @@ class ThreadBusyError(TransientStorageError):
 
 class CorruptCheckpointError(StorageError):
     """Stored bytes are not what was written."""
+
+
+class EncryptionError(CorruptCheckpointError):
+    """Stored bytes that the keys at hand don't open, or that aren't encrypted as they must be. They may be whole."""
 
 
 class SchemaVersionError(StorageError):

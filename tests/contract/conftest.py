@@ -90,7 +90,7 @@ SERVED: dict[str, Callable[[str], AbstractContextManager[Saver]]] = {
     "postgres-pool": _on_pool,
     "postgres-by-changes": lambda url: _by_changes(PostgresSaver.from_conn_string(url)),
     "pgbouncer": PostgresSaver.from_conn_string,
-    "postgres-encrypted": lambda url: PostgresSaver.from_conn_string(url, serde=encrypting()),
+    "postgres-encrypted": lambda url: _by_changes(PostgresSaver.from_conn_string(url, serde=encrypting())),
     "s3": S3Saver.from_conn_string,
 }
 

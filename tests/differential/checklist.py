@@ -247,7 +247,7 @@ CHECKLIST: dict[str, dict[str, tuple[str, ...]]] = {
             "contract/test_classic_savers.py::test_a_run_stops_to_ask_and_goes_on",
         ),
         "encryption": (
-            "contract/test_encryption.py::test_a_file_tells_no_value",
+            "contract/test_encryption.py::test_a_database_tells_nothing",
             "difference `EncryptedSerializer` reads encrypted values only",
         ),
     },

@@ -35,7 +35,7 @@ BETTER = {
     "checkpoint.serde.jsonplus.JsonPlusSerializer": "never imports by a stored name",
     "store.memory.InMemoryStore": "knows a time to live; gives out copies",
     "prebuilt.ToolNode": "each call is kept",
-    "checkpoint.serde.encrypted.EncryptedSerializer": "reads nothing that isn't encrypted",
+    "checkpoint.serde.encrypted.EncryptedSerializer": "reads encrypted rows only, each in its place",
     "checkpoint.memory.PersistentDict": "a file of data, without pickle",
     "store.postgres.base.ANNIndexConfig": "the index is used",
     "types.TracePolicy": "for OpenTelemetry",

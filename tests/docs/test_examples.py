@@ -19,6 +19,7 @@ def test_pages_with_examples_are_found():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", "")  # a page sets it
     if "DATABASE_URL" in page.read_text():
         monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("database"))
     if "REDIS_URL" in page.read_text():

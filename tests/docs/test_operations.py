@@ -16,6 +16,7 @@ def test_commands_and_code_run_in_order(tmp_path, monkeypatch, database, bucket,
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", database)
     monkeypatch.setenv("S3_URL", bucket)
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", "")  # the page sets it
     names = {"__name__": "page"}
     ran = 0
     for language, block in re.findall(r"```(python|console)\n(.*?)```", PAGE.read_text(), re.DOTALL):

@@ -12,6 +12,7 @@ import apsw
 from typing_extensions import TypedDict
 
 from perdure.checkpoint import layout
+from perdure.checkpoint.sealing import PLAIN
 from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.errors import CorruptCheckpointError
 from perdure.graph import START, StateGraph
@@ -123,7 +124,7 @@ class Database:
         before: tuple[int, str] | None = None
         for rowid, ns, frame, parent_id, *place in execute(query).fetchall():
             where = places[ns, place[2]] = tuple(place)
-            record = layout.open_row(frame, place[2]).record
+            record = layout.open_row(PLAIN, frame, place[2]).record
             assert record is not None  # no long one among them
             needed = {(where, "(its record)")}
             if before == (ns, parent_id):  # it has the parent's writes, if there are any
@@ -140,7 +141,7 @@ class Database:
         for rowid, ns, checkpoint_id, task_id, task_path, data in execute(query).fetchall():
             where = places[ns, checkpoint_id]
             yield Row("perdure_writes.data", rowid, data, ns, frozenset({(where, "(pending writes)")}))
-            for number in layout.numbers_of_all({}, [layout.open_task(checkpoint_id, task_id, task_path, data)]):
+            for number in layout.numbers_of_all({}, [layout.open_task(PLAIN, checkpoint_id, task_id, task_path, data)]):
                 users[ns * PIECES + number].add((where, "(pending writes)"))
         pieces = [
             "SELECT key, piece FROM perdure_checkpoints WHERE piece NOT NULL",

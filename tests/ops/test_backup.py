@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import os
 import random
@@ -162,6 +163,18 @@ def test_encrypted(source, tmp_path, monkeypatch):
         restored(path)
     monkeypatch.setenv("PERDURE_AES_KEY", "j" * 32)
     with pytest.raises(CorruptCheckpointError, match="another key"):
+        restored(path, decrypt=True)
+
+
+def test_encrypted_with_keys_that_have_names(source, tmp_path, monkeypatch):
+    old, new = (f"{name}:{base64.b64encode(name.encode() * 8).decode()}" for name in ("2025", "2026"))
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", old)
+    path = tmp_path / "secret.perdure"
+    backup(source, path, encrypt=True)
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", f"{new},{old}")
+    assert_same(source, restored(path, decrypt=True))
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", new)
+    with pytest.raises(CorruptCheckpointError, match="the key '2025', and none of the keys at hand"):
         restored(path, decrypt=True)
 
 

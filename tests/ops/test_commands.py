@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from contextlib import closing
 
@@ -119,6 +120,24 @@ def test_a_missing_key_is_no_reason_to_remove_anything(perdure, monkeypatch):
     monkeypatch.setenv("PERDURE_AES_KEY", "k" * 32)
     code, out, _ = perdure("migrate", "source.db", "secret.db", "--encrypted-target", "--verify")
     assert (code, "36 checkpoints were there already" in out, "0 differences" in out) == (0, True, True)
+
+
+def test_commands_use_the_keys_of_the_environment(perdure, monkeypatch):
+    old, new = (f"{name}:{base64.b64encode(name.encode() * 8).decode()}" for name in ("2025", "2026"))
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", old)
+    assert perdure("migrate", "source.db", "secret.db", "--encrypted-target")[0] == 0
+    shown = json.loads(perdure("state", "one", "--db", "secret.db", "--json")[1])
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", "")
+    assert shown["values"] == json.loads(perdure("state", "one", "--db", "source.db", "--json")[1])["values"]
+    code, _, err = perdure("state", "one", "--db", "secret.db")
+    assert (code, "thread 'one'" in err, "are encrypted" in err) == (1, True, True)
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", f"{new},{old}")
+    code, out, _ = perdure("rekey", "secret.db")
+    assert (code, out.startswith("3 threads: "), ", 0 were current" in out) == (0, True, True)
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", new)
+    assert perdure("verify", "secret.db", "--encrypted")[0] == 0
+    code, out, _ = perdure("rekey", "secret.db", "--json")
+    assert (code, json.loads(out)["rewritten"]) == (0, 0)
 
 
 def test_backup_and_restore(perdure):

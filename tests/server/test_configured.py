@@ -1,7 +1,9 @@
 """Each key of the configuration that says how the server behaves, on a live server."""
 
 import asyncio
+import base64
 import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -9,7 +11,9 @@ import pytest
 from tests.server.serving import PROJECT, Served
 
 from perdure.checkpoint.conformance.case import checkpoint, place
+from perdure.checkpoint.findings import Kind
 from perdure.checkpoint.registry import open_saver
+from perdure.ops import backup, rekey, verify
 
 OWN = """
 from starlette.applications import Starlette
@@ -231,3 +235,30 @@ async def test_the_store_is_swept_as_often_as_the_configuration_says(serve, tmp_
     else:
         pytest.fail("nothing was swept")
     database.close()
+
+
+async def test_checkpoints_and_items_are_encrypted_with_the_keys_of_the_environment(serve, monkeypatch):
+    key = base64.b64encode(b"k" * 32).decode()
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", f"2026-01:{key}")
+    served = serve({}, environment={"PERDURE_ENCRYPTION_KEYS": f"2026-01:{key}"})
+    async with httpx.AsyncClient(base_url=served.url, timeout=20) as http:
+        thread = (await http.post("/threads", json={})).json()["thread_id"]
+        run = {"assistant_id": "line", "input": {"items": ["in"]}}
+        done = await http.post(f"/threads/{thread}/runs/wait", json=run)
+        assert done.status_code == 200
+        state = (await http.get(f"/threads/{thread}/state")).json()
+        assert state["values"] == done.json()
+        item = {"namespace": ["notes"], "key": "one", "value": {"text": "secret"}}
+        assert (await http.put("/store/items", json=item)).status_code == 204
+        found = await http.get("/store/items", params={"namespace": "notes", "key": "one"})
+        assert found.json()["value"] == item["value"]
+    database = served.database
+    assert verify(database, encrypted=True).findings == []
+    assert {one.kind for one in verify(database).findings} == {Kind.UNDECODABLE}
+    saved = backup(database, served.folder / "all.perdure", encrypted=True)
+    assert (saved.copied.threads, saved.copied.items) == (1, 1)
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", f"2026-02:{base64.b64encode(b'n' * 32).decode()},2026-01:{key}")
+    assert rekey(database).items == 1
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", os.environ["PERDURE_ENCRYPTION_KEYS"].partition(",")[0])
+    saved = backup(database, served.folder / "new.perdure", encrypted=True)
+    assert (saved.copied.threads, saved.copied.items) == (1, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from perdure.errors import CorruptCheckpointError, SerializationError
+from perdure.errors import CorruptCheckpointError, EncryptionError, SerializationError
 
 if TYPE_CHECKING:
     from perdure.checkpoint.base import BaseCheckpointSaver
@@ -66,7 +66,7 @@ class Finding(NamedTuple):
 
 
 def _kind_of(error: Exception, channel: str | None) -> Kind:
-    if isinstance(error, SerializationError):
+    if isinstance(error, SerializationError | EncryptionError):
         return Kind.UNDECODABLE
     return Kind.CHECKPOINT if channel is None else Kind.VALUE
 

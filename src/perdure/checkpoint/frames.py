@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from xxhash import xxh3_64, xxh3_64_digest
 
 from perdure.checkpoint.serde import compression
-from perdure.errors import CorruptCheckpointError
+from perdure.errors import CorruptCheckpointError, EncryptionError
 
 CHECKSUM: Final = 8
 """The length of the checksum, which comes first."""
@@ -20,6 +20,9 @@ CHECKSUM: Final = 8
 _PACKED = 1
 _DELTA = 2
 _VERSION = 1 << 4  # in the upper half of the flags
+
+ENCRYPTED: Final = _VERSION | 4
+"""The flags of what isn't a frame but has one in it, encrypted: see `perdure.checkpoint.sealing`."""
 
 
 class Frame(NamedTuple):
@@ -70,20 +73,50 @@ def unseal(frame: bytes, place: str = "") -> Frame:
 
     Raises:
         CorruptCheckpointError: The checksum doesn't fit: the bytes are not what was written.
+        EncryptionError: It is encrypted.
     """
     digest = xxh3_64(memoryview(frame)[CHECKSUM:])
     if place:
         digest.update(place.encode("utf-8", "surrogatepass"))
     if len(frame) < CHECKSUM + 2 or digest.digest() != frame[:CHECKSUM]:
-        raise CorruptCheckpointError(
-            "stored bytes don't fit their checksum",
-            hint="the file was damaged; restore it from a backup, or go on from an earlier checkpoint",
-        )
+        raise _encrypted() if is_encrypted(frame) and fits(frame) else damage()
     flags = frame[CHECKSUM]
     if flags & ~(_PACKED | _DELTA) != _VERSION:
-        raise CorruptCheckpointError(f"stored bytes are of an unknown format ({flags:#x})")
+        raise (
+            _encrypted()
+            if flags == ENCRYPTED
+            else CorruptCheckpointError(f"stored bytes are of an unknown format ({flags:#x})")
+        )
     end = CHECKSUM + 2 + frame[CHECKSUM + 1]
     content = frame[end:]
     if flags & _PACKED:
         content = compression.decompress(content)
     return Frame(frame[CHECKSUM + 2 : end].decode(errors="replace"), content, bool(flags & _DELTA))
+
+
+def fits(frame: bytes, place: str = "") -> bool:
+    """Tell whether bytes are what their checksum says."""
+    digest = xxh3_64(memoryview(frame)[CHECKSUM:])
+    if place:
+        digest.update(place.encode("utf-8", "surrogatepass"))
+    return len(frame) >= CHECKSUM + 2 and digest.digest() == frame[:CHECKSUM]
+
+
+def is_encrypted(data: bytes) -> bool:
+    """Tell whether what is stored says that it is encrypted."""
+    return len(data) > CHECKSUM and data[CHECKSUM] == ENCRYPTED
+
+
+def damage() -> CorruptCheckpointError:
+    """Return the error of bytes that don't fit their checksum."""
+    return CorruptCheckpointError(
+        "stored bytes don't fit their checksum",
+        hint="the file was damaged; restore it from a backup, or go on from an earlier checkpoint",
+    )
+
+
+def _encrypted() -> EncryptionError:
+    return EncryptionError(
+        "stored bytes are encrypted",
+        hint="open the database with serde=EncryptedSerializer..., and the key that has encrypted it",
+    )

@@ -19,6 +19,7 @@ from perdure.checkpoint import chains, deltas
 from perdure.checkpoint.chains import Chain, Link, Next, Value, chain_of
 from perdure.checkpoint.frames import CHECKSUM, seal, unseal
 from perdure.checkpoint.records import Blob, TaskRecord, Write, merge_writes
+from perdure.checkpoint.sealing import Sealing
 from perdure.errors import CorruptCheckpointError
 from perdure.tuples import build
 
@@ -114,21 +115,21 @@ LEAST_BODY: Final = 2048
 """Bytes of a record beyond which it is stored by what changed: versions and what nodes have seen grow with a graph."""
 
 
-def seal_record(record: Record, checkpoint_id: str) -> bytes:
+def seal_record(sealing: Sealing, record: Record, checkpoint_id: str) -> bytes:
     """Make the frame of a checkpoint's row."""
-    return _seal_row(_parts_of(record), record.led, checkpoint_id)
+    return _seal_row(sealing, _parts_of(record), record.led, checkpoint_id)
 
 
-def seal_without_led(outline: Outline, checkpoint_id: str) -> bytes:
+def seal_without_led(sealing: Sealing, outline: Outline, checkpoint_id: str) -> bytes:
     """Make the frame of a checkpoint's row whose writes lie elsewhere now."""
     if outline.record is not None:
-        return seal_record(outline.record._replace(led=()), checkpoint_id)
-    return _seal_row(outline.parts, (), checkpoint_id)
+        return seal_record(sealing, outline.record._replace(led=()), checkpoint_id)
+    return _seal_row(sealing, outline.parts, (), checkpoint_id)
 
 
-def _seal_row(parts: Sequence[Any], led: Sequence[TaskRecord], checkpoint_id: str) -> bytes:
+def _seal_row(sealing: Sealing, parts: Sequence[Any], led: Sequence[TaskRecord], checkpoint_id: str) -> bytes:
     content = (*parts, list(map(tuple, led))) if led else parts
-    return seal("record", packb(content), place=checkpoint_id)
+    return sealing.close(seal("record", packb(content), place=checkpoint_id), "record", checkpoint_id)
 
 
 def _parts_of(record: Record) -> Sequence[Any]:
@@ -137,14 +138,14 @@ def _parts_of(record: Record) -> Sequence[Any]:
     return record.body.ref, _stepped(sorted(numbers_of_all(record.refs, ())))
 
 
-def open_row(frame: bytes, checkpoint_id: str) -> Outline:
+def open_row(sealing: Sealing, frame: bytes, checkpoint_id: str) -> Outline:
     """Read the frame of a checkpoint's row.
 
     Raises:
         CorruptCheckpointError: It isn't one, or it is another checkpoint's.
     """
     try:
-        parts = unpackb(_content("record", frame, checkpoint_id))
+        parts = unpackb(_content("record", sealing.open(frame, "record", checkpoint_id), checkpoint_id))
         is_whole = isinstance(parts[0], dict)
         count = 4 if is_whole else 2
         (led,) = parts[count:] or [()]
@@ -306,7 +307,7 @@ def _shifted_ref(ref: Ref, shift: int) -> Ref:
 
 
 def seal_piece(kind: str, new: Next) -> bytes:
-    """Make the frame of a chain's next link."""
+    """Make the frame of a chain's next link, not encrypted: chains know it by its checksum."""
     if isinstance(new.content, bytes):
         return seal(kind, new.content)
     return seal(kind, deltas.pack(new.content, new.level), is_delta=True)
@@ -318,11 +319,13 @@ class Pieces:
     Args:
         frames: By number.
         place: What the numbers count in.
+        sealing: Opens them.
     """
 
-    def __init__(self, frames: Mapping[int, bytes], place: Any) -> None:
+    def __init__(self, frames: Mapping[int, bytes], place: Any, sealing: Sealing) -> None:
         self._frames = frames
         self._place = place
+        self._sealing = sealing
         self._opened: dict[int, tuple[str, Link]] = {}
         self._last: Value | None = None
 
@@ -381,6 +384,7 @@ class Pieces:
         data = self._frames.get(number)
         if data is None:
             raise CorruptCheckpointError("its piece is not in the store")
+        data = self._sealing.open(data, "piece", number)
         kind, content, is_delta = unseal(data)
         checksum = data[:CHECKSUM]
         if not is_delta:
@@ -401,19 +405,18 @@ def _text(link: Link) -> bytes:
 # -- writes
 
 
-def seal_task(task: TaskRecord, checkpoint_id: str | None) -> bytes:
+def seal_task(sealing: Sealing, task: TaskRecord, checkpoint_id: str | None) -> bytes:
     """Make the frame of a task's writes on top of a checkpoint."""
-    return seal("writes", packb([list(write) for write in task.writes]), place=_place(checkpoint_id, task[0], task[1]))
+    place = (checkpoint_id or "", task[0], task[1])
+    frame = seal("writes", packb([list(write) for write in task.writes]), place="\0".join(place))
+    return sealing.close(frame, "writes", *place)
 
 
-def _place(checkpoint_id: str | None, task_id: str, task_path: str) -> str:
-    return "\0".join((checkpoint_id or "", task_id, task_path))
-
-
-def open_task(checkpoint_id: str, task_id: str, task_path: str, frame: bytes) -> TaskRecord:
+def open_task(sealing: Sealing, checkpoint_id: str, task_id: str, task_path: str, frame: bytes) -> TaskRecord:
     """Read the frame of a task's writes; `Pieces.task` fills in what lies in pieces.
 
     Args:
+        sealing: Opens the frame.
         checkpoint_id: What they are on top of.
         task_id: Whose they are.
         task_path: The task's.
@@ -423,16 +426,18 @@ def open_task(checkpoint_id: str, task_id: str, task_path: str, frame: bytes) ->
         CorruptCheckpointError: It isn't one.
     """
     try:
-        stored = unpackb(_content("writes", frame, _place(checkpoint_id, task_id, task_path)))
+        place = (checkpoint_id, task_id, task_path)
+        stored = unpackb(_content("writes", sealing.open(frame, "writes", *place), "\0".join(place)))
         return _opened_task(task_id, task_path, stored)
     except (TypeError, ValueError) as e:
         raise CorruptCheckpointError("a row of writes holds none") from e
 
 
-def open_tasks(checkpoint_id: str, rows: Iterable[Sequence[Any]]) -> list[TaskRecord]:
+def open_tasks(sealing: Sealing, checkpoint_id: str, rows: Iterable[Sequence[Any]]) -> list[TaskRecord]:
     """Read a checkpoint's writes.
 
     Args:
+        sealing: Opens the frames.
         checkpoint_id: What they are on top of.
         rows: Id, path and frame of each task; and maybe the id of the next checkpoint, None, and its record's frame,
             if this checkpoint is its parent.
@@ -444,9 +449,9 @@ def open_tasks(checkpoint_id: str, rows: Iterable[Sequence[Any]]) -> list[TaskRe
     newer: Sequence[TaskRecord] = ()
     for task_id, task_path, frame in rows:
         if task_path is None:
-            newer = open_row(frame, task_id).led
+            newer = open_row(sealing, frame, task_id).led
         else:
-            tasks[task_id] = open_task(checkpoint_id, task_id, task_path, frame)
+            tasks[task_id] = open_task(sealing, checkpoint_id, task_id, task_path, frame)
     for task in newer:
         old = tasks.get(task.task_id)
         tasks[task.task_id] = task if old is None else old._replace(writes=merge_writes(old.writes, task.writes))

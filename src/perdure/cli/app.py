@@ -31,6 +31,7 @@ from perdure.cli.migrate import migrate
 from perdure.cli.new import new
 from perdure.cli.prune import prune
 from perdure.cli.ps import ps
+from perdure.cli.rekey import rekey
 from perdure.cli.restore import restore
 from perdure.cli.resume import resume
 from perdure.cli.run import run
@@ -77,6 +78,7 @@ for command in (
     erase,
     migrate,
     verify,
+    rekey,
     doctor,
     stats,
     top,

@@ -24,7 +24,10 @@ Since = Annotated[
     ),
 ]
 Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only what was made until then")]
-Encrypted = Annotated[bool, typer.Option("--encrypted", help="Values are encrypted with the key in PERDURE_AES_KEY")]
+Encrypted = Annotated[
+    bool,
+    typer.Option("--encrypted", help="It is encrypted, with the keys in PERDURE_ENCRYPTION_KEYS or PERDURE_AES_KEY"),
+]
 
 Metadata = Annotated[
     list[str] | None,

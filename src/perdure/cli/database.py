@@ -12,6 +12,7 @@ from typing import Any
 from perdure.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from perdure.checkpoint.registry import is_sqlite, open_saver, sqlite_path
 from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
+from perdure.checkpoint.serde.keys import encrypted_if_keys_are_set
 from perdure.cli.exits import NotFoundError
 from perdure.cli.options import DEFAULT_DB
 from perdure.types import RunnableConfig
@@ -25,7 +26,8 @@ SCANNED = 10_000
 @contextmanager
 def open_for_running(url: str | None) -> Iterator[Saver]:
     """Open the database for a graph to run on; it is made if it doesn't exist."""
-    with open_saver(url or DEFAULT_DB) as saver:
+    serde = encrypted_if_keys_are_set()
+    with open_saver(url or DEFAULT_DB, **({} if serde is None else {"serde": serde})) as saver:
         yield saver
 
 
@@ -38,7 +40,7 @@ def open_for_reading(url: str | None) -> Iterator[Saver]:
     """
     url = url or DEFAULT_DB
     require_file(url, hint="--db URL or PERDURE_DB names another; `perdure run` makes one")
-    with open_saver(url, serde=JsonPlusSerializer(unknown="data")) as saver:
+    with open_saver(url, serde=encrypted_if_keys_are_set(JsonPlusSerializer(unknown="data"))) as saver:
         yield saver
 
 

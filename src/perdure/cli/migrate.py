@@ -21,8 +21,19 @@ Target = Annotated[str, typer.Argument(metavar="TARGET", help="Where it is to go
 Follow = Annotated[bool, typer.Option("--follow", help="Go on until the source has nothing new")]
 Verify = Annotated[bool, typer.Option("--verify", help="Compare every checkpoint afterwards")]
 NoStore = Annotated[bool, typer.Option("--no-store", help="Leave the items of the store out")]
-FromSecret = Annotated[bool, typer.Option("--encrypted-source", help="The source is encrypted with PERDURE_AES_KEY")]
-ToSecret = Annotated[bool, typer.Option("--encrypted-target", help="Encrypt the target with PERDURE_AES_KEY")]
+FromSecret = Annotated[
+    bool,
+    typer.Option(
+        "--encrypted-source",
+        help="The source is encrypted, with the keys in PERDURE_ENCRYPTION_KEYS or PERDURE_AES_KEY",
+    ),
+]
+ToSecret = Annotated[
+    bool,
+    typer.Option(
+        "--encrypted-target", help="Encrypt the target, with the keys in PERDURE_ENCRYPTION_KEYS or PERDURE_AES_KEY"
+    ),
+]
 
 Graph = Annotated[
     str | None,

@@ -16,6 +16,7 @@ from perdure.ops.opening import Database
 from perdure.ops.probing import Latency, Probe, probe
 from perdure.ops.progress import Tally
 from perdure.ops.pruning import Pruning, prune, sweep
+from perdure.ops.rekeying import Rekeying, rekey
 from perdure.ops.restoring import restore
 from perdure.ops.selecting import Selection
 from perdure.ops.shelving import shelve, tidy
@@ -32,6 +33,7 @@ __all__ = [
     "Migration",
     "Probe",
     "Pruning",
+    "Rekeying",
     "Selection",
     "Stats",
     "Tally",
@@ -43,6 +45,7 @@ __all__ = [
     "migrate",
     "probe",
     "prune",
+    "rekey",
     "repair",
     "restore",
     "shelve",

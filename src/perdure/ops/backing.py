@@ -38,7 +38,7 @@ class Backup:
 
 
 def cipher_of(*, encrypted: bool) -> CipherProtocol | None:
-    """Return what encrypts a backup, with the key that `EncryptedSerializer.from_aes` finds; None: nothing.
+    """Return what encrypts a backup: the key that `EncryptedSerializer.from_aes` finds, or else that of `from_keys`.
 
     Raises:
         InvalidConfigError: There is no key.
@@ -46,8 +46,11 @@ def cipher_of(*, encrypted: bool) -> CipherProtocol | None:
     if not encrypted:
         return None
     from perdure.checkpoint.serde.encrypted import EncryptedSerializer
+    from perdure.checkpoint.serde.keys import SINGLE
 
-    return EncryptedSerializer.from_aes().cipher
+    if any(map(os.environ.get, SINGLE)):
+        return EncryptedSerializer.from_aes().cipher
+    return EncryptedSerializer.from_environment().cipher
 
 
 def backup(

@@ -52,7 +52,7 @@ def opened(
     Args:
         where: A URL as `open_saver` takes it, or one with `langgraph+` before it, of a database of LangGraph's; or a
             saver, or a `Database`, which stay the caller's to close.
-        encrypted: Whether its values are encrypted, with the key that `EncryptedSerializer.from_aes` finds.
+        encrypted: Whether its values are encrypted, with the keys that `EncryptedSerializer.from_environment` finds.
         recognise: Whether a database that has LangGraph's tables, and none of perdure's, is opened as such.
         is_new: Whether it may have no tables yet: then they are made.
         channels: Those of the graph that made the threads in a database of LangGraph's.
@@ -109,4 +109,4 @@ def _serializer(*, encrypted: bool) -> SerializerProtocol:
         return plain
     from perdure.checkpoint.serde.encrypted import EncryptedSerializer
 
-    return EncryptedSerializer.from_aes(serde=plain)
+    return EncryptedSerializer.from_environment(plain)

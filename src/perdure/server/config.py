@@ -24,7 +24,7 @@ NAMES: Final = ("perdure.json", "langgraph.json")
 
 
 _REFUSED: Final = {
-    "encryption": "give the saver an encrypting serializer instead: see docs/serialization.md",
+    "encryption": "set PERDURE_ENCRYPTION_KEYS instead: see docs/configuration.md",
     "priority": "a run's own `priority` says which is taken first",
 }
 """Keys of langgraph.json that would mean something else than they say if they were ignored."""

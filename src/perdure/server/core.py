@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perdure.checkpoint.registry import open_saver
+from perdure.checkpoint.serde.keys import encrypted_if_keys_are_set
 from perdure.server.auth import Guard
 from perdure.server.auth_cache import Remembered
 from perdure.server.config import load_config, read_env
@@ -115,7 +116,9 @@ class Core:
     async def _opened_saver(self) -> Any:
         spec = self.config.checkpointer
         if spec is None or spec.path is None:
-            saver: Any = self._open.enter_context(open_saver(self.settings.database))
+            serde = encrypted_if_keys_are_set()
+            options = {} if serde is None else {"serde": serde}
+            saver: Any = self._open.enter_context(open_saver(self.settings.database, **options))
             await saver.asetup()
             return saver
         found = load_object(spec.path, self.folder, "checkpointer.path")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perdure.checkpoint.registry import is_sqlite
+from perdure.checkpoint.serde.keys import encrypted_if_keys_are_set
 from perdure.server.graphs import load_object
 from perdure.store import registry
 
@@ -33,7 +34,7 @@ async def open_store(settings: Settings, config: ConfigFile, folder: Path) -> As
         else:
             yield made
         return
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"serde": encrypted_if_keys_are_set()}
     if spec is not None and spec.index is not None:
         embed: Any = spec.index.embed
         if ".py:" in embed:

@@ -9,10 +9,11 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from perdure.checkpoint.sealing import Rekeyed
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
 from perdure.database.operation import Op as Operation
-from perdure.store import tables
+from perdure.store import rekeying, tables
 from perdure.store.base import IndexConfig, Op, PutOp, Result, TTLConfig
 from perdure.store.base.expiring import ExpiringStore, Life
 from perdure.store.base.plan import Batch, Key, index_of
@@ -110,6 +111,32 @@ class TableStore(ExpiringStore):
     def stored_below(self, namespace: Sequence[str]) -> list[bytes]:
         """Return the values of all items in a namespace and below it, as they are stored."""
         return self._run(partial(tables.stored_below, self._sql, namespace), writes=False)  # type: ignore[no-any-return]
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether values are encrypted by keys that can be changed."""
+        return hasattr(self._serde, "renewed")
+
+    def rekey(self) -> Rekeyed:
+        """Encrypt with the current key what is encrypted with another one; the store may be in use.
+
+        Raises:
+            UsageError: The store has no keys.
+            CorruptCheckpointError: An item can't be read; what was done before stays done.
+        """
+        done, after = Rekeyed(), 0
+        while after is not None:
+            some, after = self._run(partial(rekeying.rekey_some, self._sql, self._serde, after), writes=True)
+            done = done.plus(some)
+        return done
+
+    async def arekey(self) -> Rekeyed:
+        """Async twin of `rekey`."""
+        done, after = Rekeyed(), 0
+        while after is not None:
+            some, after = await self._arun(partial(rekeying.rekey_some, self._sql, self._serde, after), writes=True)
+            done = done.plus(some)
+        return done
 
     def lives(self, keys: Sequence[Key]) -> list[Life | None]:
         return self._run(partial(tables.lives, self._sql, keys, time.time()), writes=False)  # type: ignore[no-any-return]

@@ -48,7 +48,7 @@ def test_the_long_and_the_short_form(write):
         ({**GOOD, "http": {"corz": {}}}, "http.corz: there is no such key", "did you mean 'cors'"),
         ({**GOOD, "http": {"cors": {"origins": []}}}, "http.cors.origins: there is no such key", "allow_origins"),
         ({**GOOD, "store": {"ttl": {"default_ttl": "1"}}}, "store.ttl.default_ttl: Expected", None),
-        ({**GOOD, "encryption": {"path": "x"}}, "encryption: not supported", "serializer"),
+        ({**GOOD, "encryption": {"path": "x"}}, "encryption: not supported", "PERDURE_ENCRYPTION_KEYS"),
         ({**GOOD, "queues": {"q": {"graphs": ["agnt"]}}}, "queues.q.graphs: there is no graph .agnt.", "agent"),
         ({**GOOD, "queues": {"q": {"per_key": {"key": "user"}}}}, "queues.q.per_key: would have no", "max_running"),
         ({**GOOD, "queues": {"q": {"per_key": {"key": "input.x"}}}}, "per_key.key: Expected", None),

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from perdure.checkpoint.diagnosis import Check
     from perdure.checkpoint.findings import Finding
     from perdure.checkpoint.scrubbing import Chunk, Scrub
+    from perdure.checkpoint.sealing import Rekeyed
     from perdure.checkpoint.sizes import ThreadSize
 
 __all__ = [
@@ -667,6 +668,23 @@ class BaseCheckpointSaver(Generic[V]):
     async def arepair_thread(self, thread_id: str) -> Sequence[Finding]:
         """Async twin of `repair_thread`."""
         return await bridge.call_async(self, "repair_thread", thread_id)  # type: ignore[no-any-return]
+
+    def rekey_thread(self, thread_id: str) -> Rekeyed:
+        """Encrypt with the current key what of a thread is encrypted with another one.
+
+        In parts, each all or nothing; stopped at any moment, the next call goes on. The thread may be in use: what is
+        written meanwhile is under the key that its writer takes for the current one.
+
+        Raises:
+            NotImplementedError: This saver can't; it can't be derived from the classic methods.
+            UsageError: It has no keys.
+            CorruptCheckpointError: Something can't be read; what was done before stays done.
+        """
+        return bridge.call_sync(self, "rekey_thread", thread_id)  # type: ignore[no-any-return]
+
+    async def arekey_thread(self, thread_id: str) -> Rekeyed:
+        """Async twin of `rekey_thread`."""
+        return await bridge.call_async(self, "rekey_thread", thread_id)  # type: ignore[no-any-return]
 
     def measure_thread(self, thread_id: str) -> ThreadSize:
         """Measure what a thread takes, and what of it; all zero if there is no such thread.

@@ -199,10 +199,10 @@ class PostgresSaver(ServedSaver[V]):
     # -- commits
 
     def prepare(self, commit: Commit) -> Prepared:
-        one = records.prepare(self.serde, self._lineage, commit)
+        one = records.prepare(self._within or self.serde, self._lineage, commit)
         if commit.checkpoint is None:
             return one
-        return one._replace(searched=searched_of(commit.metadata or {}))
+        return one._replace(searched=searched_of(self._dialect.searchable(commit.metadata or {})))
 
     def commit(self, prepared: Sequence[Prepared]) -> bool:
         if operations.may_append(prepared):

@@ -11,7 +11,7 @@ from typing import Any
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.diagnosis import Check
 from perdure.checkpoint.postgres.diagnosing import checks
-from perdure.checkpoint.postgres.searching import search_for
+from perdure.checkpoint.postgres.searching import search_for, searched_of
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.tables.dialect import Cursor, Dialect
 from perdure.database.operation import Batch, Op, Replies, Rows, Statement
@@ -41,6 +41,14 @@ def dialect_of(schema: str | None) -> PostgresDialect:
 class PostgresDialect(Dialect):
     """A namespace's row holds its head and the next piece's number, and is what writers lock."""
 
+    searches = True
+
+    def searchable(self, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what of metadata the database may have in the clear."""
+        if self.vault is None:
+            return metadata
+        return {key: value for key, value in metadata.items() if key in self.vault.searchable}
+
     def asking_guard(self, one: Prepared) -> list[Statement]:
         making = (self.sql["add_namespace"], (one.thread_id, one.checkpoint_ns))
         return [making, *super().asking_guard(one)]
@@ -53,6 +61,12 @@ class PostgresDialect(Dialect):
 
     def piece_row(self, ns: int, number: int, frame: bytes) -> tuple[Any, ...]:
         return ns, number, frame
+
+    def changing_piece(self, ns: int, number: int, frame: bytes) -> Batch:
+        return [(self.sql["change_piece"], (ns, number, frame))]
+
+    def searching(self, ns: int, checkpoint_id: str, metadata: Mapping[str, Any]) -> Batch:
+        return [(self.sql["change_metadata"], (ns, checkpoint_id, searched_of(self.searchable(metadata))))]
 
     def advancing(self, ns: int, one: Prepared, number: int) -> Batch:
         # One more: the checkpoint may replace one, and then the head alone wouldn't tell that something has changed.
@@ -85,7 +99,7 @@ class PostgresDialect(Dialect):
         return self.sql["pieces_of_several"], (Numbers(spaces), Numbers(numbers))
 
     def asking_page(self, scope: Scope, cursor: Cursor, size: int, wanted: Mapping[str, Any] | None) -> Statement:
-        searched = search_for(wanted)
+        searched = search_for(self.searchable(wanted or {}))
         if scope.thread_id is not None and scope.checkpoint_ns is not None:
             values = (scope.thread_id, scope.checkpoint_ns, scope.checkpoint_id, cursor.checkpoint_id, size, searched)
             return self.sql["page_of_namespace"], values

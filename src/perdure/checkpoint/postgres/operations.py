@@ -76,6 +76,7 @@ def append(dialect: Dialect, sights: Sights, prepared: Sequence[Prepared]) -> Op
     """
     first = prepared[0]
     key = (first.thread_id, first.checkpoint_ns)
+    dialect = dialect.at(*key)
     known = sights.get(key)
     if known is None:
         if first.parent_id is None and first.checkpoint_id is not None and first.expected_head in {None, ANY_HEAD}:
@@ -145,11 +146,12 @@ def _appended(dialect: Dialect, known: Known, prepared: Sequence[Prepared]) -> O
             stored = (*one.pieces.values(), *one.offered.values())
             values += [piece.value for piece in stored if isinstance(piece, Change)]
             values += [record.body] if record.body is not None else ()
-            rows.add(rows.checkpoints, head, one.parent_id, one.run_id, one.searched, layout.seal_record(record, head))
+            frame = layout.seal_record(dialect.sealing, record, head)
+            rows.add(rows.checkpoints, head, one.parent_id, one.run_id, one.searched, frame)
         elif one.parent_id != head:
             return None
         for task in tasks:
-            frame = layout.seal_task(task, one.parent_id)
+            frame = layout.seal_task(dialect.sealing, task, one.parent_id)
             rows.add(rows.writes, one.parent_id, task.task_id, task.task_path, frame)
     if len(set(zip(*rows.writes[:2], strict=True))) < len(rows.writes[0]):
         return None  # a task's writes in two parts

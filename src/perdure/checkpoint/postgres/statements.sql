@@ -166,6 +166,9 @@ ON CONFLICT (ns, checkpoint_id) DO UPDATE SET
 -- name: add_piece
 INSERT INTO @schema.perdure_pieces (ns, piece, data) VALUES ($1, $2, $3);
 
+-- name: change_piece
+UPDATE @schema.perdure_pieces SET data = $3 WHERE ns = $1 AND piece = $2;
+
 -- name: add_writes
 INSERT INTO @schema.perdure_writes (ns, checkpoint_id, task_id, task_path, data) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (ns, checkpoint_id, task_id) DO NOTHING
@@ -225,6 +228,10 @@ SELECT 1 FROM @schema.perdure_checkpoints WHERE ns = $1 AND checkpoint_id = $2;
 
 -- name: change_record
 UPDATE @schema.perdure_checkpoints SET record = $1 WHERE ns = $2 AND checkpoint_id = $3;
+
+-- name: change_metadata
+UPDATE @schema.perdure_checkpoints SET metadata = $3::jsonb
+WHERE ns = $1 AND checkpoint_id = $2 AND metadata IS DISTINCT FROM $3::jsonb;
 
 -- name: older_records
 SELECT checkpoint_id, record FROM @schema.perdure_checkpoints

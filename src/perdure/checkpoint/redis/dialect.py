@@ -33,6 +33,9 @@ class RedisDialect(Dialect):
     def deleting_checkpoints(self, ns: Any, checkpoint_ids: Collection[str]) -> Batch:
         return [("delete_checkpoints", (ns, checkpoint_ids))]
 
+    def changing_piece(self, ns: Any, number: int, frame: bytes) -> Batch:
+        return [("add_piece", (ns, number, frame))]
+
     def settling(self, ns: Any) -> Batch:
         return [("settle", (ns,))]
 

@@ -53,6 +53,9 @@ class S3Dialect(Dialect):
     def asking_pieces(self, keys: Iterable[tuple[int, int]]) -> Statement:
         return "pieces", tuple(keys)
 
+    def changing_piece(self, ns: int, number: int, frame: bytes) -> Batch:
+        return [("change_piece", (ns, number, frame))]
+
     def settling(self, ns: int) -> Batch:
         return [("settle", (ns,))]
 

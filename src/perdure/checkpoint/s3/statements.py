@@ -5,6 +5,7 @@ A statement is a name and its values. It changes copies of what was read; `trans
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -204,6 +205,20 @@ class Statements(Holding):
         space = yield from self._mine(ns)
         space.pieces[number] = frame
         space.next_piece = max(space.next_piece, number + 1)
+        return ()
+
+    def _change_piece(self, ns: int, number: int, frame: bytes) -> Step[Rows]:
+        """Replace a piece; its pack, which never changes, gives way to another under a new key."""
+        space = yield from self._mine(ns)
+        pack = number // PACK
+        if pack in space.packs:
+            key = space.key("p", pack)
+            found = yield Objects([key], open_pack)
+            space.pieces = {**found[key], **space.pieces}
+            space.packs.remove(pack)
+            space.salts[pack] = secrets.randbits(32)
+            self.garbage.append(key)
+        space.pieces[number] = frame
         return ()
 
     def _next_piece_of_namespace(self, ns: int) -> Step[Rows]:

@@ -1,47 +1,59 @@
-"""A serializer that encrypts what another one makes.
+"""A serializer that encrypts what another one makes, and lets savers bind it to its place.
 
-What is encrypted is what the serializer is given: values of channels, writes, items of stores. Names of threads,
-channels and nodes, times, metadata that a database is searched by, and vectors are not: a store finds things by them.
+A saver on a database (SQLite, Postgres, Redis, object stores) takes the keys out of it, and encrypts whole rows with
+them, each bound to where it lies: see `perdure.checkpoint.sealing`. All others (memory, stores, caches, other people's
+savers) call it for each value: then what is encrypted are values, and nothing says where they belong.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, Final, Self
 
 from perdure.checkpoint.serde.base import CipherProtocol, SerializerProtocol
+from perdure.checkpoint.serde.envelopes import EnvelopeCipher, Envelopes
 from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
+from perdure.checkpoint.serde.keys import VARIABLE, KeyService, LocalKeys, checked, missing, single_key
 from perdure.errors import CorruptCheckpointError, InvalidConfigError, SerializationError
 
-__all__ = ["EncryptedSerializer"]
+__all__ = ["EncryptedSerializer", "KeyService", "LocalKeys"]
 
 _MARK: Final = "encrypted+"
 """What the type of encrypted bytes begins with; the cipher's name follows. The type within is encrypted too."""
-
-_VARIABLES: Final = ("PERDURE_AES_KEY", "LANGGRAPH_AES_KEY")
-_SIZES: Final = (16, 24, 32)
 
 
 class EncryptedSerializer(SerializerProtocol):
     """Encrypts what a serializer makes, and reads nothing that isn't encrypted.
 
-    A store that was written without encryption is refused value by value: whoever can write to a database can't put a
-    plain value in the place of an encrypted one. Equal values give different bytes, so a saver stores a value that has
-    changed as a whole.
+    What was written without encryption is refused: whoever can write to a database can't put a plain value in the place
+    of an encrypted one. Given to a saver on a database, and made with keys (`from_aes`, `from_keys`), it binds each row
+    to tenant, thread, namespace, checkpoint, task or piece, so that none can take another's place either, and storage
+    grows with what changed as it does without encryption.
 
     Args:
-        cipher: Encrypts and decrypts; `from_aes` makes one.
+        cipher: Encrypts and decrypts values; one of your own knows no places, so it binds nothing.
         serde: Turns values into bytes; `JsonPlusSerializer()` by default.
+
+    Attributes:
+        keys: What wraps the data keys; None: the cipher is all there is.
+        tenant: Whose rows they are.
+        searchable: Fields of metadata that a database may be searched by, and has in the clear.
     """
 
     def __init__(self, cipher: CipherProtocol, serde: SerializerProtocol | None = None) -> None:
         self.cipher = cipher
         self.serde = serde or JsonPlusSerializer()
+        self.keys: KeyService | None = None
+        self.tenant = ""
+        self.searchable: frozenset[str] = frozenset()
 
     @classmethod
-    def from_aes(cls, key: bytes | None = None, serde: SerializerProtocol | None = None) -> EncryptedSerializer:
-        """Encrypt with AES-GCM-SIV (RFC 8452), which notices any change; needs `pip install 'perdure[encryption]'`.
+    def from_aes(cls, key: bytes | None = None, serde: SerializerProtocol | None = None) -> Self:
+        """Encrypt with one key of AES, by AES-GCM-SIV (RFC 8452), which notices any change.
+
+        It needs `pip install 'perdure[encryption]'`. `from_keys` is the way to keys that can be replaced.
 
         Args:
             key: 16, 24 or 32 secret bytes; by default those of the environment's `PERDURE_AES_KEY`, or
@@ -51,10 +63,50 @@ class EncryptedSerializer(SerializerProtocol):
         Raises:
             InvalidConfigError: There is no key, or it has another length.
         """
-        return cls(_Aes(_checked(_from_environment() if key is None else key)), serde)
+        key = checked(single_key() if key is None else key)
+        made = cls(_Aes(key), serde)
+        made.keys = LocalKeys.of(key)
+        return made
 
     @classmethod
-    def from_pycryptodome_aes(cls, serde: SerializerProtocol | None = None, **kwargs: Any) -> EncryptedSerializer:
+    def from_keys(
+        cls,
+        keys: KeyService,
+        serde: SerializerProtocol | None = None,
+        *,
+        tenant: str = "",
+        searchable: Sequence[str] = (),
+    ) -> Self:
+        """Encrypt with data keys that a key service wraps; it needs `pip install 'perdure[encryption]'`.
+
+        Args:
+            keys: `LocalKeys`, or what asks a KMS.
+            serde: Turns values into bytes.
+            tenant: Whose rows they are: what one tenant's saver has written, another's doesn't open.
+            searchable: Fields of metadata that Postgres has in the clear, so that `list(filter=...)` finds them by an
+                index. Filters by others are right too, and read every checkpoint. Of a field that is named later,
+                checkpoints are found that were made since, or that `rekey` has gone through since.
+        """
+        made = cls(EnvelopeCipher(Envelopes(keys)), serde)
+        made.keys, made.tenant, made.searchable = keys, tenant, frozenset(searchable)
+        return made
+
+    @classmethod
+    def from_environment(cls, serde: SerializerProtocol | None = None) -> Self:
+        """Encrypt with the keys of `PERDURE_ENCRYPTION_KEYS`; or else with that of `from_aes`.
+
+        Args:
+            serde: Turns values into bytes.
+
+        Raises:
+            InvalidConfigError: There is none, or it isn't what it must be.
+        """
+        if os.environ.get(VARIABLE):
+            return cls.from_keys(LocalKeys.from_environment(), serde)
+        return cls.from_aes(serde=serde)
+
+    @classmethod
+    def from_pycryptodome_aes(cls, serde: SerializerProtocol | None = None, **kwargs: Any) -> Self:
         """Do what `from_aes` does, under the name that programs know; the package `cryptography` encrypts.
 
         Args:
@@ -68,6 +120,11 @@ class EncryptedSerializer(SerializerProtocol):
                 hint="the mode is AES-GCM-SIV; for another, pass a cipher of your own: EncryptedSerializer(cipher)",
             )
         return cls.from_aes(kwargs.get("key"), serde)
+
+    @cached_property
+    def envelopes(self) -> Envelopes | None:
+        """What a saver encrypts its rows with; None: it can only call this serializer for each value."""
+        return None if self.keys is None else Envelopes(self.keys)
 
     def register_types(self, types: Iterable[type]) -> None:
         """Let values of these types be read, if the serializer within keeps a registry."""
@@ -93,6 +150,23 @@ class EncryptedSerializer(SerializerProtocol):
             CorruptCheckpointError: They were changed, or encrypted with another key.
             UnknownTypeError: They hold a type that isn't registered.
         """
+        within, _, plain = self._decrypted(data).partition(b"\0")
+        return self.serde.loads_typed((within.decode(), plain))
+
+    def renewed(self, data: tuple[str, bytes]) -> tuple[str, bytes] | None:
+        """Encrypt with the current key what `dumps_typed` made; None: it is.
+
+        Raises:
+            SerializationError: The bytes aren't encrypted.
+            CorruptCheckpointError: They were changed, or encrypted with a key that isn't there.
+        """
+        plain = self._decrypted(data)
+        if not isinstance(self.cipher, EnvelopeCipher) or self.cipher.is_current(data[1]):
+            return None
+        name, encrypted = self.cipher.encrypt(plain)
+        return _MARK + name, encrypted
+
+    def _decrypted(self, data: tuple[str, bytes]) -> bytes:
         kind, encrypted = data
         if not kind.startswith(_MARK):
             raise SerializationError(
@@ -100,8 +174,7 @@ class EncryptedSerializer(SerializerProtocol):
                 hint="what was written without encryption is read with the serializer that wrote it; copy it with "
                 "a saver of each kind",
             )
-        within, _, plain = self.cipher.decrypt(kind.removeprefix(_MARK), bytes(encrypted)).partition(b"\0")
-        return self.serde.loads_typed((within.decode(), plain))
+        return self.cipher.decrypt(kind.removeprefix(_MARK), bytes(encrypted))
 
 
 class _Aes(CipherProtocol):
@@ -114,10 +187,8 @@ class _Aes(CipherProtocol):
         try:
             from cryptography.exceptions import InvalidTag
             from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
-        except ImportError as missing:
-            raise ImportError(
-                "EncryptedSerializer.from_aes needs cryptography: pip install 'perdure[encryption]'", name=missing.name
-            ) from missing
+        except ImportError as error:
+            raise missing(error) from error
         self._aead = AESGCMSIV(key)
         self._invalid = InvalidTag
 
@@ -136,19 +207,3 @@ class _Aes(CipherProtocol):
                 "encrypted bytes can't be decrypted",
                 hint="they were encrypted with another key, or something has changed them",
             ) from error
-
-
-def _from_environment() -> bytes:
-    for name in _VARIABLES:
-        if key := os.environ.get(name):
-            return key.encode()
-    raise InvalidConfigError(
-        "there is no key to encrypt with", hint=f"pass key=..., or set {_VARIABLES[0]} to 16, 24 or 32 bytes"
-    )
-
-
-def _checked(key: bytes) -> bytes:
-    if not isinstance(key, bytes) or len(key) not in _SIZES:
-        size = f"{len(key)} bytes" if isinstance(key, bytes) else type(key).__name__
-        raise InvalidConfigError(f"an AES key has 16, 24 or 32 bytes, and this is {size}")
-    return key

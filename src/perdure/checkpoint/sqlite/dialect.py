@@ -86,6 +86,10 @@ class SqliteDialect(Dialect):
     def deleting_piece(self, ns: int, number: int) -> Batch:
         return [*super().deleting_piece(ns, number), (self.sql["empty_piece"], (ns, number))]
 
+    def changing_piece(self, ns: int, number: int, frame: bytes) -> Batch:
+        values = (frame, ns * _PIECES + number)
+        return [(self.sql["change_piece"], values), (self.sql["change_piece_beside"], values)]
+
     def asking_pieces(self, keys: Iterable[tuple[int, int]]) -> Statement:
         return self.sql["pieces"], ("[" + ",".join([str(ns * _PIECES + number) for ns, number in keys]) + "]",)
 

@@ -41,6 +41,12 @@ SET parent_id = excluded.parent_id, run_id = excluded.run_id, record = excluded.
 -- name: add_piece
 INSERT INTO perdure_pieces (piece, data) VALUES (?, ?);
 
+-- name: change_piece
+UPDATE perdure_pieces SET data = ? WHERE piece = ?;
+
+-- name: change_piece_beside
+UPDATE perdure_checkpoints SET piece = ? WHERE key = ? AND piece IS NOT NULL;
+
 -- name: add_writes
 INSERT INTO perdure_writes (ns, checkpoint_id, task_id, task_path, data) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (ns, checkpoint_id, task_id) DO NOTHING

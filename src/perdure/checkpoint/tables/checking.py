@@ -10,6 +10,7 @@ from perdure.checkpoint import layout, records
 from perdure.checkpoint.findings import Finding, Kind
 from perdure.checkpoint.layout import Outline, Pieces, Record
 from perdure.checkpoint.records import TaskRecord
+from perdure.checkpoint.sealing import Sealing
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables.deleting import sweep
 from perdure.checkpoint.tables.dialect import Dialect
@@ -17,14 +18,15 @@ from perdure.checkpoint.tables.keeping import check_all_free
 from perdure.checkpoint.tables.walking import Entry, walk
 from perdure.checkpoint.tables.writing import set_apart, strip
 from perdure.database.operation import Op
-from perdure.errors import CorruptCheckpointError, SerializationError
+from perdure.errors import CorruptCheckpointError, EncryptionError, SerializationError
 
 
 class _Space:
     """What was found in a namespace, and what of it is good."""
 
-    def __init__(self, serde: SerializerProtocol, ns: int, place: tuple[str, str]) -> None:
+    def __init__(self, serde: SerializerProtocol, sealing: Sealing, ns: int, place: tuple[str, str]) -> None:
         self.serde = serde
+        self.sealing = sealing
         self.ns = ns
         self.place = place
         self.findings: list[Finding] = []
@@ -34,6 +36,8 @@ class _Space:
 
     def note(self, kind: Kind, checkpoint_id: str | None, channel: str | None, error: object) -> None:
         """Add a finding."""
+        if isinstance(error, EncryptionError):
+            kind = Kind.UNDECODABLE
         message = str(error.args[0]) if isinstance(error, Exception) else str(error)
         finding = Finding(kind, *self.place, checkpoint_id, channel, message)
         if finding not in self.findings:
@@ -55,7 +59,7 @@ class _Space:
             self._look_at_tasks(entry.parent_id, entry.outline.led, pieces)
         for task_id, task_path, frame in entry.writes:
             try:
-                task = layout.open_task(entry.checkpoint_id, task_id, task_path, frame)
+                task = layout.open_task(self.sealing, entry.checkpoint_id, task_id, task_path, frame)
             except CorruptCheckpointError as error:
                 self.note(Kind.WRITES, entry.checkpoint_id, "(pending writes)", error)
             else:
@@ -121,13 +125,13 @@ def check_thread(dialect: Dialect, serde: SerializerProtocol, thread_id: str) ->
     [rows] = yield [(dialect.sql["namespaces_of_thread"], (thread_id,))]
     found: list[Finding] = []
     for ns, checkpoint_ns in rows:
-        space = yield from _look(dialect, serde, ns, (thread_id, checkpoint_ns))
+        space = yield from _look(dialect.at(thread_id, checkpoint_ns), serde, ns, (thread_id, checkpoint_ns))
         found += space.findings
     return found
 
 
 def _look(dialect: Dialect, serde: SerializerProtocol, ns: int, place: tuple[str, str]) -> Op[_Space]:
-    space = _Space(serde, ns, place)
+    space = _Space(serde, dialect.sealing, ns, place)
     walked = yield from walk(dialect, ns, space.look_at)
     space.entries = walked.entries
     head = walked.entries[-1].checkpoint_id if walked.entries else ""
@@ -151,11 +155,11 @@ def repair_thread(dialect: Dialect, serde: SerializerProtocol, thread_id: str) -
     [rows] = yield [(dialect.sql["namespaces_of_thread"], (thread_id,))]
     found: list[Finding] = []
     for ns, checkpoint_ns in rows:
-        space = yield from _look(dialect, serde, ns, (thread_id, checkpoint_ns))
+        space = yield from _look(dialect.at(thread_id, checkpoint_ns), serde, ns, (thread_id, checkpoint_ns))
         found += space.findings
         if any(one.kind.remedy for one in space.findings):
             yield from check_all_free(dialect, [thread_id])
-            yield from _mend(dialect, space)
+            yield from _mend(dialect.at(thread_id, checkpoint_ns), space)
     return found
 
 

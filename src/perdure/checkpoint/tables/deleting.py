@@ -57,24 +57,25 @@ def delete_for_runs(dialect: Dialect, run_ids: Sequence[str]) -> Op[None]:
         yield from check_spaces_free(dialect, {row[0] for row in rows} - touched)
         touched.update([row[0] for row in rows])
         for ns, checkpoint_id in rows:
-            yield from set_apart(dialect, ns, checkpoint_id)
+            here = yield from dialect.of(ns)
+            yield from set_apart(here, ns, checkpoint_id)
             yield dialect.deleting_checkpoint(ns, checkpoint_id)
-            yield from forget_led(dialect, ns, checkpoint_id)
+            yield from forget_led(here, ns, checkpoint_id)
     for ns in sorted(touched):
-        yield from sweep(dialect, ns)
+        yield from sweep((yield from dialect.of(ns)), ns)
 
 
 def forget_led(dialect: Dialect, ns: int, checkpoint_id: str) -> Op[None]:
     """Take the writes out of the first record behind deleted checkpoints, if they were on top of a deleted one."""
     [rows] = yield [(dialect.sql["from_checkpoint"], (ns, checkpoint_id))]
     for found_id, parent_id, frame in rows[:1]:
-        outline = layout.open_row(frame, found_id)
+        outline = layout.open_row(dialect.sealing, frame, found_id)
         if outline.led and not (yield [(dialect.sql["has_checkpoint"], (ns, parent_id))])[0]:
             yield [strip(dialect, ns, found_id, outline)]
 
 
 def sweep(dialect: Dialect, ns: int) -> Op[None]:
-    """Delete the pieces of a namespace that nothing refers to, and an empty namespace."""
+    """Delete the pieces of a namespace that nothing refers to, and an empty namespace; the dialect is at it."""
     sql = dialect.sql
     kept, writes, held = yield [(sql[f"{name}_of_namespace"], (ns,)) for name in ("records", "writes", "pieces")]
     if not kept:
@@ -84,9 +85,9 @@ def sweep(dialect: Dialect, ns: int) -> Op[None]:
     checkpoint_id = ""
     try:
         for checkpoint_id, *stored in writes:
-            used |= layout.numbers_of_all({}, [layout.open_task(checkpoint_id, *stored)])
+            used |= layout.numbers_of_all({}, [layout.open_task(dialect.sealing, checkpoint_id, *stored)])
         for checkpoint_id, _, _, frame, *_ in kept:
-            used |= layout.open_row(frame, checkpoint_id).numbers()
+            used |= layout.open_row(dialect.sealing, frame, checkpoint_id).numbers()
     except CorruptCheckpointError as e:
         [[where]] = yield [(sql["place_of_namespace"], (ns,))]
         raise located(e, (*where, checkpoint_id), "(its record or writes)") from e
@@ -100,28 +101,62 @@ def copy_thread(dialect: Dialect, source_id: str, target_id: str) -> Op[None]:
     [rows] = yield [(sql["namespaces_of_thread"], (source_id,))]
     for source, checkpoint_ns in rows:
         target = yield from namespace(dialect, target_id, checkpoint_ns)
+        at_source, at_target = dialect.at(source_id, checkpoint_ns), dialect.at(target_id, checkpoint_ns)
         [[(shift,)], held] = yield [(sql[f"{name}_of_namespace"], (target,)) for name in ("next_piece", "records")]
         if held:  # what follows what may become another
-            yield from _set_all_apart(dialect, source)
-            yield from _set_all_apart(dialect, target)
-        _, found, writes = yield [
-            (sql["copy_pieces"], (source, target, shift)),
-            (sql["records_of_namespace"], (source,)),
-            (sql["writes_of_namespace"], (source,)),
-        ]
+            yield from _set_all_apart(at_source, source)
+            yield from _set_all_apart(at_target, target)
+        yield from _copy_pieces((at_source, source), (at_target, target), shift)
+        found, writes = yield [(sql[f"{name}_of_namespace"], (source,)) for name in ("records", "writes")]
         for row in found:
+            frame = row[3]
             if shift:
-                record = yield from opened(dialect, source, row[3], (source_id, checkpoint_ns, row[0]))
-                row = (*row[:3], layout.seal_record(layout.shifted(record, shift), row[0]), *row[4:])  # noqa: PLW2901
-            yield [(sql["add_checkpoint"], (target, *row))]
-        tasks = _copied(writes, shift)
-        adding = [dialect.adding_task(target, checkpoint_id, task) for checkpoint_id, task in tasks]
+                record = yield from opened(at_source, source, frame, (source_id, checkpoint_ns, row[0]))
+                frame = layout.seal_record(at_target.sealing, layout.shifted(record, shift), row[0])
+            else:
+                frame = _moved(at_source, at_target, frame, ("record", row[0]))
+            yield [(sql["add_checkpoint"], (target, *row[:3], frame, *row[4:]))]
+        tasks = _copied(at_source, writes, shift)
+        adding = [at_target.adding_task(target, checkpoint_id, task) for checkpoint_id, task in tasks]
         replies = yield [*adding, *dialect.settling(target)]
         for (checkpoint_id, task), reply in zip(tasks, replies, strict=False):
             if not reply:  # the target's checkpoint has writes of this task
                 yield from put_writes(dialect, target_id, checkpoint_ns, checkpoint_id, task)
         if shift:
-            yield from sweep(dialect, target)  # checkpoints that were there already have other pieces now
+            yield from sweep(at_target, target)  # checkpoints that were there already have other pieces now
+
+
+_AT_ONCE = 256
+
+
+def _copy_pieces(source: tuple[Dialect, Any], target: tuple[Dialect, Any], shift: int) -> Op[None]:
+    """Copy a namespace's pieces: the database does it, unless they are bound to where they are."""
+    (at_source, from_ns), (at_target, to_ns) = source, target
+    if at_source.vault is None:
+        yield [(at_source.sql["copy_pieces"], (from_ns, to_ns, shift))]
+        return
+    [held] = yield [(at_source.sql["pieces_of_namespace"], (from_ns,))]
+    for start in range(0, len(held), _AT_ONCE):
+        [rows] = yield [at_source.asking_pieces([(from_ns, number) for (number,) in held[start : start + _AT_ONCE]])]
+        moved = [
+            (number + shift, _moved(at_source, at_target, data, ("piece", number), ("piece", number + shift)))
+            for _, number, data in rows
+        ]
+        yield [(at_target.sql["add_piece"], at_target.piece_row(to_ns, number, data)) for number, data in moved]
+
+
+def _moved(
+    source: Dialect,
+    target: Dialect,
+    data: bytes,
+    place: tuple[str | int, ...],
+    new: tuple[str | int, ...] | None = None,
+) -> bytes:
+    try:
+        frame = source.sealing.open(data, *place)
+    except CorruptCheckpointError as e:
+        raise type(e)(f"{' '.join(map(str, place))}: {e.args[0]}", hint=e.hint) from e
+    return target.sealing.close(frame, *(new or place))
 
 
 def _set_all_apart(dialect: Dialect, ns: int) -> Op[None]:
@@ -130,7 +165,7 @@ def _set_all_apart(dialect: Dialect, ns: int) -> Op[None]:
         yield from set_apart(dialect, ns, row[0])
 
 
-def _copied(rows: Rows, shift: int) -> list[tuple[str, TaskRecord]]:
+def _copied(dialect: Dialect, rows: Rows, shift: int) -> list[tuple[str, TaskRecord]]:
     """Return the writes of all checkpoints, with the numbers that their pieces have got."""
     by_checkpoint: dict[str, list[Sequence[Any]]] = {}
     for checkpoint_id, *stored in rows:
@@ -138,5 +173,5 @@ def _copied(rows: Rows, shift: int) -> list[tuple[str, TaskRecord]]:
     return [
         (checkpoint_id, layout.shifted_task(task, shift))
         for checkpoint_id, found in by_checkpoint.items()
-        for task in layout.open_tasks(checkpoint_id, found)
+        for task in layout.open_tasks(dialect.sealing, checkpoint_id, found)
     ]

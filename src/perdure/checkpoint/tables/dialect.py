@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from copy import copy
+from typing import Any, ClassVar, NamedTuple, Self
 
 from perdure.checkpoint import layout
 from perdure.checkpoint.address import Scope
@@ -12,6 +13,7 @@ from perdure.checkpoint.chains import Value
 from perdure.checkpoint.diagnosis import Check
 from perdure.checkpoint.layout import Pieces, Record
 from perdure.checkpoint.records import Prepared, TaskRecord, located
+from perdure.checkpoint.sealing import PLAIN, Sealing, Vault
 from perdure.checkpoint.tables.sights import Known
 from perdure.database.operation import Batch, Op, Replies, Rows, Statement
 from perdure.errors import CorruptCheckpointError
@@ -66,15 +68,57 @@ class Cursor(NamedTuple):
     ns: int
 
 
+class _Nowhere(Sealing):
+    """Stands for a namespace that an operation hasn't named: nothing may be stored or read as if it were plain."""
+
+    def close(self, frame: bytes, *place: str | int) -> bytes:
+        raise AssertionError("an operation that encrypts must say where")
+
+    def open(self, data: bytes, *place: str | int) -> bytes:
+        raise AssertionError("an operation that decrypts must say where")
+
+
 class Dialect(ABC):
     """The statements of one backend. Its methods make statements and do no I/O.
 
     Args:
         sql: The statements by name.
+
+    Attributes:
+        vault: What encrypts frames; None: they are stored as they are.
+        sealing: The same for one namespace, of a dialect that is `at` it.
     """
+
+    searches: ClassVar[bool] = False
+    """Whether metadata is stored for filters."""
+
+    vault: Vault | None = None
+    sealing: Sealing = PLAIN
 
     def __init__(self, sql: Mapping[str, str]) -> None:
         self.sql = sql
+
+    def with_vault(self, vault: Vault | None) -> Self:
+        """Return a dialect that encrypts. Frames are closed and opened by one that is `at` their namespace."""
+        made = copy(self)
+        made.vault = vault
+        made.sealing = PLAIN if vault is None else _Nowhere()
+        return made
+
+    def at(self, thread_id: str, checkpoint_ns: str) -> Self:
+        """Return the dialect of a namespace."""
+        if self.vault is None:
+            return self
+        made = copy(self)
+        made.sealing = self.vault.at(thread_id, checkpoint_ns)
+        return made
+
+    def of(self, ns: Any) -> Op[Self]:
+        """Return the dialect of a namespace whose number is all that is known; it must be there."""
+        if self.vault is None:
+            return self
+        [[place]] = yield [(self.sql["place_of_namespace"], (ns,))]
+        return self.at(*place)
 
     def asking_guard(self, one: Prepared) -> list[Statement]:
         """Return what makes sure that nobody else writes to the namespace, and then asks for all a commit must know.
@@ -98,7 +142,7 @@ class Dialect(ABC):
             checkpoint_id,
             task.task_id,
             task.task_path,
-            layout.seal_task(task, checkpoint_id),
+            layout.seal_task(self.sealing, task, checkpoint_id),
         )
 
     def asking_checkpoint(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Batch:
@@ -148,6 +192,14 @@ class Dialect(ABC):
     def deleting_piece(self, ns: int, number: int) -> Batch:
         """Return what deletes a piece."""
         return [(self.sql["delete_piece"], (ns, number))]
+
+    @abstractmethod
+    def changing_piece(self, ns: int, number: int, frame: bytes) -> Batch:
+        """Return what replaces a piece by what is the same under another key."""
+
+    def searching(self, ns: int, checkpoint_id: str, metadata: Mapping[str, Any]) -> Batch:
+        """Return what notes metadata for filters anew, where some is stored for them."""
+        return ()
 
     def unused(self, held: Sequence[int], used: set[int]) -> list[int]:
         """Return which of the numbers that `pieces_of_namespace` gave are of pieces that nothing needs."""

@@ -18,8 +18,8 @@ def measure_thread(dialect: Dialect, serde: SerializerProtocol, thread_id: str) 
     """Measure all that a thread has."""
     size = ThreadSize(thread_id, knows_stored=True)
     [rows] = yield [(dialect.sql["namespaces_of_thread"], (thread_id,))]
-    for ns, _ in rows:
-        yield from walk(dialect, ns, _Meter(serde, size).visit)
+    for ns, checkpoint_ns in rows:
+        yield from walk(dialect.at(thread_id, checkpoint_ns), ns, _Meter(serde, size).visit)
     return size
 
 
@@ -39,7 +39,7 @@ class _Meter:
         size.records += len(entry.frame) + sum(len(task[2]) for task in entry.writes)
         try:
             if entry.outline is None:
-                raise CorruptCheckpointError(entry.error)
+                raise entry.error or CorruptCheckpointError
             record = entry.outline.complete(pieces)
             day = records.decode_header(self._serde, record.blob()).ts[:10]
             for channel, ref in record.refs.items():

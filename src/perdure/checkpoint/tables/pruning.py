@@ -10,6 +10,7 @@ from perdure.checkpoint import layout, records
 from perdure.checkpoint.pruning import Pruned, PruningRule
 from perdure.checkpoint.records import located
 from perdure.checkpoint.rules import check_free
+from perdure.checkpoint.sealing import Sealing
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables.deleting import delete_thread, forget_led, is_resting, sweep
 from perdure.checkpoint.tables.dialect import Dialect
@@ -57,8 +58,9 @@ def prune(dialect: Dialect, serde: SerializerProtocol, rule: PruningRule, thread
         check_free(thread_id, rules)  # again: the namespaces are locked now
         count = 0
         for ns, checkpoint_ns in spaces:
-            plan = yield from _plan(dialect, serde, rule, ns, (thread_id, checkpoint_ns))
-            yield from _carry_out(dialect, ns, plan)
+            here = dialect.at(thread_id, checkpoint_ns)
+            plan = yield from _plan(here, serde, rule, ns, (thread_id, checkpoint_ns))
+            yield from _carry_out(here, ns, plan)
             count += len(plan.gone)
         done = done.plus(Pruned(int(count > 0), count))
     return done
@@ -73,14 +75,15 @@ def measure(dialect: Dialect, serde: SerializerProtocol, rule: PruningRule, thre
         [spaces] = yield [(dialect.sql["namespaces_of_thread"], (thread_id,))]
         count = size = 0
         for ns, checkpoint_ns in spaces:
+            here = dialect.at(thread_id, checkpoint_ns)
             names = ("records_of_namespace", "writes_of_namespace")
             rows, writes = yield [(dialect.sql[name], (ns,)) for name in names]
             if rule.deletes:
                 gone = {row[0] for row in rows}
             else:
-                gone = set((yield from _gone(dialect, serde, rule, ns, (thread_id, checkpoint_ns), rows)))
+                gone = set((yield from _gone(here, serde, rule, ns, (thread_id, checkpoint_ns), rows)))
             count += len(gone)
-            size += yield from _bytes(dialect, ns, rows, writes, gone)
+            size += yield from _bytes(here, ns, rows, writes, gone)
         done = done.plus(Pruned(int(count > 0), count, size))
     return done
 
@@ -151,7 +154,8 @@ def _bytes(dialect: Dialect, ns: int, rows: Rows, writes: Rows, gone: set[str]) 
     """Measure what goes: records, writes, and the pieces that only these need."""
     size = sum(len(row[3]) for row in rows if row[0] in gone)
     size += sum(len(data) for checkpoint_id, _, _, data in writes if checkpoint_id in gone)
-    freed = _needed(rows, writes, gone, goes=True) - _needed(rows, writes, gone, goes=False)
+    goes, stays = (_needed(dialect.sealing, rows, writes, gone, goes=goes) for goes in (True, False))
+    freed = goes - stays
     for some in _parts(sorted(freed)):
         [read] = yield [dialect.asking_pieces([(ns, number) for number in some])]
         size += sum(len(frame) for _, _, frame in read)
@@ -162,20 +166,20 @@ def _parts(whole: Sequence[T]) -> Iterator[Sequence[T]]:
     return (whole[at : at + _AT_ONCE] for at in range(0, len(whole), _AT_ONCE))
 
 
-def _needed(rows: Rows, writes: Rows, gone: set[str], *, goes: bool) -> set[int]:
+def _needed(sealing: Sealing, rows: Rows, writes: Rows, gone: set[str], *, goes: bool) -> set[int]:
     found: set[int] = set()
-    for numbers in _numbers(rows, writes, gone, goes=goes):
+    for numbers in _numbers(sealing, rows, writes, gone, goes=goes):
         found |= numbers
     return found
 
 
-def _numbers(rows: Rows, writes: Rows, gone: set[str], *, goes: bool) -> Iterator[set[int]]:
+def _numbers(sealing: Sealing, rows: Rows, writes: Rows, gone: set[str], *, goes: bool) -> Iterator[set[int]]:
     for row in rows:
         if (row[0] in gone) is goes:
-            yield _of(row[0], lambda one: layout.open_row(one[3], one[0]).numbers(), row)
+            yield _of(row[0], lambda one: layout.open_row(sealing, one[3], one[0]).numbers(), row)
     for row in writes:
         if (row[0] in gone) is goes:
-            yield _of(row[0], lambda one: layout.numbers_of_all({}, [layout.open_task(*one)]), row)
+            yield _of(row[0], lambda one: layout.numbers_of_all({}, [layout.open_task(sealing, *one)]), row)
 
 
 def _of(checkpoint_id: str, numbers: Any, row: Sequence[Any]) -> set[int]:

@@ -11,6 +11,7 @@ from perdure.checkpoint.address import Scope
 from perdure.checkpoint.chains import Recent, Value
 from perdure.checkpoint.layout import Outline, Pieces, Record
 from perdure.checkpoint.records import TaskRecord
+from perdure.checkpoint.sealing import Sealing
 from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
 from perdure.checkpoint.tables.writing import SCAN
 from perdure.database.operation import Op, Rows
@@ -36,6 +37,7 @@ def get(
     dialect: Dialect, recent: Recent, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None
 ) -> Op[Found | None]:
     """Read a checkpoint, or the head; not the pieces of values that are at hand."""
+    sealing = dialect.at(thread_id, checkpoint_ns).sealing
     seen: Any = None
     while True:
         replies = yield dialect.asking_checkpoint(thread_id, checkpoint_ns, checkpoint_id)
@@ -44,8 +46,8 @@ def get(
             return None
         ns, found_id, parent_id, frame = row
         place = (thread_id, checkpoint_ns, found_id)
-        opened = Row(ns, place, parent_id, _outline(frame, place))
-        tasks = [_tasks(place, writes)]
+        opened = Row(ns, place, parent_id, _outline(sealing, frame, place))
+        tasks = [_tasks(sealing, place, writes)]
         found, is_whole = yield from _complete(dialect, [opened], tasks, _at_hand(recent, opened), again=row == seen)
         # Was it deleted before its pieces were read? Then it's gone now. If it isn't, they are lost.
         if is_whole or row == seen:
@@ -68,9 +70,9 @@ def _at_hand(recent: Recent, row: Row) -> dict[str, Value]:
     return found
 
 
-def _outline(frame: bytes, place: Any) -> Outline:
+def _outline(sealing: Sealing, frame: bytes, place: Any) -> Outline:
     try:
-        return layout.open_row(frame, place[2])
+        return layout.open_row(sealing, frame, place[2])
     except CorruptCheckpointError as e:
         raise records.located(e, place, "(its record)") from e
 
@@ -105,7 +107,7 @@ def _complete(
         [read] = yield [dialect.asking_pieces(keys)]
     for ns, number, frame in read:
         frames[ns][number] = frame
-    pieces = {ns: Pieces(held, ns) for ns, held in frames.items()}
+    pieces = {row.ns: Pieces(frames[row.ns], row.ns, dialect.at(*row.place[:2]).sealing) for row in rows}
     is_whole = len(read) == len(keys)
     found: list[Found] = []
     for row, its in zip(rows, tasks, strict=True):
@@ -131,9 +133,9 @@ def _needed(row: Row, tasks: list[TaskRecord], at_hand: Mapping[str, Value]) -> 
         raise records.located(e, row.place, "(its record)") from e
 
 
-def _tasks(place: tuple[str, str, str], rows: Any) -> list[TaskRecord]:
+def _tasks(sealing: Sealing, place: tuple[str, str, str], rows: Any) -> list[TaskRecord]:
     try:
-        return layout.open_tasks(place[2], rows)
+        return layout.open_tasks(sealing, place[2], rows)
     except CorruptCheckpointError as e:
         raise records.located(e, place, "(pending writes)") from e
 
@@ -161,7 +163,7 @@ def page(
     missed: Rows = ()
     while True:
         [rows] = yield [dialect.asking_page(scope, cursor, size, wanted)]
-        opened, is_cut = _opened(rows)
+        opened, is_cut = _opened(dialect, rows)
         if wanted and not all(row.outline.record for row in opened):
             read = yield from _with_records(dialect, opened, again=rows == missed)
             if read is None:  # see `get`
@@ -179,7 +181,7 @@ def page(
                     break
         goes_on = is_cut or len(taken) == limit or len(rows) == size
         writes = yield [(dialect.sql["writes_of_checkpoint"], (row.ns, row.place[2])) for row in taken]
-        tasks = _tasks_of_all(taken, writes)
+        tasks = _tasks_of_all(dialect, taken, writes)
         found, is_whole = yield from _complete(dialect, taken[: len(tasks)], tasks, again=taken == seen)
         if is_whole or taken == seen:  # see `get`
             if len(found) < len(taken):
@@ -189,13 +191,14 @@ def page(
         seen = taken
 
 
-def _opened(rows: Rows) -> tuple[list[Row], bool]:
+def _opened(dialect: Dialect, rows: Rows) -> tuple[list[Row], bool]:
     """Open rows, up to a damaged one; tell whether there is one."""
     opened: list[Row] = []
     for ns, thread_id, checkpoint_ns, checkpoint_id, parent_id, frame in rows:
         place = (thread_id, checkpoint_ns, checkpoint_id)
         try:
-            opened.append(Row(ns, place, parent_id, _outline(frame, place)))
+            sealing = dialect.at(thread_id, checkpoint_ns).sealing
+            opened.append(Row(ns, place, parent_id, _outline(sealing, frame, place)))
         except CorruptCheckpointError:
             if not opened:
                 raise
@@ -212,9 +215,10 @@ def _with_records(dialect: Dialect, rows: list[Row], *, again: bool) -> Op[list[
     [read] = yield [dialect.asking_pieces(keys)]
     if len(read) < len(keys) and not again:
         return None
-    pieces = {
-        ns: Pieces({number: frame for at, number, frame in read if at == ns}, ns) for ns in {row.ns for row in rows}
-    }
+    frames: dict[Any, dict[int, bytes]] = {row.ns: {} for row in rows}
+    for ns, number, frame in read:
+        frames[ns][number] = frame
+    pieces = {row.ns: Pieces(frames[row.ns], row.ns, dialect.at(*row.place[:2]).sealing) for row in rows}
     whole: list[Row] = []
     for row in rows:
         try:
@@ -227,12 +231,12 @@ def _with_records(dialect: Dialect, rows: list[Row], *, again: bool) -> Op[list[
     return whole
 
 
-def _tasks_of_all(taken: Sequence[Row], writes: Sequence[Rows]) -> list[list[TaskRecord]]:
+def _tasks_of_all(dialect: Dialect, taken: Sequence[Row], writes: Sequence[Rows]) -> list[list[TaskRecord]]:
     """Open the writes of checkpoints, up to a damaged one."""
     tasks: list[list[TaskRecord]] = []
     for row, found in zip(taken, writes, strict=True):
         try:
-            tasks.append(_tasks(row.place, found))
+            tasks.append(_tasks(dialect.at(*row.place[:2]).sealing, row.place, found))
         except CorruptCheckpointError:
             if not tasks:
                 raise

@@ -34,10 +34,21 @@ from perdure.checkpoint.layout import Record
 from perdure.checkpoint.pruning import Pruned, pruning_of
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.rules import SAME, Rules, Same, Ttl, change_of
-from perdure.checkpoint.serde.base import SerializerProtocol
+from perdure.checkpoint.sealing import Rekeyed, vault_of
+from perdure.checkpoint.serde.base import SerializerProtocol, maybe_add_typed_methods
 from perdure.checkpoint.sizes import ThreadSize
 from perdure.checkpoint.tables import activity as looking
-from perdure.checkpoint.tables import checking, deleting, keeping, measuring, pruning, reading, scrubbing, writing
+from perdure.checkpoint.tables import (
+    checking,
+    deleting,
+    keeping,
+    measuring,
+    pruning,
+    reading,
+    rekeying,
+    scrubbing,
+    writing,
+)
 from perdure.checkpoint.tables import leases as leasing
 from perdure.checkpoint.tables.dialect import Cursor, Dialect, Found
 from perdure.database.operation import Op
@@ -67,7 +78,28 @@ class TableSaver(BaseCheckpointSaver[V]):
     def __init__(self, dialect: Dialect, *, serde: SerializerProtocol | None) -> None:
         super().__init__(serde=serde)
         self._dialect = dialect
+        self._within: SerializerProtocol | None = None
+        if serde is not None:
+            self._bind(serde)
         self._lineage = records.Lineage()
+
+    # The getter stays as it is, for it is on the way of each commit.
+    @BaseCheckpointSaver.serde.setter  # type: ignore[attr-defined,untyped-decorator]  # mypy takes it for a function
+    def serde(self, value: SerializerProtocol) -> None:
+        """What turns values into bytes. One that has keys binds each row to its place: see `EncryptedSerializer`."""
+        self._serde = maybe_add_typed_methods(value)
+        self._bind(value)
+
+    def _bind(self, serde: Any) -> None:
+        vault = vault_of(serde)
+        self._within = None if vault is None else serde.serde
+        if vault is not self._dialect.vault:
+            self._dialect = self._dialect.with_vault(vault)
+
+    @property
+    def _codec(self) -> SerializerProtocol:
+        """What turns values into bytes, before rows are encrypted."""
+        return self._within or self.serde
 
     @abstractmethod
     def _run(self, make: Callable[[], Op[Any]], kind: Kind) -> Any:
@@ -143,15 +175,15 @@ class TableSaver(BaseCheckpointSaver[V]):
 
     def _decode(self, found: Found, values: dict[str, Value]) -> CheckpointTuple:
         record = found.record
-        header = records.decode_header(self.serde, record.blob())
+        header = records.decode_header(self._codec, record.blob())
         blobs = {channel: (value.kind, value.data) for channel, value in values.items()}
         return records.decode_tuple(
-            self.serde, found.place, found.parent_id, header, record.versions, blobs, found.tasks()
+            self._codec, found.place, found.parent_id, header, record.versions, blobs, found.tasks()
         )
 
     def _stored(self, found: Found) -> StoredCheckpoint:
         thread_id, checkpoint_ns, checkpoint_id = found.place
-        header = records.decode_header(self.serde, found.record.blob())
+        header = records.decode_header(self._codec, found.record.blob())
         return StoredCheckpoint(
             make_config(thread_id, checkpoint_ns, checkpoint_id),
             make_config(thread_id, checkpoint_ns, found.parent_id) if found.parent_id is not None else None,
@@ -179,7 +211,7 @@ class TableSaver(BaseCheckpointSaver[V]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[StoredCheckpoint]:
-        walk = _Walk(self.serde, config, before, filter, limit)
+        walk = _Walk(self._codec, config, before, filter, limit)
         while walk.goes_on():
             for found in walk.advance(self._do("read", reading.page, *walk.next_page())):
                 yield self._stored(found)
@@ -203,7 +235,7 @@ class TableSaver(BaseCheckpointSaver[V]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[StoredCheckpoint]:
-        walk = _Walk(self.serde, config, before, filter, limit)
+        walk = _Walk(self._codec, config, before, filter, limit)
         while walk.goes_on():
             for found in walk.advance(await self._ado("read", reading.page, *walk.next_page())):
                 yield self._stored(found)
@@ -264,7 +296,7 @@ class TableSaver(BaseCheckpointSaver[V]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        task = records.encode_task(records.plain_of(self.serde), TaskWrites(task_id, task_path, writes))
+        task = records.encode_task(records.plain_of(self._codec), TaskWrites(task_id, task_path, writes))
         self._do("write", writing.put_writes, *parse_checkpoint(config), task)
 
     async def aput_writes(
@@ -274,11 +306,11 @@ class TableSaver(BaseCheckpointSaver[V]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        task = records.encode_task(records.plain_of(self.serde), TaskWrites(task_id, task_path, writes))
+        task = records.encode_task(records.plain_of(self._codec), TaskWrites(task_id, task_path, writes))
         await self._ado("write", writing.put_writes, *parse_checkpoint(config), task)
 
     def prepare(self, commit: Commit) -> Prepared:
-        return records.prepare(self.serde, self._lineage, commit)
+        return records.prepare(self._within or self.serde, self._lineage, commit)
 
     def commit(self, prepared: Sequence[Prepared]) -> bool:
         return self._run(partial(writing.commit, self._dialect, prepared), "commit")  # type: ignore[no-any-return]
@@ -321,8 +353,8 @@ class TableSaver(BaseCheckpointSaver[V]):
     ) -> Pruned:
         rule = pruning_of(strategy, older_than, keep_last, filter, keep_forks=keep_forks)
         if dry_run:
-            return self._do("read", pruning.measure, self.serde, rule, thread_ids)  # type: ignore[no-any-return]
-        done = self._do("write", pruning.prune, self.serde, rule, thread_ids)
+            return self._do("read", pruning.measure, self._codec, rule, thread_ids)  # type: ignore[no-any-return]
+        done = self._do("write", pruning.prune, self._codec, rule, thread_ids)
         if rule.deletes:
             for thread_id in thread_ids:
                 self._lineage.values.forget(str(thread_id))
@@ -341,8 +373,8 @@ class TableSaver(BaseCheckpointSaver[V]):
     ) -> Pruned:
         rule = pruning_of(strategy, older_than, keep_last, filter, keep_forks=keep_forks)
         if dry_run:
-            return await self._ado("read", pruning.measure, self.serde, rule, thread_ids)  # type: ignore[no-any-return]
-        done = await self._ado("write", pruning.prune, self.serde, rule, thread_ids)
+            return await self._ado("read", pruning.measure, self._codec, rule, thread_ids)  # type: ignore[no-any-return]
+        done = await self._ado("write", pruning.prune, self._codec, rule, thread_ids)
         if rule.deletes:
             for thread_id in thread_ids:
                 self._lineage.values.forget(str(thread_id))
@@ -376,26 +408,40 @@ class TableSaver(BaseCheckpointSaver[V]):
     # -- checking
 
     def check_thread(self, thread_id: str) -> Sequence[Finding]:
-        return self._do("read", checking.check_thread, self.serde, thread_id)  # type: ignore[no-any-return]
+        return self._do("read", checking.check_thread, self._codec, thread_id)  # type: ignore[no-any-return]
 
     async def acheck_thread(self, thread_id: str) -> Sequence[Finding]:
-        return await self._ado("read", checking.check_thread, self.serde, thread_id)  # type: ignore[no-any-return]
+        return await self._ado("read", checking.check_thread, self._codec, thread_id)  # type: ignore[no-any-return]
 
     def repair_thread(self, thread_id: str) -> Sequence[Finding]:
-        found = self._do("write", checking.repair_thread, self.serde, thread_id)
+        found = self._do("write", checking.repair_thread, self._codec, thread_id)
         self._lineage.values.forget(thread_id)
         return found  # type: ignore[no-any-return]
 
     async def arepair_thread(self, thread_id: str) -> Sequence[Finding]:
-        found = await self._ado("write", checking.repair_thread, self.serde, thread_id)
+        found = await self._ado("write", checking.repair_thread, self._codec, thread_id)
         self._lineage.values.forget(thread_id)
         return found  # type: ignore[no-any-return]
 
+    def rekey_thread(self, thread_id: str) -> Rekeyed:
+        done, at = Rekeyed(), rekeying.first(self._dialect)
+        while at is not None:
+            some, at = self._do("write", rekeying.rekey_some, self._codec, thread_id, at)
+            done = done.plus(some)
+        return done
+
+    async def arekey_thread(self, thread_id: str) -> Rekeyed:
+        done, at = Rekeyed(), rekeying.first(self._dialect)
+        while at is not None:
+            some, at = await self._ado("write", rekeying.rekey_some, self._codec, thread_id, at)
+            done = done.plus(some)
+        return done
+
     def measure_thread(self, thread_id: str) -> ThreadSize:
-        return self._do("read", measuring.measure_thread, self.serde, thread_id)  # type: ignore[no-any-return]
+        return self._do("read", measuring.measure_thread, self._codec, thread_id)  # type: ignore[no-any-return]
 
     async def ameasure_thread(self, thread_id: str) -> ThreadSize:
-        return await self._ado("read", measuring.measure_thread, self.serde, thread_id)  # type: ignore[no-any-return]
+        return await self._ado("read", measuring.measure_thread, self._codec, thread_id)  # type: ignore[no-any-return]
 
     def stored_of(self, thread_id: str) -> Sequence[bytes]:
         return self._do("read", scrubbing.stored_of, str(thread_id))  # type: ignore[no-any-return]

@@ -13,6 +13,7 @@ from perdure.checkpoint.chains import INLINE, Chain, Change, Value
 from perdure.checkpoint.frames import CHECKSUM
 from perdure.checkpoint.layout import Outline, Pieces, Record, Ref
 from perdure.checkpoint.records import Prepared, TaskRecord
+from perdure.checkpoint.sealing import Sealing
 from perdure.checkpoint.tables.dialect import Dialect
 from perdure.checkpoint.tables.sights import Known
 from perdure.database.operation import Op, Rows, Statement
@@ -50,6 +51,8 @@ def _check_lease(lease: Lease, rows: Rows) -> bool:
 
 
 def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
+    if dialect.vault is not None:
+        dialect = dialect.at(one.thread_id, one.checkpoint_ns)
     stop = False
     known = dialect.recalled(one)
     if known is None:
@@ -79,7 +82,7 @@ def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
         yield from set_apart(dialect, ns, one.checkpoint_id)
     follows = is_head and head is not None and one.parent_id == head
     record, pieces, tasks = yield from made(dialect, ns, one, before, number, leads=follows)
-    frame = layout.seal_record(record, one.checkpoint_id)
+    frame = layout.seal_record(dialect.sealing, record, one.checkpoint_id)
     batch, number = dialect.storing(ns, one, frame, pieces, number, is_new=is_head)
     # Who has been asked to stop is told so at each commit: so the lease must be looked at each time.
     seen = Known(ns, one.checkpoint_id, number, record, one.lease) if is_head and not stop else None
@@ -92,17 +95,17 @@ def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
 
 
 def opened(dialect: Dialect, ns: int, frame: bytes, place: tuple[str, str, str]) -> Op[Record]:
-    """Read a checkpoint's record from its row, and from pieces if it is long.
+    """Read a checkpoint's record from its row, and from pieces if it is long; the dialect is at its namespace.
 
     Raises:
         CorruptCheckpointError: It is damaged.
     """
     try:
-        outline = layout.open_row(frame, place[2])
+        outline = layout.open_row(dialect.sealing, frame, place[2])
         if outline.record is not None:
             return outline.record
         [rows] = yield [dialect.asking_pieces([(ns, number) for number in outline.body()])]
-        return outline.complete(Pieces({number: frame for _, number, frame in rows}, ns))
+        return outline.complete(Pieces({number: frame for _, number, frame in rows}, ns, dialect.sealing))
     except CorruptCheckpointError as e:
         raise records.located(e, place, "(its record)") from e
 
@@ -113,7 +116,7 @@ def made(
     """Make a checkpoint's record.
 
     Args:
-        dialect: The backend's.
+        dialect: The backend's, at the namespace.
         ns: The namespace's number.
         one: The commit, with a checkpoint.
         parent: The parent's record.
@@ -145,7 +148,7 @@ def made(
             base = yield from _read_base(dialect, ns, held)
             before = base.chain if base is not None else None
             piece = chains.change(piece.value, base)  # noqa: PLW2901
-        frame = _extend(piece, before, held, number + len(pieces), ns)
+        frame = _extend(dialect.sealing, piece, before, held, (number + len(pieces), ns))
         refs[channel] = piece.value.ref
         fresh[channel] = piece.value
         if frame is not None:
@@ -161,7 +164,7 @@ def made(
         led, tasks = tasks, ()
     record = Record(one.versions, refs, *one.header, led)
     if len(one.header[1]) + _CHANNEL_COSTS * len(one.versions) > layout.LEAST_BODY:
-        record, frame = _with_body(record, parent, number + len(pieces), ns)
+        record, frame = _with_body(dialect.sealing, record, parent, (number + len(pieces), ns))
         if frame is not None:
             pieces.append(frame)
     return record, pieces, tasks
@@ -170,14 +173,16 @@ def made(
 _CHANNEL_COSTS = 16
 
 
-def _with_body(record: Record, parent: Record | None, number: int, ns: int) -> tuple[Record, bytes | None]:
+def _with_body(
+    sealing: Sealing, record: Record, parent: Record | None, where: tuple[int, int]
+) -> tuple[Record, bytes | None]:
     """Store a record as a value that follows its parent's; return it and its piece, None if it is the parent's."""
     body = Value(layout.BODY, packb(record[:4]))
     base = parent.body if parent is not None else None
-    if base is None or base.chain is None or base.chain.place != ns:
+    if base is None or base.chain is None or base.chain.place != where[1]:
         base = None
     new = chains.change(body, base)
-    frame = _extend(new, base.chain if base else None, base.ref if base else None, number, ns)
+    frame = _extend(sealing, new, base.chain if base else None, base.ref if base else None, where)
     return record._replace(body=body), frame
 
 
@@ -189,15 +194,17 @@ def _guessed(new: Change, held: Ref, ns: int) -> Chain | None:
     return base.chain if base.ref is held or layout.is_at(base.chain, ns, held) else None
 
 
-def _extend(new: Change, before: Chain | None, held: Ref | None, number: int, ns: int) -> bytes | None:
+def _extend(
+    sealing: Sealing, new: Change, before: Chain | None, held: Ref | None, where: tuple[int, int]
+) -> bytes | None:
     """Give a value its chain and reference, and return its new piece; None: it is the parent's value.
 
     Args:
+        sealing: Closes the piece.
         new: The value.
         before: The parent's chain, None if there is none to go on from.
         held: The reference to that.
-        number: Of the new piece.
-        ns: The namespace's number.
+        where: The number of the new piece, and the namespace's.
     """
     value = new.value
     if before is not None and new.script is not None and not new.script.hunks:
@@ -205,16 +212,16 @@ def _extend(new: Change, before: Chain | None, held: Ref | None, number: int, ns
         return None
     found = chains.following(before, new)
     frame = layout.seal_piece(value.kind, found)
-    chain = chains.linked(before, found, value, (number, ns), frame[:CHECKSUM])
+    chain = chains.linked(before, found, value, where, frame[:CHECKSUM])
     value.chain, value.ref = chains.without_whole(chain), layout.ref_after(held if before else None, chain)
-    return frame
+    return sealing.close(frame, "piece", where[0])
 
 
 def _read_base(dialect: Dialect, ns: int, ref: Ref) -> Op[Value | None]:
     """Read the parent's value, which wasn't at hand; None if it is damaged: then the new one is stored whole."""
     try:
         [rows] = yield [dialect.asking_pieces([(ns, number) for number in layout.numbers_of(ref)])]
-        return Pieces({number: frame for _, number, frame in rows}, ns).value(ref)
+        return Pieces({number: frame for _, number, frame in rows}, ns, dialect.sealing).value(ref)
     except CorruptCheckpointError:
         return None
 
@@ -237,19 +244,21 @@ def _find_earlier(dialect: Dialect, ns: int, one: Prepared, refs: dict[str, Ref]
 def set_apart(dialect: Dialect, ns: int, checkpoint_id: str) -> Op[None]:
     """Give the writes that lie in a record rows of their own: of this checkpoint, or else of the one that follows it.
 
-    Needed before the checkpoint is replaced, deleted, or put in front of one whose parent it isn't.
+    Needed before the checkpoint is replaced, deleted, or put in front of one whose parent it isn't. The dialect is at
+    the namespace.
     """
     [rows] = yield [(dialect.sql["from_checkpoint"], (ns, checkpoint_id))]
     for found_id, parent_id, frame in rows[:1]:
-        outline = layout.open_row(frame, found_id)
+        outline = layout.open_row(dialect.sealing, frame, found_id)
         if outline.led:
             yield [strip(dialect, ns, found_id, outline)]
             yield from add_tasks(dialect, ns, parent_id, outline.led, is_head=True)
 
 
 def strip(dialect: Dialect, ns: int, checkpoint_id: str, outline: Outline) -> Statement:
-    """Return what takes the writes out of a stored record."""
-    return dialect.sql["change_record"], (layout.seal_without_led(outline, checkpoint_id), ns, checkpoint_id)
+    """Return what takes the writes out of a stored record; the dialect is at its namespace."""
+    frame = layout.seal_without_led(dialect.sealing, outline, checkpoint_id)
+    return dialect.sql["change_record"], (frame, ns, checkpoint_id)
 
 
 def add_tasks(
@@ -258,7 +267,7 @@ def add_tasks(
     """Store tasks' writes in rows of their own; add them to those that the tasks have.
 
     Args:
-        dialect: The backend's.
+        dialect: The backend's, at the namespace.
         ns: The namespace's number.
         checkpoint_id: What they are on top of.
         tasks: The writes.
@@ -278,14 +287,15 @@ def add_tasks(
 def _merge(dialect: Dialect, ns: int, checkpoint_id: str | None, task: TaskRecord) -> Op[None]:
     key = (ns, checkpoint_id, task.task_id)
     [[(task_path, frame)]] = yield [(dialect.sql["find_writes"], key)]
-    old = layout.open_task(checkpoint_id or "", task.task_id, task_path, frame)
+    old = layout.open_task(dialect.sealing, checkpoint_id or "", task.task_id, task_path, frame)
     merged = old._replace(writes=records.merge_writes(old.writes, task.writes))
     if merged.writes != old.writes:
-        yield [(dialect.sql["change_writes"], (layout.seal_task(merged, checkpoint_id), *key))]
+        yield [(dialect.sql["change_writes"], (layout.seal_task(dialect.sealing, merged, checkpoint_id), *key))]
 
 
 def put_writes(dialect: Dialect, thread_id: str, checkpoint_ns: str, checkpoint_id: str, task: TaskRecord) -> Op[None]:
     """Store a task's writes."""
+    dialect = dialect.at(thread_id, checkpoint_ns)
     ns = yield from namespace(dialect, thread_id, checkpoint_ns)
     yield from add_tasks(dialect, ns, checkpoint_id, [task], is_head=False)
 

@@ -128,7 +128,7 @@ def decrypted(block: Block, number: int, file_id: bytes, cipher: CipherProtocol 
     """
     if cipher is None:
         return block.content
-    plain = cipher.decrypt("aes-gcm-siv", block.content)
+    plain = cipher.decrypt(getattr(cipher, "name", "aes-gcm-siv"), block.content)
     place = _place(file_id, number, block.kind)
     if not plain.startswith(place):
         raise CorruptCheckpointError(f"{name} was changed: block {number}, at byte {block.at}, is another's")

@@ -35,6 +35,12 @@ WHERE item = (SELECT item FROM @schema.perdure_store_items WHERE namespace = $1 
 -- name: delete_item
 DELETE FROM @schema.perdure_store_items WHERE namespace = $1 AND key = $2;
 
+-- name: items_behind
+SELECT item, kind, value FROM @schema.perdure_store_items WHERE item > $1 ORDER BY item LIMIT $2;
+
+-- name: change_value
+UPDATE @schema.perdure_store_items SET kind = $1, value = $2 WHERE item = $3 AND value = $4;
+
 -- name: refresh
 UPDATE @schema.perdure_store_items SET expires_at = $1 + ttl * 60 WHERE item = $2 AND ttl IS NOT NULL;
 

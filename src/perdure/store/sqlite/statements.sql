@@ -35,6 +35,12 @@ WHERE item = (SELECT item FROM perdure_store_items WHERE namespace = ? AND key =
 -- name: delete_item
 DELETE FROM perdure_store_items WHERE namespace = ? AND key = ?;
 
+-- name: items_behind
+SELECT item, kind, value FROM perdure_store_items WHERE item > ? ORDER BY item LIMIT ?;
+
+-- name: change_value
+UPDATE perdure_store_items SET kind = ?, value = ? WHERE item = ? AND value = ?;
+
 -- name: refresh
 UPDATE perdure_store_items SET expires_at = ?1 + ttl * 60 WHERE item = ?2 AND ttl IS NOT NULL;
 
