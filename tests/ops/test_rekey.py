@@ -18,7 +18,7 @@ from tests.ops.conftest import KINDS
 from tests.ops.making import grow, history
 from tests.ops.test_migrate import assert_same
 
-from perdure.checkpoint.conformance.case import checkpoint, paint, place
+from perdure.checkpoint.conformance.case import COLOURS, checkpoint, paint, place
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
 from perdure.checkpoint.serde.encrypted import EncryptedSerializer, LocalKeys
@@ -26,6 +26,7 @@ from perdure.checkpoint.serde.keys import VARIABLE
 from perdure.errors import CorruptCheckpointError, EncryptionError, UsageError
 from perdure.graph import END, START, StateGraph
 from perdure.ops import migrate, rekey, verify
+from perdure.store.registry import open_store
 
 KEYS = {"old": b"o" * 32, "new": b"n" * 32}
 
@@ -164,6 +165,24 @@ def killed(url: str, at: int) -> bool:
     except Gone:
         return True
     return False
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_items_of_a_store(place_of, kind, colour):
+    url = place_of(kind)
+    with open_store(url, serde=under("old")) as store:
+        for n in range(230):
+            store.put(("users", str(n % 3)), f"key {n}", {"n": n})
+    with open_store(url, serde=under("new", "old")) as store:
+        store.put(("users", "0"), "key 0", {"n": 1000})
+        done = store.rekey() if colour == "sync" else await store.arekey()
+        assert (done.rewritten, done.current) == (229, 1)
+    with open_store(url, serde=under("new")) as store:
+        assert sorted(item.value["n"] for item in store.search((), limit=1000)) == [*range(1, 230), 1000]
+        assert store.rekey() == (0, 230)
+    with open_store(url) as store, pytest.raises(UsageError, match="has no keys"):
+        store.rekey()
 
 
 def test_what_can_not_be_rekeyed(tmp_path):
