@@ -214,7 +214,8 @@ def test_killed_at_any_moment_what_is_there_can_be_restored(shelf, tmp_path):
     with open_saver(url) as saver:
         grow(saver, "one", 0, steps=3)
     shelve(url, shelf, chain=2)
-    for at in [*range(1, 60), 10_000]:
+    stride = 1 if shelf.startswith("/") else 3  # a bucket's are many, and each takes a process
+    for at in [*range(1, 60, stride), 10_000]:
         with open_saver(url) as saver:
             grow(saver, "one", at, steps=1)
         command = [sys.executable, "-c", KILLED, url, shelf, str(at)]
@@ -233,7 +234,7 @@ def test_killed_at_any_moment_what_is_there_can_be_restored(shelf, tmp_path):
 
 def test_scheduled_mode_survives_failures_and_stops_when_it_is_told(shelf, tmp_path):
     database = tmp_path / "state.db"
-    command = [sys.executable, "-m", "perdure.cli", "backup", "state.db", shelf, "--every", "1s", "--keep-last", "2"]
+    command = [sys.executable, "-m", "perdure.cli", "backup", "state.db", shelf, "--every", "1s", "--keep-last", "1"]
     environment = {**os.environ, **ENVIRONMENT, "COLUMNS": "300", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         [*command, "--chain", "1", "--json"], cwd=tmp_path, env=environment, stdout=-1, stderr=-1, text=True
@@ -242,13 +243,13 @@ def test_scheduled_mode_survives_failures_and_stops_when_it_is_told(shelf, tmp_p
             assert "there is no database" in process.stderr.readline()
             with open_saver(str(database)) as saver:
                 grow(saver, "one", 1, steps=2)
-            told = [json.loads(read_object(process.stdout)) for _ in range(3)]
+            told = [json.loads(read_object(process.stdout)) for _ in range(2)]
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0
         finally:
             process.kill()
-    assert told[2]["deleted"] == [told[0]["file"]]
-    assert len(entries(shelf)) in {2, 3}
+    assert told[1]["deleted"] == [told[0]["file"]]
+    assert len(entries(shelf)) in {1, 2}
     with open_saver(str(database)) as saver:
         assert_same(saver, restored(shelf))
 

@@ -55,20 +55,20 @@ def test_what_moved_between_two_looks_and_nothing_else(place_of, kind):
     where = place_of(kind)
     with opened(where, is_new=True) as database:
         for thread_id in ("still", "moving"):
-            grow(database.saver, thread_id, 1, steps=4)
+            grow(database.saver, thread_id, 1, steps=3)
         looks = glances(database)
         assert next(looks).seconds == 0
         assert [one.steps for one in next(looks).threads] == [0, 0]
         before = {one.thread_id: one for one in stats(database).threads}
         main = len(list(database.saver.list({"configurable": {"thread_id": "moving", "checkpoint_ns": ""}})))
-        grow(database.saver, "moving", 2, steps=8)
+        grow(database.saver, "moving", 2, steps=5)
         now = next(looks)
         after = {one.thread_id: one for one in stats(database).threads}
         assert [one.thread_id for one in now.threads] == ["moving", "still"]
         moving, still = now.threads
         assert still.steps == 0
         if kind in {"sqlite", "postgres"}:
-            assert moving.steps == 8
+            assert moving.steps == 5
             # Writes of tasks, which are stored by themselves, aren't counted.
             assert 0 < moving.stored <= after["moving"].stored - before["moving"].stored
             assert now.leases == 0
@@ -87,8 +87,8 @@ async def test_looks_are_the_same_in_both_colours(place_of, kind):
         grow(saver, "one", 1, steps=3)
         before = await saver.aactivity()
         assert before == await asyncio.to_thread(saver.activity)
-        grow(saver, "one", 2, steps=5)
-        grow(saver, "two", 2, steps=5)
+        grow(saver, "one", 2, steps=3)
+        grow(saver, "two", 2, steps=3)
         now = await saver.aactivity(before)
         assert now == await asyncio.to_thread(saver.activity, before)
         assert {one.thread_id for one in now.moved} == {"one", "two"}
@@ -123,8 +123,8 @@ def test_command_shows_a_run_its_lease_and_a_servers_queue(place_of, kind):
     running = Running(url)
     running.start()
     try:
-        time.sleep(0.5)
-        command = [sys.executable, "-m", "perdure.cli", "top", url, "--every", "0.5"]
+        time.sleep(0.3)
+        command = [sys.executable, "-m", "perdure.cli", "top", url, "--every", "0.4"]
         told = json.loads(subprocess.run([*command, "--json"], check=True, capture_output=True, text=True).stdout)
         shown = subprocess.run([*command, "--once"], check=True, capture_output=True, text=True).stdout
     finally:
