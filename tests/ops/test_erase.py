@@ -42,7 +42,7 @@ MARKERS = (SHORT, LONG, META, NAME, WRITE, ASKED, ITEM, RUN)
 
 def fill(url):
     """Store markers everywhere where there is a place for one; return all that is stored of the person's threads."""
-    with opened(url, recognise=False) as database:
+    with opened(url, recognise=False, is_new=True) as database:
         saver, store = database.saver, database.store
         grow(saver, "other", 1, steps=6)
         threads = (f"thread {NAME}", "plain")
@@ -83,7 +83,7 @@ def erase_ada(url, **options):
 
 
 def check_rest(url):
-    with opened(url, recognise=False) as database:
+    with opened(url, recognise=False, is_new=True) as database:
         assert list(database.saver.threads()) == ["other"]
         assert list(database.saver.rules()) == []
         if database.store is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +24,7 @@ from perdure.ops.opening import opened
 
 
 def contents(where):
-    with opened(where) as database:
+    with opened(where, is_new=True) as database:
         found = {}
         for one in database.saver.list(None):
             at = one.config["configurable"]
@@ -47,7 +48,7 @@ def expected(before, keep_last, forks):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_stays_is_as_it_was(kind, place_of):
     where = place_of(kind)
-    with opened(where) as database:
+    with opened(where, is_new=True) as database:
         history(database.saver)
         database.saver.keep(THREADS[2], hold="case 12")
     before, size = contents(where), stats(where).total(lambda one: one.stored)
@@ -63,7 +64,7 @@ def test_what_stays_is_as_it_was(kind, place_of):
     assert {one.kind for one in verify(where).findings} <= {Kind.PARENT}
     if kind != "s3":  # where a pack stays as long as one of its pieces is needed
         assert size - stats(where).total(lambda one: one.stored) == told.bytes
-    with opened(where) as database:
+    with opened(where, is_new=True) as database:
         grow(database.saver, THREADS[0], 3)
     assert {one.kind for one in verify(where).findings} <= {Kind.PARENT}
 
@@ -73,7 +74,7 @@ def test_a_sweep_takes_what_rests(kind, place_of):
     where = place_of(kind)
     half, old = timedelta(minutes=30), checkpoint({"x": 1})
     old["id"] = first_id(datetime.now(UTC) - timedelta(hours=1))
-    with opened(where) as database:
+    with opened(where, is_new=True) as database:
         saver = database.saver
         for thread in ("mine", "never", "default", "held", "busy", "sub"):
             saver.put(place(thread), old, {}, {"x": 1})
@@ -106,7 +107,7 @@ def test_a_prune_that_is_killed_loses_nothing_else(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_rules_travel(kind, place_of, tmp_path):
     source = f"sqlite:///{tmp_path}/source.db"
-    with opened(source) as database:
+    with opened(source, is_new=True) as database:
         grow(database.saver, "one", 1, steps=3)
         grow(database.saver, "two", 1, steps=3)
         database.saver.keep("one", ttl=timedelta(days=30), hold="case 12")
@@ -114,24 +115,24 @@ def test_rules_travel(kind, place_of, tmp_path):
         database.saver.keep("unborn", hold="case 13")
         rules = list(database.saver.rules())
     target = place_of(kind, "target")
-    with opened(target) as database:
+    with opened(target, is_new=True) as database:
         database.saver.keep("two", ttl=timedelta(days=1))
     assert migrate(source, target, verify=True).rules_left is False
-    with opened(target) as database:
+    with opened(target, is_new=True) as database:
         mine = dict(rules) | {"two": Rules(timedelta(days=1))}
         assert dict(database.saver.rules()) == mine
     backup(target, tmp_path / "all.perdure")
     restore(tmp_path / "all.perdure", f"sqlite:///{tmp_path}/again.db")
     restore(tmp_path / "all.perdure", f"sqlite:///{tmp_path}/one.db", selection=Selection(["one"]))
-    with opened(f"sqlite:///{tmp_path}/again.db") as database:
+    with opened(f"sqlite:///{tmp_path}/again.db", is_new=True) as database:
         assert dict(database.saver.rules()) == mine
-    with opened(f"sqlite:///{tmp_path}/one.db") as database:
+    with opened(f"sqlite:///{tmp_path}/one.db", is_new=True) as database:
         assert dict(database.saver.rules()) == {"one": mine["one"]}
 
 
 def test_what_contradicts_itself_is_refused(tmp_path):
     url = f"sqlite:///{tmp_path}/x.db"
-    with opened(url) as database:
+    with opened(url, is_new=True) as database:
         grow(database.saver, "one", 1, steps=2)
     with pytest.raises(UsageError, match="expires as a whole"):
         sweep(url, selection=Selection(metadata={"a": 1}))
@@ -151,7 +152,7 @@ def cli(monkeypatch, capsys):
 
 def test_the_commands(tmp_path, cli):
     db = f"{tmp_path}/x.db"
-    with opened(db) as database:
+    with opened(db, is_new=True) as database:
         for thread in ("ada", "bob"):
             config = place(thread)
             for n in range(4):
@@ -182,8 +183,24 @@ def test_a_target_that_has_no_rules_is_told_of(tmp_path):
         has_rules = False
 
     url = f"sqlite:///{tmp_path}/x.db"
-    with opened(url) as database:
+    with opened(url, is_new=True) as database:
         grow(database.saver, "one", 1, steps=2)
         assert not migrate(url, Classic()).rules_left
         database.saver.keep("one", hold="case 12")
     assert migrate(url, Classic()).rules_left
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "redis", "s3"])
+def test_encrypted_threads_are_pruned_and_measured(kind, place_of, monkeypatch):
+    monkeypatch.setenv("PERDURE_ENCRYPTION_KEYS", f"one:{base64.b64encode(bytes(32)).decode()}")
+    url = place_of(kind)
+    with opened(url, encrypted=True, is_new=True) as database:
+        grow(database.saver, "one", 1, steps=12)
+    wanted = {"keep_last": 2, "encrypted": True}
+    told = prune(url, dry_run=True, **wanted)
+    done = prune(url, **wanted)
+    assert (told.threads, told.checkpoints) == (done.threads, done.checkpoints)
+    assert done.checkpoints > 5
+    assert told.bytes > 0
+    assert {one.kind for one in verify(url, encrypted=True).findings} <= {Kind.PARENT}
+    assert prune(url, selection=Selection(metadata={"no": "such"}), **wanted).checkpoints == 0

@@ -81,6 +81,8 @@ def backup(
         raise CommandError(f"--thread and --since are for files, and {place} holds backups of all of a database")
     kept = choosing.parse_span(keep, "--keep")
     pause = choosing.parse_span(every, "--every")
+    if pause is not None and not pause:
+        raise CommandError("--every takes a length of time that is more than nothing", hint="1h")
 
     def once(tell: OnProgress) -> None:
         require_file(url)

@@ -63,7 +63,7 @@ def parse_span(text: str | None, option: str) -> timedelta | None:
     if text is None:
         return None
     found = _AGO.fullmatch(text)
-    if found is None or int(found[1]) == 0:
+    if found is None:
         raise CommandError(f"{option} takes a length of time, not {text!r}", hint="7d, 12h, 30m, 10s")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
