@@ -7,7 +7,7 @@ import itertools
 import os
 import random
 import signal
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 import zstandard
@@ -275,7 +275,8 @@ def crafted(path, about, index, *records):
         blocks.write(Kind.END, b"")
 
 
-WELL = ["now", False, None, None]
+MADE = datetime(2026, 1, 1, tzinfo=UTC)
+WELL = [MADE, False, None, None]
 NONE = pack_alone({})
 HUGE = b"\x28\xb5\x2f\xfd\xe0" + (1 << 62).to_bytes(8, "little")  # a frame that claims to unfold to so many bytes
 
@@ -285,6 +286,11 @@ HUGE = b"\x28\xb5\x2f\xfd\xe0" + (1 << 62).to_bytes(8, "little")  # a frame that
     [
         ([1], NONE, [], "doesn't say what it is"),
         ([*WELL, 5], NONE, [], "doesn't say what it is"),
+        (["now", False, None, None], NONE, [], "doesn't say what it is"),
+        ([MADE, False, b"1" * 16, "../../passwd"], NONE, [], "doesn't say what it is"),
+        ([MADE, False, b"1" * 16, ".."], NONE, [], "doesn't say what it is"),
+        ([MADE, False, b"1" * 16, ""], NONE, [], "doesn't say what it is"),
+        ([MADE, False, b"1" * 16, 5], NONE, [], "doesn't say what it is"),
         (WELL, b"nothing", [], "list"),
         (WELL, HUGE, [], "larger than any"),
         (WELL, NONE, [compress((1 << 63).to_bytes(8, "big") + b"x")], "larger than any"),

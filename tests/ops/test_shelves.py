@@ -23,6 +23,7 @@ from tests.servers.seaweed import ENVIRONMENT
 from perdure.checkpoint.conformance.case import checkpoint, place
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
+from perdure.database.s3.objects import open_objects
 from perdure.errors import ConflictError, CorruptCheckpointError, StorageError
 from perdure.ops import restore, shelve, tidy
 from perdure.ops.archive.shelves import Entry, chain_of, expired, open_shelf
@@ -308,3 +309,15 @@ def test_what_is_kept_can_always_be_restored(goes_on, days, last):
 def must(one, made, now, days, last):
     young = days is not None and one.made >= now - timedelta(days=days)
     return young or one in made[-(last or 1) :]
+
+
+@pytest.mark.parametrize("name", ["../../evil.perdure", "/tmp/evil.perdure", "20260101T000000Z-0123abcd.perdure/..", 5])
+@pytest.mark.parametrize("where", ["name", "since"])
+def test_a_catalog_of_strangers_is_refused(bucket, tmp_path, name, where):
+    entry = {"name": "20260101T000000Z-0123abcd.perdure", "since": None, "made": "2026-01-01T00:00:00+00:00"}
+    told = {"format": 1, "backups": [{**entry, "is_encrypted": False, "size": 1, where: name}]}
+    with open_objects(bucket) as objects:
+        assert objects.swap("catalog.json", json.dumps(told).encode(), None)
+    with pytest.raises(CorruptCheckpointError, match="isn't the list"):
+        restore(bucket, f"sqlite:///{tmp_path}/x.db")
+    assert [path.name for path in tmp_path.iterdir()] == []

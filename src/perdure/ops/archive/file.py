@@ -110,9 +110,14 @@ def about_of(path: Path) -> About:
 
 def _about(block: Block, path: Path) -> About:
     try:
-        return About(block.content[:ID_SIZE], *records.unpack(block.content[ID_SIZE:]))
-    except TypeError as error:
+        about = About(block.content[:ID_SIZE], *records.unpack(block.content[ID_SIZE:]))
+        # It is looked for beside this one: a name with a folder in it could lead anywhere.
+        is_sound = about.since_name is None or Path(about.since_name).name == about.since_name not in {"", ".."}
+    except (TypeError, ValueError) as error:
         raise CorruptCheckpointError(f"{path} doesn't say what it is") from error
+    if not (is_sound and isinstance(about.made, datetime)):
+        raise CorruptCheckpointError(f"{path} doesn't say what it is")
+    return about
 
 
 class ArchiveReader:

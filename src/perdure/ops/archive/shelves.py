@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +55,8 @@ class Entry(NamedTuple):
 
 _OURS: Final = f"????????T??????Z-????????{SUFFIX}"
 """Names that `new_name` makes; other files of a folder are somebody else's."""
+
+_NAME: Final = re.compile(rf"[0-9]{{8}}T[0-9]{{6}}Z-[0-9a-f]{{8}}{re.escape(SUFFIX)}")
 
 
 def new_name() -> str:
@@ -255,6 +258,9 @@ def _encoded(entry: Entry) -> dict[str, Any]:
 
 
 def _decoded(one: dict[str, Any]) -> Entry:
+    names = [one["name"], *([] if one["since"] is None else [one["since"]])]
+    if not all(_NAME.fullmatch(name) for name in names):  # it becomes a file's: one of a stranger's could be anywhere
+        raise ValueError(names)
     return Entry(one["name"], one["since"], datetime.fromisoformat(one["made"]), one["is_encrypted"], one["size"])
 
 
