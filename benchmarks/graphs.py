@@ -123,6 +123,11 @@ def sqlite_saver(package: str, path: str, synchronous: str) -> Iterator[Any]:
     connection.close()
 
 
+def for_langgraph(saver: Any) -> Any:
+    """Return a saver of perdure's as LangGraph's graphs take one."""
+    return import_module("perdure.interop.langgraph").to_langgraph(saver)
+
+
 @asynccontextmanager
 async def async_sqlite_saver(package: str, path: str, synchronous: str) -> AsyncIterator[Any]:
     cls = import_module(f"{package}.checkpoint.sqlite.aio").AsyncSqliteSaver

@@ -74,6 +74,8 @@ ROWS = [
     Row("stored / payload bytes, Postgres (chain, k=1000)", "postgres 1000", "stored", "at most", 2.5, 1.3, unit="x"),
     Row("task of a fan-out of 200, memory saver", "fan-out", must=15, aim=30),
     Row("stored / payload bytes (chain, k=1000)", "sqlite normal 1000", "stored", "at most", 2.5, 1.3, unit="x"),
+    Row("stored / payload, LangGraph's graph on perdure (k=300)", "adapted", "stored", "at most", unit="x"),
+    Row("step, LangGraph's graph on perdure's SQLite (k=300)", "adapted"),
     *[
         Row(f"{what}: of 5x changed + 2 KB", f"edit {kind}", "added", "at most", 1, None, "B", _against_allowed)
         for kind, what in _EDITS.items()

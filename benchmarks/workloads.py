@@ -54,6 +54,19 @@ def chain_sqlite(package: str, k: int, synchronous: str) -> Figures:
         return {**watch.per(k), **read, "resident": used, "stored": _stored(path) / payload}
 
 
+def adapted_sqlite(package: str, k: int, synchronous: str) -> Figures:
+    """Run the chain on LangGraph, with its own saver, or with perdure's as `to_langgraph` gives it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "bench.db")
+        with graphs.sqlite_saver(package, path, synchronous) as saver:
+            graph = graphs.chain("langgraph", k, graphs.for_langgraph(saver) if package == "perdure" else saver)
+            graph.invoke({"items": [], "n": k - 20}, graphs.config("warm-up", k), durability="sync")
+            with Watch() as watch:
+                graph.invoke({"items": [], "n": 0}, graphs.config("measured", k), durability="sync")
+        payload = sum(len(json.dumps(graphs.message(n))) for n in [*range(k), *range(k - 20, k)])
+        return {**watch.per(k), "stored": _stored(path) / payload}
+
+
 def _stored(path: str) -> int:
     """Return the bytes of all files, once the log is moved into the database."""
     connection = sqlite3.connect(path, isolation_level=None)
@@ -140,6 +153,7 @@ WORKLOADS: dict[str, Callable[[str], Figures]] = {
     "sqlite normal 1000": partial(chain_sqlite, k=1000, synchronous="NORMAL"),
     "raw full": partial(raw_floor, k=300, synchronous="FULL"),
     "raw normal": partial(raw_floor, k=300, synchronous="NORMAL"),
+    "adapted": partial(adapted_sqlite, k=300, synchronous="NORMAL"),
     "async threads": partial(async_threads, threads=64, k=20, synchronous="FULL"),
     "postgres 300": partial(postgres.chain, k=300),
     "postgres 1000": partial(postgres.chain_of_own, k=1000),

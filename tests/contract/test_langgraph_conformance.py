@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ CAPABILITIES = {
 
 
 KINDS = ["memory", "sqlite", "aio", "postgres", "postgres-aio", "pgbouncer", "redis", "redis-aio", "s3", "s3-aio"]
+ADAPTED = ["memory", "sqlite", "postgres"]
+"""Also asked as LangGraph's graphs see them."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -75,9 +77,37 @@ async def test_all_capabilities_pass(kind: str, tmp_path: Path, request: pytest.
             async with AsyncSqliteSaver.from_conn_string(path, synchronous="NORMAL") as saver:
                 yield saver
 
+    await validate(kind, make)
+
+
+async def validate(name: str, make: Callable[[], AsyncIterator[Any]]) -> None:
     from langgraph.checkpoint.conformance.initializer import RegisteredCheckpointer
 
-    report = await conformance.validate(RegisteredCheckpointer(kind, make))
+    report = await conformance.validate(RegisteredCheckpointer(name, make))
     failures = [f for result in report.results.values() for f in result.failures]
     assert failures == []
     assert {name for name, result in report.results.items() if result.passed} == CAPABILITIES
+
+
+@pytest.mark.parametrize("kind", ADAPTED)
+async def test_all_capabilities_pass_as_its_own_graphs_see_them(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    from perdure.interop.langgraph import to_langgraph
+
+    url = request.getfixturevalue("database") if kind == "postgres" else ""
+    opened = 0
+
+    async def make() -> AsyncIterator[Any]:
+        nonlocal opened
+        opened += 1
+        if kind == "memory":
+            yield to_langgraph(InMemorySaver())
+        elif kind == "sqlite":
+            with SqliteSaver.from_conn_string(str(tmp_path / f"{opened}.db"), synchronous="NORMAL") as saver:
+                yield to_langgraph(saver)
+        else:
+            with PostgresSaver.from_conn_string(url, schema=f"s{opened}") as saver:
+                yield to_langgraph(saver)
+
+    await validate(f"{kind} for LangGraph", make)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, overload
 
 try:
     from langgraph import types
@@ -20,12 +20,14 @@ except ImportError as missing:
         "perdure.interop.langgraph needs langgraph: pip install langgraph", name=missing.name
     ) from missing
 
+from perdure.checkpoint.adopted import adopt
 from perdure.checkpoint.base import BaseCheckpointSaver
 from perdure.checkpoint.serde import register
 from perdure.checkpoint.serde.schemas import collect_types
+from perdure.errors import UsageError
 from perdure.store import base as stores
 
-__all__ = ["AdaptedSaver", "AdaptedStore", "saver_for_langgraph", "store_for_langgraph"]
+__all__ = ["AdaptedSaver", "AdaptedStore", "from_langgraph", "to_langgraph"]
 
 
 @cache
@@ -96,6 +98,24 @@ class AdaptedSaver(LangGraphSaver[Any]):
     async def adelete_thread(self, thread_id: str) -> None:
         await self.inner.adelete_thread(thread_id)
 
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        self.inner.delete_for_runs(run_ids)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        await self.inner.adelete_for_runs(run_ids)
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        self.inner.copy_thread(source_thread_id, target_thread_id)
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        await self.inner.acopy_thread(source_thread_id, target_thread_id)
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: Any = "keep_latest") -> None:
+        self.inner.prune(thread_ids, strategy=strategy)
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: Any = "keep_latest") -> None:
+        await self.inner.aprune(thread_ids, strategy=strategy)
+
 
 def _theirs(found: Any) -> CheckpointTuple | None:
     return None if found is None else _known(found)
@@ -156,11 +176,39 @@ def _item(result: Any) -> Any:
     return result
 
 
-def saver_for_langgraph(saver: BaseCheckpointSaver[Any]) -> AdaptedSaver:
-    """Return a saver that LangGraph's graphs can be compiled with."""
-    return AdaptedSaver(saver)
+@overload
+def to_langgraph(one: BaseCheckpointSaver[Any]) -> AdaptedSaver: ...
+@overload
+def to_langgraph(one: stores.BaseStore) -> AdaptedStore: ...
 
 
-def store_for_langgraph(store: stores.BaseStore | None) -> AdaptedStore | None:
-    """Return a store that LangGraph's graphs can be compiled with; None for none."""
-    return None if store is None else AdaptedStore(store)
+def to_langgraph(one: BaseCheckpointSaver[Any] | stores.BaseStore) -> AdaptedSaver | AdaptedStore:
+    """Return a saver or store of perdure's as LangGraph's own graphs are compiled with.
+
+    Args:
+        one: The saver or store; it stays the caller's to close.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if isinstance(one, stores.BaseStore):
+        return AdaptedStore(one)
+    if isinstance(one, BaseCheckpointSaver):
+        return AdaptedSaver(one)
+    raise UsageError(
+        f"{type(one).__name__} is neither a saver nor a store of perdure's",
+        hint="those of LangGraph's are passed to its graphs as they are, and to perdure's by `from_langgraph`",
+    )
+
+
+def from_langgraph(saver: Any) -> BaseCheckpointSaver[Any]:
+    """Return a saver that was written for LangGraph as one of perdure's; `compile(checkpointer=...)` does so by itself.
+
+    Args:
+        saver: The saver; it stays the caller's to close. One of perdure's comes back as it is.
+
+    Raises:
+        TypeError: It lacks a method that LangGraph's contract has.
+    """
+    found: BaseCheckpointSaver[Any] = adopt(saver)
+    return found

@@ -129,10 +129,10 @@ class Graphs:
         """Put a graph on the server's saver and store."""
         saver, store = self._saver, self._store
         if is_langgraph(graph):
-            from perdure.interop.langgraph import saver_for_langgraph, store_for_langgraph
+            from perdure.interop.langgraph import to_langgraph
 
             builder = graph if _is_builder(graph) else getattr(graph, "builder", None)
-            saver, store = saver_for_langgraph(saver), store_for_langgraph(store)
+            saver, store = to_langgraph(saver), None if store is None else to_langgraph(store)
             saver.learn(getattr(builder, "schemas", ()))
         if _is_builder(graph):
             return graph.compile(checkpointer=saver, store=store)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from perdure.checkpoint.base import BaseCheckpointSaver, Checkpoint
@@ -77,6 +78,18 @@ class _Async:
             return [item async for item in result] if name in _WALKS else await result
 
         return call
+
+
+async def at_once(saver: Any, call: Callable[[Any, int], Awaitable[None]], numbers: Iterable[int]) -> None:
+    """Call something several times at once: in threads with the sync colour, else on the event loop."""
+    if isinstance(saver, _Sync):
+        await asyncio.gather(*(asyncio.to_thread(asyncio.run, _awaited(call(saver, n))) for n in numbers))
+    else:
+        await asyncio.gather(*(call(saver, n) for n in numbers))
+
+
+async def _awaited(call: Awaitable[None]) -> None:
+    await call
 
 
 def expect(actual: Any, expected: Any, what: str) -> None:
