@@ -73,7 +73,7 @@ def command(folder: Path, *words: str) -> Any:
 
 def test_the_example_of_the_page_earns_the_highest_level(tmp_path: Path) -> None:
     page = DOCS.read_text()
-    (code,) = re.findall(r'```python title="my_saver.py"\n(.*?)```', page, re.DOTALL)
+    (code,) = re.findall(r"```python\n(# my_saver.py\n.*?)```", page, re.DOTALL)
     (shown,) = re.findall(r"```console\n\$ python -m perdure\S+ (my_saver:make)\n\.\.\.\n(.*?)```", page, re.DOTALL)
     (tmp_path / "my_saver.py").write_text(code)
     done = command(tmp_path, shown[0], "--json", "report.json")
