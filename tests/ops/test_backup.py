@@ -108,6 +108,24 @@ def test_to_a_point_in_time_or_of_one_thread(source, tmp_path):
         assert same(one.checkpoint, source.get_tuple(one.config).checkpoint)
 
 
+def test_to_a_checkpoint(source, tmp_path):
+    path = tmp_path / "all.perdure"
+    backup(source, path)
+    chain = [one.config["configurable"]["checkpoint_id"] for one in source.list(place("one"))]
+    last = chain[len(chain) // 2]
+    target = restored(path, selection=Selection(threads=["one"], up_to=last))
+    assert target.get_tuple(place("one")).config["configurable"]["checkpoint_id"] == last
+    assert same(
+        target.get_tuple(place("one")).checkpoint, source.get_tuple(place("one", checkpoint_id=last)).checkpoint
+    )
+    assert target.get_tuple(place("one")).pending_writes == []
+    found = {one.config["configurable"]["checkpoint_id"] for one in target.list({"configurable": {"thread_id": "one"}})}
+    held = {one.config["configurable"]["checkpoint_id"] for one in source.list({"configurable": {"thread_id": "one"}})}
+    assert found == {one for one in held if one <= last}
+    with pytest.raises(StorageError, match="no checkpoint 'none such'"):
+        restored(path, selection=Selection(threads=["one"], up_to="none such"))
+
+
 def test_every_cut_and_every_changed_byte_is_refused(source, tmp_path):
     path = tmp_path / "all.perdure"
     backup(source, path)

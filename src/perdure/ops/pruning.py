@@ -85,7 +85,7 @@ def prune(
         UsageError: What is asked contradicts itself, or the saver can't.
         StorageError: The database can't be read or written; what was done stays done.
     """
-    if selection.since is not None or selection.until is not None:
+    if selection.since is not None or selection.ends:
         raise UsageError("what is pruned is selected by threads and metadata", hint="older_than says how old")
     asked: dict[str, Any] = {"strategy": strategy, "older_than": older_than, "keep_last": keep_last}
     asked |= {"filter": dict(selection.metadata), "keep_forks": keep_forks, "dry_run": dry_run}

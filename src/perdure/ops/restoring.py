@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime
 from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Final
@@ -48,7 +47,7 @@ def restore(
             `s3://bucket/prefix`, of which the newest is restored; `s3://bucket/prefix/NAME` is one of them.
         where: A URL, a saver, or a `Database`.
         selection: Which checkpoints. With `until`, the last superstep before that moment is the head, and what had been
-            done of the next one by then is done again.
+            done of the next one by then is done again; with `up_to`, that checkpoint is the head.
         encrypted: Whether the values in the database are to be encrypted, with the key of the environment.
         decrypt: Whether the file is encrypted, with the same key.
         on_progress: Is told how far it is.
@@ -61,6 +60,7 @@ def restore(
     tally = Tally()
     with fetched(path) as file_here, ExitStack() as stack:
         files = _with_bases(file_here, cipher_of(encrypted=decrypt))  # before the database is touched
+        _check_last(files[-1], selection)
         database = stack.enter_context(opened(where, encrypted=encrypted, recognise=False, is_new=True))
         seen: set[str] = set()
         for record in takewhile(lambda one: one[0] == "rules", files[-1].records()):
@@ -76,6 +76,20 @@ def restore(
             for items in _items_of(files[-1]):
                 store_items(database.store, items, tally)
     return tally
+
+
+def _check_last(file: ArchiveReader, selection: Selection) -> None:
+    """Check that the checkpoint that is to be the last is in the backup."""
+    last = selection.up_to
+    held = file.index.items()
+    if last is not None and not any(
+        last == checkpoint_id
+        for thread_id, places in held
+        if selection.threads is None or thread_id in selection.threads
+        for checkpoint_id, _ in places
+    ):
+        of = "" if selection.threads is None else f" of {', '.join(selection.threads)}"
+        raise StorageError(f"{file.path} has no checkpoint {last!r}{of}", hint="`perdure history` lists them")
 
 
 def _with_bases(path: Path, cipher: CipherProtocol | None) -> list[ArchiveReader]:
@@ -109,13 +123,13 @@ def _lacking(its: Iterator[Commit], known: set[Place], selection: Selection, tal
     for one in its:
         before = Place(one.parent_id or "", one.checkpoint_ns)
         if one.checkpoint is None:
-            if selection.is_whole or (before in known and selection.until is None):
+            if selection.is_whole or (before in known and not selection.ends):
                 yield one
             continue
         place = Place(one.checkpoint["id"], one.checkpoint_ns)
         if place in known:
             tally.present += 1
-        elif selection.takes(datetime.fromisoformat(one.checkpoint["ts"]), one.metadata or {}):
+        elif selection.takes(one.checkpoint, one.metadata or {}):
             known.add(place)
             yield one if before in known else one._replace(writes=())
 
