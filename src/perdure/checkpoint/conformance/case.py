@@ -82,14 +82,17 @@ class _Async:
 
 async def at_once(saver: Any, call: Callable[[Any, int], Awaitable[None]], numbers: Iterable[int]) -> None:
     """Call something several times at once: in threads with the sync colour, else on the event loop."""
+
+    async def one(n: int) -> None:
+        await call(saver, n)
+
     if isinstance(saver, _Sync):
-        await asyncio.gather(*(asyncio.to_thread(asyncio.run, _awaited(call(saver, n))) for n in numbers))
+        calls: list[Any] = [asyncio.to_thread(lambda n=n: asyncio.run(one(n))) for n in numbers]  # type: ignore[misc]
     else:
-        await asyncio.gather(*(call(saver, n) for n in numbers))
-
-
-async def _awaited(call: Awaitable[None]) -> None:
-    await call
+        calls = [one(n) for n in numbers]
+    failed = [error for error in await asyncio.gather(*calls, return_exceptions=True) if error is not None]
+    if failed:
+        raise failed[0]
 
 
 def expect(actual: Any, expected: Any, what: str) -> None:

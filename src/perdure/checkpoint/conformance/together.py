@@ -37,7 +37,7 @@ async def writes_of_tasks_that_end_at_once_are_all_kept(saver: Any) -> None:
     config = await put(saver, {"x": 1})
 
     async def write(caller: Any, n: int) -> None:
-        await caller.put_writes(config, [("x", n), ("y", str(n))], f"task-{n}", f"{n:03}")
+        await caller.put_writes(config, [("x", n), ("y", str(n))], f"task-{n}")
 
     await at_once(saver, write, range(_CALLERS))
     found = (await saver.get_tuple(config)).pending_writes
