@@ -77,5 +77,5 @@ $(VENV)/.run: pyproject.toml | $(BIN)/uv
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/uv
-	@$(UV) pip install --quiet --editable '.[build,bundle,cli,draw,encryption,k8s,langchain,otel,postgres,redis,replica,s3,server,sqlite-vec]' --group dev
+	@$(UV) pip install --quiet --editable '.[build,bundle,cli,draw,encryption,k8s,langchain,otel,postgres,redis,replica,report,s3,s3-versions,server,sqlite-vec]' --group dev
 	touch $@ $(VENV)/.run

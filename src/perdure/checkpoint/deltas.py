@@ -230,7 +230,7 @@ def is_growth(old: bytes, new: bytes) -> bool:
     return (
         COUNT + _ANCHOR < size < len(new)
         and new.startswith(old[-_ANCHOR:], size - _ANCHOR)
-        and new.startswith(old[COUNT:] if size < _LONGEST_SLICE else memoryview(old)[COUNT:], COUNT)  # or copied
+        and new.startswith(memoryview(old)[COUNT:], COUNT)  # a slice would be a copy
     )
 
 

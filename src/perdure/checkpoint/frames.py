@@ -75,18 +75,16 @@ def unseal(frame: bytes, place: str = "") -> Frame:
         CorruptCheckpointError: The checksum doesn't fit: the bytes are not what was written.
         EncryptionError: It is encrypted.
     """
-    digest = xxh3_64(memoryview(frame)[CHECKSUM:])
-    if place:
-        digest.update(place.encode("utf-8", "surrogatepass"))
-    if len(frame) < CHECKSUM + 2 or digest.digest() != frame[:CHECKSUM]:
-        raise _encrypted() if is_encrypted(frame) and fits(frame) else damage()
+    if is_encrypted(frame) and fits(frame):
+        raise EncryptionError(
+            "stored bytes are encrypted",
+            hint="open the database with serde=EncryptedSerializer..., and the key that has encrypted it",
+        )
+    if not fits(frame, place):
+        raise damage()
     flags = frame[CHECKSUM]
     if flags & ~(_PACKED | _DELTA) != _VERSION:
-        raise (
-            _encrypted()
-            if flags == ENCRYPTED
-            else CorruptCheckpointError(f"stored bytes are of an unknown format ({flags:#x})")
-        )
+        raise CorruptCheckpointError(f"stored bytes are of an unknown format ({flags:#x})")
     end = CHECKSUM + 2 + frame[CHECKSUM + 1]
     content = frame[end:]
     if flags & _PACKED:
@@ -112,11 +110,4 @@ def damage() -> CorruptCheckpointError:
     return CorruptCheckpointError(
         "stored bytes don't fit their checksum",
         hint="the file was damaged; restore it from a backup, or go on from an earlier checkpoint",
-    )
-
-
-def _encrypted() -> EncryptionError:
-    return EncryptionError(
-        "stored bytes are encrypted",
-        hint="open the database with serde=EncryptedSerializer..., and the key that has encrypted it",
     )

@@ -21,7 +21,6 @@ from perdure.checkpoint.frames import CHECKSUM, seal, unseal
 from perdure.checkpoint.records import Blob, TaskRecord, Write, merge_writes
 from perdure.checkpoint.sealing import Sealing
 from perdure.errors import CorruptCheckpointError
-from perdure.tuples import build
 
 Ref = list[Any]
 """Where a value is: `[type, bytes]` themselves, or `[type, check, steps]` of its chain."""
@@ -128,7 +127,7 @@ def seal_without_led(sealing: Sealing, outline: Outline, checkpoint_id: str) -> 
 
 
 def _seal_row(sealing: Sealing, parts: Sequence[Any], led: Sequence[TaskRecord], checkpoint_id: str) -> bytes:
-    content = (*parts, list(map(tuple, led))) if led else parts
+    content = (*parts, [task[:3] for task in led]) if led else parts
     return sealing.close(seal("record", packb(content), place=checkpoint_id), "record", checkpoint_id)
 
 
@@ -465,11 +464,11 @@ def share(task: TaskRecord, fresh: Mapping[str, Value]) -> TaskRecord:
         task: The writes.
         fresh: The values that the checkpoint stores as chains, by channel.
     """
-    writes: list[Any] = []
-    for write in task.writes:
-        is_long = len(write[3]) >= _LEAST_SHARED and write[1] in fresh
-        writes.append(_shared(write, fresh[write[1]]) if is_long else write)
-    return build(TaskRecord, (task.task_id, task.task_path, writes))
+    writes: list[Any] = [
+        _shared(write, fresh[write[1]]) if len(write[3]) >= _LEAST_SHARED and write[1] in fresh else write
+        for write in task.writes
+    ]
+    return TaskRecord(task.task_id, task.task_path, writes)
 
 
 def _shared(write: Write, value: Value) -> StoredWrite:

@@ -134,10 +134,8 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
     """
     thread_id, checkpoint_ns, parent_id, writes, checkpoint, metadata, new, expected_head, lease, changes_only = commit
     plain = plain_of(serde)
-    tasks: list[TaskRecord] = []
     if checkpoint is None:
-        for task in writes:  # here and below: a comprehension is a call of its own, and makes cells of what it uses
-            tasks.append(encode_task(plain, task))  # noqa: PERF401
+        tasks = [encode_task(plain, task) for task in writes]
         where = (thread_id, checkpoint_ns, parent_id, None)
         return Prepared(*where, tasks, None, None, {}, {}, {}, False, expected_head, lease, False)
     versions = dict(checkpoint["channel_versions"])
@@ -156,8 +154,10 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
         _compare(lineage, commit, versions, pieces, long)
     if not changes_only:
         lineage.note(thread_id, checkpoint_ns, checkpoint["id"], versions)
-    for task in writes:
-        tasks.append(encode_task(plain, task, values, pieces))  # noqa: PERF401
+    if len(writes) == 1:  # a comprehension is a call of its own
+        tasks = [encode_task(plain, writes[0], values, pieces)]
+    else:
+        tasks = [encode_task(plain, task, values, pieces) for task in writes]
     header = _encode_header(serde, checkpoint, metadata or {})
     run_id = metadata.get("run_id") if metadata else None
     if run_id is not None:

@@ -17,8 +17,8 @@ from perdure.ops import Probe, Stats, probe
 from perdure.ops import stats as measure
 from perdure.ops.opening import nameable
 from perdure.ops.report import to_html, to_png
-from perdure.ops.report.picture import headline, in_milliseconds, latencies
 from perdure.ops.report.units import in_bytes
+from perdure.ops.report.words import headline, in_milliseconds, latencies
 
 Top = Annotated[int, typer.Option("--top", min=1, help="Show so many of the largest threads, and days")]
 

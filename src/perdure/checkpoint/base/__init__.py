@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
 from perdure.checkpoint import bridge, derived
@@ -988,8 +988,6 @@ def create_checkpoint(
 
 def empty_checkpoint() -> Checkpoint:
     """Make a checkpoint of nothing."""
-    from datetime import UTC
-
     return Checkpoint(
         v=LATEST_VERSION,
         id=new_id(),

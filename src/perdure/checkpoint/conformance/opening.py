@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from perdure.checkpoint.base import BaseCheckpointSaver
@@ -25,14 +25,11 @@ def load(spec: str) -> Make:
     Raises:
         UsageError: There is none.
     """
-    module, colon, name = spec.partition(":")
-    if not (module and colon and name):
+    if ":" not in spec:
         raise UsageError(f"{spec!r} names no function", hint="module:function, such as my_saver.tests:make")
     try:
-        found: Any = import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
+        found: Any = resolve_name(spec)
+    except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(f"{spec!r} can't be imported: {error}", hint="it is looked for from this folder on") from error
     if not callable(found):
         raise UsageError(f"{spec!r} is no function, but {found!r}")

@@ -41,7 +41,6 @@ _GROUPS: Final = {
     "leases": (leases.CASES, "guarded"),
     "keeping": (keeping.CASES, None),
 }
-_ALONE: Final = ("crash", "encryption")
 
 
 class Failed(NamedTuple):
@@ -129,7 +128,7 @@ def examine(spec: str, tell: Callable[[Group], None] = lambda _: None) -> Report
                 group.absent = None  # what it lacks is told by the groups after it
             report.groups.append(group)
             tell(group)
-        for group in (_crash(spec, make, places), _encryption(make, places)):
+        for group in _outliving(spec, make, places):
             report.groups.append(group)
             tell(group)
     return report
@@ -163,21 +162,16 @@ def _note(group: Group, name: str, colour: str, once: Callable[[], None]) -> Non
         group.passed += 1
 
 
-def _crash(spec: str, make: Make, places: Iterator[str]) -> Group:
-    group = Group("crash", "durable")
-    if not crashing.is_durable(make, next(places)):
-        group.absent = "nothing is kept after the saver is closed"
-        return group
-    _note(group, "what was acknowledged outlives a kill", "sync", lambda: crashing.survive(spec, next(places)))
-    return group
-
-
-def _encryption(make: Make, places: Iterator[str]) -> Group:
-    group = Group("encryption", "durable")
+def _outliving(spec: str, make: Make, places: Iterator[str]) -> Iterator[Group]:
+    """Run what takes a saver that keeps something after it is closed."""
+    absent = None if crashing.is_durable(make, next(places)) else "nothing is kept after the saver is closed"
+    crash = Group("crash", "durable", absent=absent)
+    if absent is None:
+        _note(crash, "what was acknowledged outlives a kill", "sync", lambda: crashing.survive(spec, next(places)))
+    yield crash
     if not takes_serde(make):
-        group.absent = "the function takes no `serde`"
-    elif not crashing.is_durable(make, next(places)):
-        group.absent = "nothing is kept after the saver is closed"
-    else:
-        _note(group, "what is encrypted needs its key", "sync", lambda: sealed.check(make, next(places)))
-    return group
+        absent = "the function takes no `serde`"
+    encryption = Group("encryption", "durable", absent=absent)
+    if absent is None:
+        _note(encryption, "what is encrypted needs its key", "sync", lambda: sealed.check(make, next(places)))
+    yield encryption

@@ -31,7 +31,7 @@ from perdure.checkpoint.chains import Value
 from perdure.checkpoint.diagnosis import Check
 from perdure.checkpoint.findings import Finding
 from perdure.checkpoint.layout import Record
-from perdure.checkpoint.pruning import Pruned, pruning_of
+from perdure.checkpoint.pruning import Pruned, PruningRule, pruning_of
 from perdure.checkpoint.records import Prepared
 from perdure.checkpoint.rules import SAME, Rules, Same, Ttl, change_of
 from perdure.checkpoint.sealing import Rekeyed, vault_of
@@ -355,10 +355,7 @@ class TableSaver(BaseCheckpointSaver[V]):
         if dry_run:
             return self._do("read", pruning.measure, self._codec, rule, thread_ids)  # type: ignore[no-any-return]
         done = self._do("write", pruning.prune, self._codec, rule, thread_ids)
-        if rule.deletes:
-            for thread_id in thread_ids:
-                self._lineage.values.forget(str(thread_id))
-        return done  # type: ignore[no-any-return]
+        return self._forgotten(rule, thread_ids, done)
 
     async def aprune(
         self,
@@ -375,10 +372,14 @@ class TableSaver(BaseCheckpointSaver[V]):
         if dry_run:
             return await self._ado("read", pruning.measure, self._codec, rule, thread_ids)  # type: ignore[no-any-return]
         done = await self._ado("write", pruning.prune, self._codec, rule, thread_ids)
+        return self._forgotten(rule, thread_ids, done)
+
+    def _forgotten(self, rule: PruningRule, thread_ids: Sequence[str], done: Pruned) -> Pruned:
+        """Forget the values of threads that a rule has deleted."""
         if rule.deletes:
             for thread_id in thread_ids:
                 self._lineage.values.forget(str(thread_id))
-        return done  # type: ignore[no-any-return]
+        return done
 
     # -- rules
 

@@ -154,11 +154,7 @@ def made(
         if frame is not None:
             pieces.append(frame)
     assert one.header is not None
-    tasks = one.tasks
-    if fresh:
-        tasks = []
-        for task in one.tasks:  # a comprehension is a call of its own
-            tasks.append(layout.share(task, fresh))
+    tasks = [layout.share(task, fresh) for task in one.tasks] if fresh else one.tasks
     led: Sequence[TaskRecord] = ()
     if leads and tasks and layout.fits_in_record(tasks):
         led, tasks = tasks, ()

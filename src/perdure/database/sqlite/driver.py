@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from perdure.database.operation import Op, Rows
+from perdure.database.operation import Op
 from perdure.database.sqlite.connection import Connection, is_busy, mapped
 from perdure.database.waking import wake
 from perdure.errors import StorageError, TransientStorageError, UsageError
@@ -405,10 +405,7 @@ class Driver:
         try:
             batch = op.send(None)  # type: ignore[arg-type]
             while True:
-                replies: list[Rows] = []
-                for sql, values in batch:  # a comprehension is a call of its own
-                    replies.append(execute(sql, values))
-                batch = op.send(replies)
+                batch = op.send([execute(sql, values) for sql, values in batch])
         except StopIteration as end:
             job.result = end.value
         except Exception as e:  # noqa: BLE001 - the caller gets it

@@ -9,9 +9,9 @@ from typing import Final
 
 from perdure.ops.measuring import Stats
 from perdure.ops.probing import Probe
-from perdure.ops.report.picture import headline, in_milliseconds, latencies, scenes
-from perdure.ops.report.scene import to_svg
+from perdure.ops.report.plots import to_svg
 from perdure.ops.report.units import in_bytes
+from perdure.ops.report.words import headline, in_milliseconds, latencies
 
 _STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2933; margin: 2rem auto; max-width: 48rem; padding: 0 1rem }
@@ -31,8 +31,10 @@ def to_html(found: Stats, name: str, *, probe: Probe | None = None, top: int = 1
         name: Of the database.
         probe: What `probe` has found.
         top: How many threads and channels are shown.
+
+    Raises:
+        UsageError: Matplotlib isn't installed.
     """
-    charts = "".join(f"<section>{to_svg(scene, title)}</section>" for title, scene in scenes(found, top))
     threads = [(one.thread_id, str(one.checkpoints), in_bytes(one.stored or one.whole)) for one in found.threads[:top]]
     channels = [
         (channel, in_bytes(size.stored or size.whole), in_bytes(size.latest))
@@ -48,7 +50,7 @@ def to_html(found: Stats, name: str, *, probe: Probe | None = None, top: int = 1
         f"<title>{escape(name)}: what it takes</title><style>{_STYLE}</style></head><body>"
         f'<h1>{escape(name)}</h1><p>{escape(headline(found))}</p><p class="faint">Measured at {made}. Bytes are those '
         "that perdure stores, without pages and indexes of the database; what was deleted isn't among them.</p>"
-        f"{measured}{charts}"
+        f"{measured}<section>{to_svg(found, top)}</section>"
         f"{_table('Threads', ('thread', 'checkpoints', 'stored'), threads)}"
         f"{_table('Channels', ('channel', 'stored', 'largest now'), channels)}</body></html>\n"
     )
