@@ -74,8 +74,10 @@ def connect(url: str, pool_size: int, timeout: float) -> redis.Redis:
         timeout: Seconds that the server may take for an answer.
 
     Raises:
-        InvalidConfigError: It is no such URL.
+        InvalidConfigError: It is no such URL, or no such number.
     """
+    if pool_size < 1:
+        raise InvalidConfigError(f"pool_size must be at least 1, not {pool_size}")
     scheme, colon, rest = url.partition(":")
     try:
         pool = redis.BlockingConnectionPool.from_url(
@@ -163,7 +165,7 @@ class Driver:
             while True:
                 try:
                     return self._carry(make())
-                except (RedisError, UnicodeEncodeError) as e:
+                except RedisError as e:
                     pause = attempts.pause() if may_be_retried(e) else None
                     if pause is None:
                         raise mapped(e, self.where) from e
@@ -245,7 +247,7 @@ class LoopDriver:
         while True:
             try:
                 return await self._carry(make())
-            except (RedisError, UnicodeEncodeError) as e:
+            except RedisError as e:
                 pause = attempts.pause() if may_be_retried(e) else None
                 if pause is None:
                     raise mapped(e, self.where) from e
