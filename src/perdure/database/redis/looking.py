@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any, Final, NamedTuple
 
-from perdure.database.redis.driver import Exchange
+from perdure.database.blocking import Exchange
 from perdure.errors import StorageError
 
 _OLDEST: Final = 7

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from perdure.database.redis.driver import Command, Exchange
+from perdure.database.blocking import Exchange
+from perdure.database.redis.driver import Command
 from perdure.errors import PerdureError
 
 _PAUSE: Final = 0.05
