@@ -7,9 +7,10 @@ from typing import Any, Final, TypeVar
 
 from perdure.checkpoint.base import Lease
 from perdure.checkpoint.liveness import is_dead
-from perdure.checkpoint.rows.answering import MANY, STATEMENTS
+from perdure.checkpoint.rows.answering import MANY
 from perdure.checkpoint.rows.backend import Asking, Directory, Member, RowBackend, together
 from perdure.checkpoint.rows.keys import RULES, decoded, encoded, run_member
+from perdure.checkpoint.rows.statements import STATEMENTS
 from perdure.checkpoint.rows.view import Beliefs, Reading, View
 from perdure.database.operation import Batch, Op
 from perdure.errors import PerdureError, TransientStorageError
