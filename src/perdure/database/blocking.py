@@ -112,17 +112,15 @@ class BlockingDriver(ABC):
         try:
             batch = next(exchange)
             while True:
-                batch = exchange.send(self._tried(batch))
+                try:
+                    replies = self._send(batch)
+                except TransientStorageError as error:  # of the client: one of the exchange's own is final
+                    raise _Again(error) from error
+                batch = exchange.send(replies)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
         finally:
             exchange.close()
-
-    def _tried(self, batch: Sequence[Any]) -> Sequence[Any]:
-        try:
-            return self._send(batch)
-        except TransientStorageError as error:  # of the client: one of the exchange's own is final
-            raise _Again(error) from error
 
     def close(self) -> None:
         """End the threads, after what is under way, and close the client if it is the driver's own."""

@@ -10,17 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Final
 
 from perdure.checkpoint.base import Lease
 from perdure.checkpoint.diagnosis import Check, check_clock, judge
 from perdure.checkpoint.rows import Asking, Change, Directory, Held, Listed, Member, RowBackend, Sight
 from perdure.checkpoint.rows.keys import END, decoded, encoded, number_of
 from perdure.database.redis import looking
-from perdure.database.redis.commands import between, in_parts, scripts, tagged
+from perdure.database.redis.commands import between, scripts, tagged
 from perdure.database.redis.driver import Command
-
-_ORDERED: Final = (b"n", b"c", b"w")
 
 _APPLY, _LEASE, _ONE, _PAGE = scripts(Path(__file__).with_name("scripts"), "apply", "lease", "one", "page")
 
@@ -55,35 +52,27 @@ class RedisRows(RowBackend):
         self, thread_id: str, start: bytes, end: bytes, *, limit: int | None = None, newest_first: bool = False
     ) -> Asking[Sequence[bytes]]:
         rows, order, _ = self._of(thread_id)
-        if start[:1] not in _ORDERED:
+        if start[:1] == b"p":  # they have no order
             [names] = yield [("HKEYS", rows)]
             return sorted((name for name in names if start <= name < end), reverse=newest_first)
         return (yield [between(order, start, end, limit, newest_first=newest_first)])[0]  # type: ignore[no-any-return]
 
     def apply(self, changes: Sequence[Change], members: Sequence[Member]) -> Asking[Sequence[bool] | None]:
-        guards: list[Command] = []
-        adding: list[Command] = []
-        taking: list[Command] = []
-        names = [self._of(change.thread_id) for change in changes]
-        for change, (rows, order, lease) in zip(changes, names, strict=True):
-            if (held := change.lease) is not None:
-                guards += [(lease, "holder", encoded(held.holder)), (lease, "generation", held.generation)]
-            guards += [(rows, key, data or b"") for key, data in change.guards.items()]
-            sets = [(key, data) for key, data in change.rows.items() if data is not None]
-            gone = [(key,) for key, data in change.rows.items() if data is None]
-            adding += in_parts(("HSET", rows), sets)
-            adding += in_parts(("ZADD", order), [(0, key) for key, _ in sets if key[:1] in _ORDERED])
-            if change.drops:
-                taking.append(("UNLINK", rows, order, lease))
-            taking += [*in_parts(("HDEL", rows), gone), *in_parts(("ZREM", order), gone)]
-        # What a full server refuses comes first: then nothing is stored at all.
-        commands = [(len(command), *command) for command in (*adding, *taking)]
-        lasting = [self._ttl if change.rows else 0 for change in changes]
-        words = (len(guards), *chain(*guards), len(commands), *chain(*commands), *lasting)
+        names = [key for change in changes for key in self._of(change.thread_id)]
+        compared, stored, gone = zip(*map(self._words, changes), strict=True)
         listing = self._naming("ZADD", members, 0)
-        replies = yield [*listing, (_APPLY, 3 * len(names), *chain(*names), *words), *listing]
+        replies = yield [*listing, (_APPLY, len(names), *names, *chain(*compared, *stored, *gone)), *listing]
         done, *stops = replies[len(listing)]
-        return [bool(c.lease) and stop == b"1" for c, stop in zip(changes, stops, strict=True)] if done else None
+        return [stop == b"1" for stop in stops] if done else None
+
+    def _words(self, change: Change) -> tuple[Command, Command, Command]:
+        """Return what `apply.lua` takes for a thread, for each of its passes."""
+        lease = (encoded(change.lease.holder), change.lease.generation) if change.lease else ("", "")
+        guards = [(key, data or b"") for key, data in change.guards.items()]
+        sets = [(key, data) for key, data in change.rows.items() if data is not None]
+        dels = [key for key, data in change.rows.items() if data is None]
+        gone = (int(change.drops), len(dels), *dels, self._ttl if change.rows else 0)
+        return (*lease, len(guards), *chain(*guards)), (len(sets), *chain(*sets)), gone
 
     def there(self, thread_ids: Sequence[str]) -> Asking[Sequence[bool]]:
         return (yield [("EXISTS", self._of(thread_id)[0]) for thread_id in thread_ids])
@@ -132,11 +121,10 @@ class RedisRows(RowBackend):
     # -- in one round trip
 
     def checkpoint(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Asking[Sight | None]:
-        rows, order, _ = self._of(thread_id)
+        keys = self._of(thread_id)[:2]
         # Only what is to be forgotten at all: a thread with rules of its own isn't.
-        renewing = [("PEXPIRE", key, self._ttl, "XX") for key in (rows, order)] if self._is_renewed else []
-        asked = (b"n" + encoded(checkpoint_ns), encoded(checkpoint_id or ""))
-        reply, *_ = yield [(_ONE, 2, rows, order, *asked), *renewing]
+        renewing = [("PEXPIRE", key, self._ttl, "XX") for key in keys] if self._is_renewed else []
+        reply, *_ = yield [(_ONE, 2, *keys, b"n" + encoded(checkpoint_ns), encoded(checkpoint_id or "")), *renewing]
         if not reply:
             return None
         state, found_id, row, next_id, following, *writes = reply

@@ -125,7 +125,7 @@ class RowBackend(ABC):
     def keys(
         self, thread_id: str, start: bytes, end: bytes, *, limit: int | None = None, newest_first: bool = False
     ) -> Asking[Sequence[bytes]]:
-        """Read the keys from `start` on, below `end`, of one moment.
+        """Read the keys from `start` on, below `end`; what is there all the time is among them.
 
         Both begin with the kind of rows that is meant: `n`, `c`, `w` or `p`. Those of `p` are asked for without limit.
 
@@ -141,8 +141,8 @@ class RowBackend(ABC):
     def apply(self, changes: Sequence[Change], members: Sequence[Member]) -> Asking[Sequence[bool] | None]:
         """Compare what threads have with what they must have, and if nothing differs store all changes.
 
-        Atomicity: nobody changes anything of these threads between the comparison and the changes, and nobody ever
-        sees a part of these. If anything differs, or an error is raised, no row is changed.
+        Atomicity: nobody changes what was compared before all is changed, and whoever has seen one of the changes sees
+        all others that he asks for. If anything differs, no row is changed; after an error either none or all are.
 
         Order: the members are in their directories before any row is changed, and are put in again afterwards if
         somebody took them out in between. So what is there is listed, also after a crash at any moment. A store
@@ -228,7 +228,7 @@ class RowBackend(ABC):
         """Read a checkpoint, its writes and what follows it, of one moment.
 
         Made of the others, by four batches: a store that can do it by one does it. The state is the same before and
-        after, so all is as it was at any moment in between, but for writes that were added: those are of one moment.
+        after, so all is as it was at any moment in between, but for writes that were added.
 
         Args:
             thread_id: The thread.

@@ -40,9 +40,9 @@ class Space(NamedTuple):
     checkpoint_ns: str
     mark: bytes
 
-    def key(self, kind: bytes, *names: str) -> bytes:
+    def key(self, kind: bytes, name: str = "") -> bytes:
         """Return a key, or the start of several."""
-        return b"".join((kind, self.mark, *[encoded(name) for name in names]))
+        return kind + self.mark + encoded(name)
 
     def of_writes(self, checkpoint_id: str | None, task_id: str = "") -> bytes:
         """Return the key of a task's writes, or the start of those of a checkpoint."""

@@ -152,7 +152,8 @@ def _members(view: View) -> list[Member]:
             continue
         if thread.is_made:
             found.append(("threads", encoded(thread_id)))
-        found.extend(("runs", run_member(run_id, thread_id)) for run_id in sorted(thread.runs))
+        for run_id in sorted(thread.runs):
+            found.append(("runs", run_member(run_id, thread_id)))  # noqa: PERF401 - mostly there is none, or one
         if thread.changes.get(RULES) is not None:
             found.append(("ruled", encoded(thread_id)))
     return found

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from perdure.database.redis.driver import Command, Script
 
-_MANY: Final = 500
 _BRACES: Final = re.compile(r"[{}%]")
 
 
@@ -24,12 +21,6 @@ def tagged(prefix: str, name: str) -> str:
 def scripts(folder: Path, *names: str) -> list[Script]:
     """Read scripts from their files."""
     return [Script((folder / f"{name}.lua").read_text(encoding="utf-8")) for name in names]
-
-
-def in_parts(start: Command, words: Sequence[Command]) -> Iterator[Command]:
-    """Return commands that begin and end with words, some of the latter in each: a script can't call longer ones."""
-    for at in range(0, len(words), _MANY):
-        yield (*start, *chain(*words[at : at + _MANY]))
 
 
 def between(

@@ -113,22 +113,21 @@ class Driver(BlockingDriver):
 
     def _send(self, batch: Sequence[Command]) -> Sequence[Any]:
         try:
-            return self._sent(batch)
+            if len(batch) == 1:
+                return [self._alone(batch[0])]
+            replies = self._pipelined(batch)
+            for at in _missing(batch, replies):
+                replies[at] = self._alone(batch[at])
         except RedisError as e:
             raise mapped(e, self.where) from e
-
-    def _sent(self, batch: Sequence[Command]) -> Sequence[Any]:
-        if len(batch) == 1:
-            [command] = batch
-            try:
-                return [self._client.execute_command(*_words(command))]
-            except NoScriptError:
-                self._client.execute_command("SCRIPT LOAD", command[0].text)
-                return [self._client.execute_command(*_words(command))]
-        replies = self._pipelined(batch)
-        for at in _missing(batch, replies):
-            replies[at] = self._sent([batch[at]])[0]
         return replies
+
+    def _alone(self, command: Command) -> Any:
+        try:
+            return self._client.execute_command(*_words(command))
+        except NoScriptError:
+            self._client.execute_command("SCRIPT LOAD", command[0].text)
+            return self._client.execute_command(*_words(command))
 
     def _pipelined(self, batch: Sequence[Command]) -> list[Any]:
         with self._client.pipeline(transaction=False) as pipeline:

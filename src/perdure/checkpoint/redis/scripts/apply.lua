@@ -1,28 +1,44 @@
--- Run commands, if fields of threads are as they are thought to be.
+-- Store what becomes of threads, all or nothing: if they are as they are thought to be.
 -- KEYS: of each thread its rows, its order, its lease.
--- ARGV: fields (key, name, what it must hold, '' for absent) and commands (length, words), each list after its length; then
--- of each thread the milliseconds until it is forgotten, 0: that stays as it is.
+-- ARGV: first of each thread holder and generation of the lease it must have ('' for none), and fields with what they must
+-- hold ('' for absent); then of each the fields that get something; then of each whether it is dropped, the fields that go, and
+-- the milliseconds until it is forgotten, 0: that stays as it is. Before the fields their number.
 -- Reply: whether it was done, and of each thread whether its lease's holder shall stop.
 local at, reply = 0, {1}
-local function take(count)
-    at = at + count
-    return unpack(ARGV, at - count + 1, at)
+local function take()
+    at = at + 1
+    return ARGV[at]
 end
 
-for _ = 1, take(1) do
-    local key, field, data = take(3)
-    if (redis.call('HGET', key, field) or '') ~= data then return {0} end
-end
-for _ = 1, take(1) do redis.call(take(take(1))) end
 for i = 1, #KEYS, 3 do
-    local ttl = tonumber(take(1))
-    if ttl > 0 then
+    local holder, generation, held = take(), take(), {'', ''}
+    if holder ~= '' then held = redis.call('HMGET', KEYS[i + 2], 'holder', 'generation', 'stop') end
+    if held[1] ~= holder or held[2] ~= generation then return {0} end
+    for _ = 1, take() do
+        local field = take()
+        if (redis.call('HGET', KEYS[i], field) or '') ~= take() then return {0} end
+    end
+    reply[#reply + 1] = held[3] or '0'
+end
+-- What a full server refuses comes first: then nothing is stored at all.
+for i = 1, #KEYS, 3 do
+    for _ = 1, take() do
+        local field = take()
+        redis.call('HSET', KEYS[i], field, take())
+        if string.find(field, '^[ncw]') then redis.call('ZADD', KEYS[i + 1], 0, field) end
+    end
+end
+for i = 1, #KEYS, 3 do
+    if take() == '1' then redis.call('UNLINK', KEYS[i], KEYS[i + 1], KEYS[i + 2]) end
+    for _ = 1, take() do
+        redis.call('ZREM', KEYS[i + 1], ARGV[at + 1])
+        redis.call('HDEL', KEYS[i], take())
+    end
+    local ttl = take()
+    for j = i, ttl == '0' and 0 or i + 2 do
         -- A thread that has rules of its own ('k') is forgotten by these, not by the saver's.
         local is_ruled = redis.call('HEXISTS', KEYS[i], 'k') == 1
-        for j = i, i + 2 do
-            if is_ruled then redis.call('PERSIST', KEYS[j]) else redis.call('PEXPIRE', KEYS[j], ttl) end
-        end
+        redis.call(unpack(is_ruled and {'PERSIST', KEYS[j]} or {'PEXPIRE', KEYS[j], ttl}))
     end
-    reply[#reply + 1] = redis.call('HGET', KEYS[i + 2], 'stop') or '0'
 end
 return reply
