@@ -72,6 +72,7 @@ class CallAction(Action):
         self.call = call
         self.plain = None if wanted or self.is_async else plain
         self.run = refuse if self.is_async else call
+        self.runs_in_thread = not self.is_async
 
 
 def _signature(target: Callable[..., Any]) -> inspect.Signature | None:
