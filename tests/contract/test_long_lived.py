@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from tests.contract.onetable import open_table
 from tests.contract.truth import Child, Entry, Right, Space, Truth, child, commit_of
 
 from perdure.checkpoint import conformance
@@ -108,6 +109,13 @@ class Redis:
 
     def open(self) -> AbstractContextManager[Any]:
         return RedisSaver.from_conn_string(self._url, prefix=self._prefix)
+
+
+class Rows(Sqlite):
+    examples = 5
+
+    def open(self) -> AbstractContextManager[Any]:
+        return open_table(self._path)
 
 
 class Calls(RuleBasedStateMachine):
@@ -387,10 +395,12 @@ class Calls(RuleBasedStateMachine):
                 assert list(fresh.list({"configurable": {"thread_id": thread}})) == self.truth.tuples(thread)
 
 
-@pytest.fixture(params=["sqlite", "postgres", "redis"])
+@pytest.fixture(params=["sqlite", "postgres", "redis", "rows"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     if request.param == "redis":
         return Redis(request.getfixturevalue("empty_valkey").url)
+    if request.param == "rows":
+        return Rows(tmp_path)
     return Sqlite(tmp_path) if request.param == "sqlite" else Postgres(request.getfixturevalue("database"))
 
 
