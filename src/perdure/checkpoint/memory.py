@@ -387,7 +387,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
             self._space_made(thread_id, checkpoint_ns).add_writes(checkpoint_id, task)
 
     def prepare(self, commit: Commit) -> Prepared:
-        return records.prepare(self.serde, self._lineage, commit)
+        return records.prepare(self._serde or self.serde, self._lineage, commit)
 
     def commit(self, prepared: Sequence[Prepared]) -> bool:
         with self._lock:

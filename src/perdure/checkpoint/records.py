@@ -38,6 +38,8 @@ Write = tuple[int, str, str, bytes]
 Piece = Blob | Change
 """A channel's value to store: itself if it is short, else how it changed."""
 
+Plain = Callable[[Any], Blob]
+
 R = TypeVar("R")
 
 
@@ -103,7 +105,15 @@ class Lineage:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
+        self._encoding: tuple[Any, Plain, bool] | None = None
         self.values = chains.Recent()
+
+    def encoding(self, serde: SerializerProtocol) -> tuple[Any, Plain, bool]:
+        """Return a serializer, what encodes plainly by it, and whether that may be done to a list in parts."""
+        found = self._encoding
+        if found is None or found[0] is not serde:
+            found = self._encoding = (serde, plain_of(serde), getattr(serde, "packs_lists", False))
+        return found
 
     def note(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str, versions: dict[str, Any]) -> None:
         """Remember a checkpoint's versions."""
@@ -120,9 +130,6 @@ class Lineage:
         return found[1] if found is not None and found[0] == checkpoint_id else None
 
 
-Plain = Callable[[Any], Blob]
-
-
 _STANDARD = frozenset(Checkpoint.__annotations__)
 
 
@@ -133,7 +140,7 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
         SerializationError: A value can't be stored; names its channel.
     """
     thread_id, checkpoint_ns, parent_id, writes, checkpoint, metadata, new, expected_head, lease, changes_only = commit
-    plain = plain_of(serde)
+    _, plain, packs_lists = lineage.encoding(serde)
     if checkpoint is None:
         tasks = [encode_task(plain, task) for task in writes]
         where = (thread_id, checkpoint_ns, parent_id, None)
@@ -141,7 +148,7 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
     versions = dict(checkpoint["channel_versions"])
     values = checkpoint["channel_values"]
     # Without the commit's word that it has all changes, values are looked up by the parent's versions, below.
-    recent = lineage.values if changes_only and getattr(serde, "packs_lists", False) else None
+    recent = lineage.values if changes_only and packs_lists else None
     pieces, long = _encode_changed(plain, commit, new, recent)
     offered: dict[str, Piece] = {}
     if changes_only:
@@ -162,9 +169,27 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
     run_id = metadata.get("run_id") if metadata else None
     if run_id is not None:
         run_id = str(run_id)
-    place = (thread_id, checkpoint_ns, parent_id, checkpoint["id"])
-    how = (relies, expected_head, lease, False, changes_only, None)
-    return build(Prepared, (*place, tasks, header, run_id, versions, pieces, offered, *how))
+    return build(
+        Prepared,
+        (
+            thread_id,
+            checkpoint_ns,
+            parent_id,
+            checkpoint["id"],
+            tasks,
+            header,
+            run_id,
+            versions,
+            pieces,
+            offered,
+            relies,
+            expected_head,
+            lease,
+            False,
+            changes_only,
+            None,
+        ),
+    )
 
 
 def _encode_header(serde: SerializerProtocol, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> Blob:
@@ -322,7 +347,7 @@ def encode_task(
     special = False
     for place, (channel, value) in enumerate(writes):
         if value is not None and values.get(channel) is value and (piece := pieces.get(channel)) is not None:
-            kind, data = _blob(piece)
+            kind, data = (piece.value.kind, piece.value.data) if isinstance(piece, Change) else piece
         else:
             try:
                 kind, data = plain(value)
@@ -333,12 +358,6 @@ def encode_task(
             place = WRITES_IDX_MAP[channel]  # noqa: PLW2901
         encoded.append((place, channel, kind, data))
     return build(TaskRecord, (task_id, task_path, merge_writes([], encoded) if special else encoded))
-
-
-def _blob(piece: Piece) -> Blob:
-    if isinstance(piece, Change):
-        return piece.value.kind, piece.value.data
-    return piece
 
 
 def merge_writes(old: Iterable[Write], new: Iterable[Write]) -> list[Write]:

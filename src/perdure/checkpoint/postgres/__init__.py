@@ -199,7 +199,7 @@ class PostgresSaver(ServedSaver[V]):
     # -- commits
 
     def prepare(self, commit: Commit) -> Prepared:
-        one = records.prepare(self._within or self.serde, self._lineage, commit)
+        one = records.prepare(self._within or self._serde or self.serde, self._lineage, commit)
         if commit.checkpoint is None:
             return one
         return one._replace(searched=searched_of(self._dialect.searchable(commit.metadata or {})))

@@ -310,7 +310,7 @@ class TableSaver(BaseCheckpointSaver[V]):
         await self._ado("write", writing.put_writes, *parse_checkpoint(config), task)
 
     def prepare(self, commit: Commit) -> Prepared:
-        return records.prepare(self._within or self.serde, self._lineage, commit)
+        return records.prepare(self._within or self._serde or self.serde, self._lineage, commit)
 
     def commit(self, prepared: Sequence[Prepared]) -> bool:
         return self._run(partial(writing.commit, self._dialect, prepared), "commit")  # type: ignore[no-any-return]
