@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from perdure.checkpoint.s3.holding import Objects
-from perdure.checkpoint.s3.roots import (
+from perdure.checkpoint.objects.holding import Objects
+from perdure.checkpoint.objects.roots import (
     MOST_ROOT,
     PACK,
     RUNG,
@@ -18,7 +18,7 @@ from perdure.checkpoint.s3.roots import (
     seal_pack,
     seal_page,
 )
-from perdure.database.s3.exchange import Exchange, Put
+from perdure.database.objects.exchange import Exchange, Put
 
 
 class Flushed(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from perdure.checkpoint.frames import unseal
-from perdure.checkpoint.s3.roots import thread_of
-from perdure.database.s3.exchange import Exchange, Get, Missing, Patience, ask, list_all
+from perdure.checkpoint.objects.roots import thread_of
+from perdure.database.objects.exchange import Exchange, Get, Missing, Patience, ask, list_all
 from perdure.errors import CorruptCheckpointError
 
 _AT_ONCE: Final = 16

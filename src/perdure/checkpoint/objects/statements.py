@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from perdure.checkpoint.address import Scope
+from perdure.checkpoint.objects.holding import Holding, Names, Objects, Roots, Step
+from perdure.checkpoint.objects.roots import PACK, Entry, Root, Row, Space, open_pack
 from perdure.checkpoint.rules import Change
-from perdure.checkpoint.s3.holding import Holding, Names, Objects, Roots, Step
-from perdure.checkpoint.s3.roots import PACK, Entry, Root, Row, Space, open_pack
 from perdure.checkpoint.tables.dialect import Cursor
 from perdure.database.operation import Batch, Replies, Rows
 

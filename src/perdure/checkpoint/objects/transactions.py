@@ -12,14 +12,14 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
-from perdure.checkpoint.s3.flushing import Flush, flush
-from perdure.checkpoint.s3.holding import Names, Objects, Roots
-from perdure.checkpoint.s3.roots import Root, has_checkpoint, open_root, root_key, seal_root, thread_of
-from perdure.checkpoint.s3.statements import Statements
-from perdure.database.operation import Batch, Op, Replies
-from perdure.database.s3.exchange import (
+from perdure.checkpoint.objects.flushing import Flush, flush
+from perdure.checkpoint.objects.holding import Names, Objects, Roots
+from perdure.checkpoint.objects.roots import Root, has_checkpoint, open_root, root_key, seal_root, thread_of
+from perdure.checkpoint.objects.statements import Statements
+from perdure.database.objects.exchange import (
+    AT_ONCE,
     PAGE,
     Delete,
     Exchange,
@@ -35,10 +35,8 @@ from perdure.database.s3.exchange import (
     ask,
     swap,
 )
+from perdure.database.operation import Batch, Op, Replies
 from perdure.errors import CorruptCheckpointError, PerdureError, TransientStorageError, UsageError
-
-AT_ONCE: Final = 32
-"""Objects read at the same time."""
 
 Known = tuple[str | None, Root | None]
 """A root's etag, None if there is no such object; and the root, None if there is no such thread."""
@@ -259,7 +257,7 @@ class _Transaction:
         after = None if wanted.after is None else root_key(wanted.after)
         found: list[str] = []
         while wanted.limit is None or len(found) < wanted.limit:
-            [page] = yield from ask([List("t/", after, PAGE)], self._patience)
+            [page] = yield from ask([List("t/", after)], self._patience)
             for key in [one.key for one in page if has_checkpoint(one.size) or wanted.with_empty]:
                 name = thread_of(key)
                 found.append((yield from self._name_of(key)) if name is None else name)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from perdure.checkpoint.s3.roots import open_root
-from perdure.database.s3.exchange import PAGE, Delete, Exchange, Get, Missing, Patience, ask, list_all
+from perdure.checkpoint.objects.roots import open_root
+from perdure.database.objects.exchange import PAGE, Delete, Exchange, Get, Missing, Patience, ask, list_all
 
 _AT_ONCE = 32
 
