@@ -16,6 +16,7 @@ from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables.leases import acquire
 from perdure.checkpoint.tables.saver import Kind, TableSaver
 from perdure.database.objects.client import Client
+from perdure.database.objects.exchange import Patience, list_all, parts, read
 from perdure.database.objects.probing import make_ready
 from perdure.database.operation import Op
 
@@ -81,10 +82,12 @@ class ObjectSaver(TableSaver[V]):
     def raw(self) -> Iterator[Chunk]:
         self.setup()
         retry_for = self._transactions.retry_for
-        for some in scrubbing.parts(self.client.run(scrubbing.keys(retry_for))):
-            for key, data, opened in self.client.run(scrubbing.read(some, retry_for)):
-                yield Chunk(key, 0, data)
-                yield Chunk(f"{key}, opened", 0, opened)
+        for room in scrubbing.ROOMS:
+            for some in parts(self.client.run(list_all(room, Patience(retry_for)))):
+                found = self.client.run(read([one.key for one in some], Patience(retry_for)))
+                for key, data in found.items():
+                    yield Chunk(key, 0, data)
+                    yield Chunk(f"{key}, opened", 0, scrubbing.opened(key, data))
 
     # -- life
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from perdure.checkpoint.objects.roots import open_root
-from perdure.database.objects.exchange import PAGE, Delete, Exchange, Get, Missing, Patience, ask, list_all
-
-_AT_ONCE = 32
+from perdure.database.objects.exchange import Delete, Exchange, Patience, ask, list_all, parts, read
 
 
 def sweep(older_than: timedelta, retry_for: float) -> Exchange[int]:
@@ -15,17 +13,14 @@ def sweep(older_than: timedelta, retry_for: float) -> Exchange[int]:
     # First the objects, then the roots: what a root names by then is kept.
     before = datetime.now(UTC) - older_than
     listed = yield from list_all("d/", Patience(retry_for))
-    old = {one.key for one in listed if one.modified < before}
-    if not old:
+    gone = {one.key for one in listed if one.modified < before}
+    if not gone:
         return 0
-    roots = [one.key for one in (yield from list_all("t/", Patience(retry_for)))]
-    for at in range(0, len(roots), _AT_ONCE):
-        gets = [Get(key) for key in roots[at : at + _AT_ONCE]]
-        for found in (yield from ask(gets, Patience(retry_for))):
-            root = None if found is Missing else open_root(found.data, None)
-            for space in root.spaces.values() if root else ():
-                old.difference_update(space.keys())
-    gone = sorted(old)
-    for at in range(0, len(gone), PAGE):
-        yield from ask([Delete(gone[at : at + PAGE])], Patience(retry_for))
+    roots = yield from list_all("t/", Patience(retry_for))
+    for some in parts(roots):
+        found = yield from read([one.key for one in some], Patience(retry_for))
+        for root in [open_root(data, None) for data in found.values()]:
+            gone.difference_update(root.object_keys() if root else ())
+    if gone:
+        yield from ask([Delete(sorted(gone))], Patience(retry_for))
     return len(gone)
