@@ -19,6 +19,7 @@ from perdure.database.objects.client import Client
 from perdure.database.objects.exchange import Patience, list_all, parts, read
 from perdure.database.objects.probing import make_ready
 from perdure.database.operation import Op
+from perdure.errors import StorageError, UsageError
 
 
 class ObjectSaver(TableSaver[V]):
@@ -76,8 +77,13 @@ class ObjectSaver(TableSaver[V]):
         return await self.client.arun(sweep(older_than, self._transactions.retry_for))
 
     def scrub(self, timeout: float = 30.0) -> Scrub:
-        done = f"{self.sweep()} objects that nobody names were deleted, those of the last hour left out"
-        return Scrub((done,), (), ("what the store itself keeps of deleted objects, and its replicas",))
+        done = [f"{self.sweep()} objects that nobody names were deleted, those of the last hour left out"]
+        failed: list[str] = []
+        try:
+            done.append(f"{self._delete_old()} old versions of deleted objects were deleted")
+        except (StorageError, UsageError) as error:
+            failed.append(f"old versions of deleted objects, if the bucket keeps such: {error.args[0]}")
+        return Scrub(tuple(done), tuple(failed), ("what the store itself keeps of deleted objects, and its replicas",))
 
     def raw(self) -> Iterator[Chunk]:
         self.setup()
@@ -88,6 +94,24 @@ class ObjectSaver(TableSaver[V]):
                 for key, data in found.items():
                     yield Chunk(key, 0, data)
                     yield Chunk(f"{key}, opened", 0, scrubbing.opened(key, data))
+        try:
+            for name, data in self._read_old():
+                yield Chunk(name, 0, data)
+        except (StorageError, UsageError) as error:
+            yield Chunk("old versions of objects", 0, b"", str(error.args[0]))
+
+    def _delete_old(self) -> int:
+        """Delete all versions of objects that were deleted, if the store keeps such; tell how many.
+
+        Raises:
+            StorageError: It can't be done here.
+            UsageError: Something has to be installed for it.
+        """
+        raise StorageError("old versions can't be asked for here")
+
+    def _read_old(self) -> Iterator[tuple[str, bytes]]:
+        """Read the versions of objects that aren't the latest: name and bytes. Raises as `_delete_old`."""
+        raise StorageError("old versions can't be asked for here")
 
     # -- life
 
@@ -99,6 +123,9 @@ class ObjectSaver(TableSaver[V]):
     async def aclose(self) -> None:
         """Async twin of `close`."""
         self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.client!r}>"
 
     # -- running
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from perdure.checkpoint.objects.roots import open_root
-from perdure.database.objects.exchange import Delete, Exchange, Patience, ask, list_all, parts, read
+from perdure.database.objects.exchange import Exchange, Patience, ask, deletes, list_all, parts, read
 
 
 def sweep(older_than: timedelta, retry_for: float) -> Exchange[int]:
@@ -22,5 +22,5 @@ def sweep(older_than: timedelta, retry_for: float) -> Exchange[int]:
         for root in [open_root(data, None) for data in found.values()]:
             gone.difference_update(root.object_keys() if root else ())
     if gone:
-        yield from ask([Delete(sorted(gone))], Patience(retry_for))
+        yield from ask(deletes(sorted(gone)), Patience(retry_for))
     return len(gone)

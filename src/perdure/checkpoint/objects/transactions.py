@@ -29,6 +29,7 @@ from perdure.database.objects.exchange import (
     Refused,
     Same,
     ask,
+    deletes,
     parts,
     read,
     swap,
@@ -177,16 +178,15 @@ class _Transaction:
             [page] = yield from ask([List("t/", after)], self._patience)
             for key in [one.key for one in page if has_checkpoint(one.size) or wanted.with_empty]:
                 name = thread_of(key)
-                found.append((yield from self._name_of(key)) if name is None else name)
+                found += (yield from self._name_of(key)) if name is None else [name]
             if len(page) < PAGE:
                 break
             after = page[-1].key
         return found[: wanted.limit]
 
-    def _name_of(self, key: str) -> Exchange[str]:
+    def _name_of(self, key: str) -> Exchange[list[str]]:
         found = yield from read([key], self._patience)
-        root = open_root(found[key], None) if found else None
-        return root.thread_id if root else ""
+        return [root.thread_id for data in found.values() if (root := open_root(data, None))]
 
     def store(self) -> Exchange[bool]:
         """Make the changes durable; tell whether nobody else was faster."""
@@ -201,7 +201,7 @@ class _Transaction:
             self.statements.garbage += flushed.garbage
         if self.statements.garbage:
             # If this fails the operation has succeeded all the same; `sweep` finds what is left.
-            yield [Delete(self.statements.garbage)]
+            yield deletes(self.statements.garbage)
         return True
 
     def _store_one(self, root: Root, flushed: Flush) -> Exchange[bool]:

@@ -12,13 +12,11 @@ from obstore.store import S3Store
 
 from perdure.checkpoint.base import V
 from perdure.checkpoint.objects.saver import ObjectSaver
-from perdure.checkpoint.scrubbing import Chunk, Scrub
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.database.objects.buckets import BucketClient
 from perdure.database.opening import Opened
 from perdure.database.s3.opening import CREDENTIALS, open_bucket
 from perdure.database.s3.versions import Bucket
-from perdure.errors import StorageError, UsageError
 
 __all__ = ["S3Saver", "open_url"]
 
@@ -62,26 +60,11 @@ class S3Saver(Opened, ObjectSaver[V]):
         """
         return cls(open_bucket(conn_string, request_timeout=request_timeout), serde=serde, retry_for=retry_for)
 
-    def scrub(self, timeout: float = 30.0) -> Scrub:
-        found: Scrub = super().scrub(timeout)
-        try:
-            deleted = f"{Bucket(self._store).delete_old()} old versions of deleted objects were deleted"
-        except (StorageError, UsageError) as error:
-            return found._replace(
-                failed=(f"old versions of deleted objects, if the bucket keeps such: {error.args[0]}",)
-            )
-        return found._replace(done=(*found.done, deleted))
+    def _delete_old(self) -> int:
+        return Bucket(self._store).delete_old()
 
-    def raw(self) -> Iterator[Chunk]:
-        yield from super().raw()
-        try:
-            for name, data in Bucket(self._store).read_old():
-                yield Chunk(name, 0, data)
-        except (StorageError, UsageError) as error:
-            yield Chunk("old versions of objects", 0, b"", str(error.args[0]))
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._store!r}>"
+    def _read_old(self) -> Iterator[tuple[str, bytes]]:
+        return Bucket(self._store).read_old()
 
 
 def open_url(url: str, **options: Any) -> Any:

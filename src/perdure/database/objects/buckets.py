@@ -68,13 +68,14 @@ class BucketClient(Client):
         self._store = store
         self._credentials = credentials
 
+    def __repr__(self) -> str:
+        return repr(self._store)
+
     def _send(self, request: Request) -> Any:
         _check_process()
         try:
             return self._ask(request)
         except Exception as e:  # noqa: BLE001 - mapped in one place
-            if again := _one_by_one(request, e):
-                return _lost_of([self._send(one) for one in again])
             return self._mapped(e)
 
     async def _asend(self, request: Request) -> Any:
@@ -82,8 +83,6 @@ class BucketClient(Client):
         try:
             return await self._aask(request)
         except Exception as e:  # noqa: BLE001 - mapped in one place
-            if again := _one_by_one(request, e):
-                return _lost_of([await self._asend(one) for one in again])
             return self._mapped(e)
 
     def _ask(self, request: Request) -> Any:
@@ -157,14 +156,3 @@ def _fills(found: list[Listed], page: Any, after: str | None) -> bool:
     found += [Listed(one["path"], one["size"], one["last_modified"]) for one in page if one["path"] > (after or "")]
     del found[PAGE:]
     return len(found) == PAGE
-
-
-def _one_by_one(request: Request, error: Exception) -> list[Delete]:
-    """Divide what failed since one of many wasn't there: Azure says so, and others may not have been deleted."""
-    if isinstance(request, Delete) and len(request.keys) > 1 and isinstance(error, FileNotFoundError):
-        return [Delete([key]) for key in request.keys]
-    return []
-
-
-def _lost_of(answers: list[Any]) -> Any:
-    return next((answer for answer in answers if isinstance(answer, Lost)), None)

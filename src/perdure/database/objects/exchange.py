@@ -172,6 +172,15 @@ def list_all(prefix: str, patience: Patience, after: str | None = None) -> Excha
         after = page[-1].key
 
 
+def deletes(keys: Sequence[str]) -> list[Request]:
+    """Make the requests that delete objects.
+
+    None is of more than Azure takes at once: where one object isn't there, it says so, and the others of the same
+    request are deleted all the same.
+    """
+    return [Delete(some) for some in parts(keys, 256)]
+
+
 def parts(items: Sequence[T], size: int = AT_ONCE) -> Iterator[Sequence[T]]:
     """Split what is too much for one time."""
     return (items[at : at + size] for at in range(0, len(items), size))
