@@ -74,7 +74,9 @@ def _page(thread_id: str, space: Space, done: Flush, read: Read, *, with_head: b
     level = 0
     while len(run := [page for page in space.pages if page.level == level]) >= RUNG - 1:
         keys = [space.key("r", page.number) for page in reversed(run)]
-        layers = yield from read(Objects(keys, open_page, thread_id=thread_id))
+        layers = {one.put.key: open_page(one.put.data) for one in done.puts if one.put.key in keys}
+        stored = [key for key in keys if key not in layers]
+        layers |= yield from read(Objects(stored, open_page, thread_id=thread_id))
         for key in keys:
             for checkpoint_id, entry in layers[key].items():
                 moved[checkpoint_id] = moved.get(checkpoint_id, Entry()).over(entry)

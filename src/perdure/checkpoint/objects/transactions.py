@@ -1,8 +1,8 @@
 """Operations as transactions over roots: run one on what is known of its threads, then replace each root it changed.
 
 1. A root that this process has put or read is taken for current. If it wasn't, the conditional put is refused, and the
-   operation is made anew on what is there now. What an operation answers without a put, or an error, counts only if it
-   has asked for the roots.
+   operation is made anew on what is there now. A guess that no put of the same root proves, or an error, counts for
+   nothing: then the roots are asked for.
 2. Pages and packs are put before the root that names them. If the process dies between, nobody refers to them.
 3. A thread is one unit: an operation on several commits each by itself, in any order, and each of these is idempotent.
 """
@@ -67,10 +67,11 @@ class Transactions:
             try:
                 result = yield from one.carry_out(make())
                 _check(one.statements, kind)
-                if one.statements.changed and (yield from one.store()):
+                unproven = one.guessed - one.statements.changed
+                if one.statements.changed and not unproven and (yield from one.store()):
                     return result
             except PerdureError:
-                if not one.is_guessed:
+                if not one.guessed:
                     raise
                 is_trusting = False
                 continue
@@ -85,11 +86,11 @@ class Transactions:
                 if "surrogates" not in str(e):
                     raise
                 raise UsageError(f"an id is not valid Unicode: {e}", hint="lone surrogates can't be ids") from e
-            if not one.statements.changed:
-                if not one.is_guessed:
-                    return result
+            if unproven:
                 is_trusting = False
                 continue
+            if not one.statements.changed:
+                return result
             is_trusting, lost = True, lost + 1
             if patience.is_over():
                 raise TransientStorageError(
@@ -109,12 +110,12 @@ class _Transaction:
     """One attempt at an operation.
 
     Attributes:
-        is_guessed: Whether a root was used that the store wasn't asked for.
+        guessed: The threads whose roots were used, and that the store wasn't asked for.
     """
 
     def __init__(self, memory: Memory, patience: Patience, *, is_trusting: bool, is_again: bool) -> None:
         self.statements = Statements()
-        self.is_guessed = False
+        self.guessed: set[str] = set()
         self._memory = memory
         self._patience = patience
         self._is_trusting = is_trusting
@@ -160,7 +161,8 @@ class _Transaction:
             held = self._memory.known(thread_id)
             if held is not None and is_trusting:
                 known[thread_id] = held
-                self.is_guessed = self._is_trusting
+                if self._is_trusting:  # or a walk goes on, see `Roots`
+                    self.guessed.add(thread_id)
             else:
                 asked.append(thread_id)
         for some in parts(asked):
@@ -193,7 +195,7 @@ class _Transaction:
         for thread_id in sorted(self.statements.changed):
             root = self.statements.roots[thread_id]
             assert root is not None
-            flushed = yield from flush(root, lambda wanted: self._memory.objects(wanted, self._patience))
+            flushed = yield from flush(root, self._answer)
             if not (yield from self._store_one(root, flushed)):
                 for one in flushed.puts:  # these keys are taken now, by whomsoever
                     self._memory.burn(thread_id, *one.burns)
