@@ -117,7 +117,7 @@ class Redis:
 class Objects:
     """A store in this process, with next to nothing in roots: each step fills objects, and merges them often."""
 
-    examples = 10
+    examples = 6
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(flushing, "MOST_ROOT", 1000)
