@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
+from tests.contract.onetable import open_table
 
 import redis
 from perdure.checkpoint import layout
@@ -64,6 +65,7 @@ OPENERS: dict[str, Open] = {
     "sqlite-sqlite3": _on_sqlite3,
     "sqlite-apsw": _on_apsw,
     "sqlite-by-changes": lambda folder: _by_changes(SqliteSaver.from_conn_string(str(folder / "changes.db"))),
+    "rows": lambda folder: open_table(folder / "rows.db"),
     "sqlite-encrypted": lambda folder: SqliteSaver.from_conn_string(str(folder / "secret.db"), serde=encrypting()),
 }
 

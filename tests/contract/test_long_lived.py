@@ -19,14 +19,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from obstore.store import MemoryStore
+from tests.contract.onetable import open_table
 from tests.contract.truth import Child, Entry, Right, Space, Truth, child, commit_of
 
 from perdure.checkpoint import conformance
 from perdure.checkpoint.base import ANY_HEAD, TaskWrites
 from perdure.checkpoint.conformance.case import paint, place
 from perdure.checkpoint.ids import new_id
-from perdure.checkpoint.objects import flushing
-from perdure.checkpoint.objects.saver import ObjectSaver
+from perdure.checkpoint.objects import ObjectSaver, flushing
 from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.redis import RedisSaver
 from perdure.checkpoint.sqlite import SqliteSaver
@@ -129,6 +129,13 @@ class Objects:
 
     def open(self) -> AbstractContextManager[Any]:
         return ObjectSaver(BucketClient(self._store, "nothing"))
+
+
+class Rows(Sqlite):
+    examples = 5
+
+    def open(self) -> AbstractContextManager[Any]:
+        return open_table(self._path)
 
 
 class Calls(RuleBasedStateMachine):
@@ -408,12 +415,14 @@ class Calls(RuleBasedStateMachine):
                 assert list(fresh.list({"configurable": {"thread_id": thread}})) == self.truth.tuples(thread)
 
 
-@pytest.fixture(params=["sqlite", "postgres", "redis", "objects"])
+@pytest.fixture(params=["sqlite", "postgres", "redis", "rows", "objects"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     if request.param == "objects":
         return Objects(monkeypatch)
     if request.param == "redis":
         return Redis(request.getfixturevalue("empty_valkey").url)
+    if request.param == "rows":
+        return Rows(tmp_path)
     return Sqlite(tmp_path) if request.param == "sqlite" else Postgres(request.getfixturevalue("database"))
 
 

@@ -18,8 +18,7 @@ from obstore.store import MemoryStore
 from perdure.checkpoint import conformance
 from perdure.checkpoint.conformance import Case
 from perdure.checkpoint.conformance.case import checkpoint, id_of, place
-from perdure.checkpoint.objects import flushing
-from perdure.checkpoint.objects.saver import ObjectSaver
+from perdure.checkpoint.objects import ObjectSaver, flushing
 from perdure.database.objects.buckets import BucketClient
 from perdure.database.objects.client import Client
 from perdure.database.objects.exchange import PAGE, Delete, Get, Listed, Object, Put, Refused, Request, Same

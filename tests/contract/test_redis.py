@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import os
 import random
 import re
@@ -15,6 +16,7 @@ import time
 import warnings
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import redis.asyncio
@@ -24,11 +26,12 @@ from tests.servers.valkey import Valkey
 
 import redis
 from perdure.checkpoint import conformance
-from perdure.checkpoint.base import Commit, TaskWrites
+from perdure.checkpoint.base import Commit, Lease, TaskWrites
 from perdure.checkpoint.conformance.case import checkpoint, paint, place
 from perdure.checkpoint.redis import RedisSaver
 from perdure.checkpoint.redis.aio import AsyncRedisSaver
 from perdure.checkpoint.registry import open_saver
+from perdure.checkpoint.rules import Rules
 from perdure.database.redis.driver import Driver
 from perdure.errors import (
     ConflictError,
@@ -36,6 +39,7 @@ from perdure.errors import (
     InvalidConfigError,
     PerdureError,
     StorageError,
+    ThreadHeldError,
     TransientStorageError,
     UsageError,
 )
@@ -248,6 +252,52 @@ def test_strange_checkpoint_ids(saver):
 def test_an_id_that_is_no_text(saver):
     with pytest.raises(UsageError, match="Unicode"):
         saver.get_tuple({"configurable": {"thread_id": "\ud800"}})
+
+
+# -- what is stored
+
+GOLDEN = Path(__file__).with_name("redis.json")
+
+
+def golden_values(n):
+    return {"items": [f"item {i} " + "and so on, " * 30 for i in range(n + 1)], "n": n}
+
+
+def test_a_store_of_the_first_version_is_read(saver, client):
+    """The file has what perdure 0.1.0 has made, hashes and members of sorted sets; it must be readable for ever."""
+    for key, stored in json.loads(GOLDEN.read_text()).items():
+        name = key.encode("latin-1")
+        if isinstance(stored, dict):
+            fields = {field.encode("latin-1"): data.encode("latin-1") for field, data in stored.items()}
+            client.hset(name, mapping=fields)
+        else:
+            client.zadd(name, dict.fromkeys([member.encode("latin-1") for member in stored], 0))
+    assert list(saver.threads()) == ["t", "u{1}\x00"]
+    for thread, namespace in (("t", ""), ("u{1}\x00", "sub|x")):
+        history = list(saver.list({"configurable": {"thread_id": thread, "checkpoint_ns": namespace}}))
+        assert [one.checkpoint["channel_values"] for one in history] == [golden_values(n) for n in (2, 1, 0)]
+        assert [[w[0] for w in one.pending_writes] for one in history] == [
+            ["task of a stranger"],
+            ["task of a stranger", "task 2"],
+            ["task of a stranger", "task 1"],
+        ]
+        assert saver.check_thread(thread) == []
+    assert list(saver.rules()) == [
+        ("gone", Rules(timedelta(days=9), None)),
+        ("t", Rules(timedelta(days=9), "case 12")),
+    ]
+    lease = Lease("t", "holder", 1)
+    assert saver.renew([lease], 10) == ["held"]
+    head = saver.get_tuple(place())
+    steps = Steps(saver, lease=lease)
+    steps.ids = [head.checkpoint["id"]]
+    steps.step()
+    assert len(list(saver.list(place()))) == 4
+    with pytest.raises(ThreadHeldError):
+        saver.delete_for_runs(["r1"])
+    saver.keep("t", hold=None)
+    saver.delete_for_runs(["r1"])
+    assert list(saver.threads()) == ["t"]
 
 
 # -- damage

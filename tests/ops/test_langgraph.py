@@ -7,6 +7,7 @@ import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC
+from importlib import import_module
 from typing import Annotated
 
 import pytest
@@ -22,6 +23,7 @@ from langgraph.types import Send as TheirSend
 from langgraph.types import interrupt as their_interrupt
 from typing_extensions import TypedDict
 
+import perdure.checkpoint.sqlite
 import perdure.graph
 import perdure.types
 from perdure.checkpoint.memory import InMemorySaver
@@ -74,10 +76,12 @@ THREAD = {"configurable": {"thread_id": "t"}}
 
 
 def go_on(graph, command):
-    """Go on with a thread that waited for an answer. Its question is asked anew: tasks have other ids here."""
-    assert graph.get_state(THREAD).next == ("ask",)
-    assert graph.invoke(None, THREAD)["__interrupt__"][0].value["question"] > 1
-    return graph.invoke(command(resume="no"), THREAD)["items"][-1]
+    """Answer the question that a thread waits with, by its id."""
+    found = graph.get_state(THREAD)
+    assert found.next == ("ask",)
+    [question] = found.interrupts
+    assert question.value["question"] > 1
+    return graph.invoke(command(resume={question.id: "no"}), THREAD)["items"][-1]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -132,6 +136,97 @@ def test_within_one_database(database):
     assert migrate(f"langgraph+{database}", database, verify=True).differences == []
     with open_saver(database) as saver:
         assert go_on(ours(saver), perdure.types.Command) == "no"
+
+
+PACKAGES = ("langgraph", "perdure")
+
+
+def amid(package, saver, ran):
+    """Build a graph that stops in the middle of a superstep: in a subgraph, beside a node that is done, and sends."""
+    graph, types = (import_module(f"{package}.{name}") for name in ("graph", "types"))
+
+    def deep(state):
+        return {"items": [types.interrupt("deep"), types.interrupt("deeper")]}
+
+    def done(name):
+        def node(state):
+            ran.append(name)
+            return {"items": [name]}
+
+        return node
+
+    def each(state):
+        return {"items": [types.interrupt("each")] if state["n"] else done("each")(state)["items"]}
+
+    inner = graph.StateGraph(State)
+    inner.add_node("before", done("before"))
+    inner.add_node("deep", deep)
+    inner.add_edge(graph.START, "before")
+    inner.add_edge("before", "deep")
+    builder = graph.StateGraph(State)
+    for name, node in (("one", done("one")), ("two", done("two")), ("sub", inner.compile()), ("each", each)):
+        builder.add_node(name, node)
+    builder.add_node("beside", done("beside"))
+    builder.add_edge(graph.START, "one")
+    builder.add_edge(graph.START, "two")
+    builder.add_edge(["one", "two"], "sub")
+    builder.add_edge("one", "beside")
+    builder.add_conditional_edges("two", lambda _: [types.Send("each", {"n": n}) for n in (0, 1)], ["each"])
+    return builder.compile(checkpointer=saver)
+
+
+def flow(package, saver, ran):
+    """Build a workflow whose tasks are done, but for one that asks."""
+    func, types = (import_module(f"{package}.{name}") for name in ("func", "types"))
+
+    @func.task
+    def work(n):
+        ran.append(n)
+        return n + 1
+
+    @func.task
+    def ask(text):
+        return types.interrupt(text)
+
+    @func.entrypoint(checkpointer=saver)
+    def whole(n):
+        first = [work(n), work(n + 10)]
+        return [f.result() for f in first] + [ask("sure?").result(), work(n + 20).result()]
+
+    return whole
+
+
+@pytest.mark.parametrize("source", PACKAGES)
+@pytest.mark.parametrize(("build", "given"), [(amid, {"items": [], "n": 0}), (flow, 1)])
+def test_a_run_goes_on_amid_a_superstep(tmp_path, source, build, given):
+    """Nothing that is done is done again, in whichever direction a thread moves."""
+    [target] = set(PACKAGES) - {source}
+    urls = {"langgraph": f"langgraph+sqlite:///{tmp_path}/theirs.db", "perdure": f"sqlite:///{tmp_path}/mine.db"}
+    savers = {"langgraph": SqliteSaver, "perdure": perdure.checkpoint.sqlite.SqliteSaver}
+    paths = {"langgraph": f"{tmp_path}/theirs.db", "perdure": f"{tmp_path}/mine.db"}
+    ran, again = [], []
+    with savers[source].from_conn_string(paths[source]) as saver:
+        graph = build(source, saver, ran)
+        graph.invoke(given, THREAD)
+        asked = graph.get_state(THREAD)
+        assert asked.interrupts
+    assert migrate(urls[source], urls[target], verify=True).differences == []
+    with savers[target].from_conn_string(paths[target]) as saver:
+        graph = build(target, saver, again)
+        found = graph.get_state(THREAD)
+        assert [t.id for t in found.tasks] == [t.id for t in asked.tasks]
+        assert {i.id: i.value for i in found.interrupts} == {i.id: i.value for i in asked.interrupts}
+        command = import_module(f"{target}.types").Command
+        answers = {i.id: f"to {i.value}" for i in found.interrupts}
+        done = graph.invoke(command(resume=answers), THREAD)
+        while asked := graph.get_state(THREAD).interrupts:
+            done = graph.invoke(command(resume={i.id: f"to {i.value}" for i in asked}), THREAD)
+    if build is flow:
+        assert (done, ran, again) == ([2, 12, "to sure?", 22], [1, 11], [21])
+    else:
+        assert sorted(ran) == ["before", "beside", "each", "one", "two"]
+        assert again == []
+        assert {"to deep", "to deeper", "to each", "each", "beside"} <= set(done["items"])
 
 
 class Delta(TypedDict):

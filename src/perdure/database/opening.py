@@ -1,10 +1,13 @@
-"""What is opened by a URL for the length of a block, in both colours."""
+"""What is opened by a URL, and for the length of a block in both colours."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self
+from urllib.parse import parse_qsl, urlencode
+
+from perdure.errors import InvalidConfigError
 
 
 class Opened:
@@ -33,3 +36,30 @@ class AsyncOpened:
             yield opened
         finally:
             await opened.aclose()
+
+
+def options_of(url: str, kinds: Mapping[str, Callable[[str], Any]]) -> tuple[str, dict[str, Any]]:
+    """Take options out of a URL.
+
+    Args:
+        url: The URL.
+        kinds: The options' names, and what makes a value of a text.
+
+    Returns:
+        The URL without them, and those that it has.
+
+    Raises:
+        InvalidConfigError: One has no such value.
+    """
+    address, _, query = url.partition("?")
+    found: dict[str, Any] = {}
+    rest: list[tuple[str, str]] = []
+    for name, text in parse_qsl(query, keep_blank_values=True):
+        if name not in kinds:
+            rest.append((name, text))
+            continue
+        try:
+            found[name] = kinds[name](text)
+        except ValueError as e:
+            raise InvalidConfigError(f"the option {name} of a URL can't be {text!r}") from e
+    return (f"{address}?{urlencode(rest)}" if rest else address), found

@@ -93,19 +93,22 @@ class Router:
         nodes: The nodes there are, for the error message.
     """
 
-    __slots__ = ("ends", "name", "nodes", "source")
+    __slots__ = ("_known", "ends", "name", "nodes", "source")
 
     def __init__(self, source: str, name: str, ends: Mapping[Any, str] | None, nodes: Collection[str]) -> None:
         self.source = source
         self.name = name
         self.ends = ends
         self.nodes = nodes
+        self._known: dict[str, tuple[tuple[str, None], ...]] = {}  # by answer, what it adds to the writes
 
     def __call__(self, answer: Any, task: Task) -> None:
         if type(answer) is str:
-            target = self._target(answer)
-            if target != END:
-                task.writes.append((branch_channel(target), None))
+            writes = self._known.get(answer)
+            if writes is None:
+                target = self._target(answer)
+                writes = self._known[answer] = () if target == END else ((branch_channel(target), None),)
+            task.writes += writes
             return
         answers: Sequence[Any] = answer if isinstance(answer, (list, tuple)) else (answer,)
         for one in answers:

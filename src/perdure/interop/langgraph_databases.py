@@ -5,9 +5,10 @@
    is imported that a database names.
 3. A `DeltaChannel` isn't stored at each checkpoint there. Its value is made of its last snapshot and the writes since,
    by its reducer: so the graph's channels are needed where one is used. The checkpoints here have all values.
-4. Ids of tasks are made otherwise there: questions, answers and errors would belong to no task here, and stay behind:
-   what a superstep had not finished runs again, and asks again. The state of a subgraph in the middle of its run is
-   moved, but isn't found.
+4. Ids of tasks are made alike, see `perdure.pregel.task.planned_id`: so a thread goes on amid a superstep, with the
+   questions that are open, the answers that tasks have got, and what others have finished. Errors stay behind: their
+   tasks run again anyway. So does an answer that no task has taken yet, on the way back: it is for one question here,
+   and would be for the next one there.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ except ImportError as missing:
 
 from perdure import types as ours
 from perdure.checkpoint.adopted import AdoptedSaver
-from perdure.checkpoint.base import WRITES_IDX_MAP, ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
+from perdure.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from perdure.checkpoint.registry import is_sqlite, sqlite_path
 from perdure.checkpoint.serde.registry import default_registry
 from perdure.checkpoint.serde.stored import StoredError, UnknownValue
-from perdure.constants import TASKS
+from perdure.checkpoint.serde.types import ERROR, RESUME, SCHEDULED, is_addressed
+from perdure.constants import NULL_TASK_ID, TASKS
 from perdure.errors import CorruptCheckpointError, PerdureError, UnknownTypeError, UsageError
 from perdure.types import RunnableConfig
 
@@ -45,6 +47,11 @@ __all__ = ["LangGraphDatabase", "open_database"]
 _PAGE: Final = 16
 _COUNTERS: Final = "counters_since_delta_snapshot"
 """The key of a checkpoint's metadata that names the channels that aren't stored at each checkpoint."""
+
+
+def is_own(task_id: str, channel: str, value: Any) -> bool:
+    """Tell whether a write has a meaning only where it was made: an error, or an answer to a question that it names."""
+    return channel in (ERROR, SCHEDULED) or (task_id == NULL_TASK_ID and channel == RESUME and is_addressed(value))
 
 
 class LangGraphDatabase(AdoptedSaver):
@@ -56,8 +63,8 @@ class LangGraphDatabase(AdoptedSaver):
         thread_ids: Reads the ids of its threads, in ascending order.
     """
 
-    asks_anew = True
-    """Whether what tasks asked, or failed with, stays behind."""
+    leaves_out = staticmethod(is_own)
+    """Tells which pending writes aren't read or written, by task, channel and value."""
 
     def __init__(self, inner: Any, channels: Mapping[str, Any], thread_ids: Callable[[], Sequence[str]]) -> None:
         super().__init__(inner)
@@ -102,14 +109,15 @@ class LangGraphDatabase(AdoptedSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         values = _their(checkpoint["channel_values"], checkpoint["id"])
-        made: Any = {**checkpoint, "channel_values": values}
-        return super().put(config, made, _their(metadata, checkpoint["id"]), new_versions)
+        made: Any = {**_with_versions(checkpoint, _their_version), "channel_values": values}
+        versions = {name: _their_version(version) for name, version in new_versions.items()}
+        return super().put(config, made, _their(metadata, checkpoint["id"]), versions)
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         where = config["configurable"]["checkpoint_id"]
-        moved = [(channel, _their(value, where)) for channel, value in writes if channel not in WRITES_IDX_MAP]
+        moved = [(name, _their(value, where)) for name, value in writes if not is_own(task_id, name, value)]
         super().put_writes(config, moved, task_id, task_path)
 
     def _own(self, found: Any) -> CheckpointTuple:
@@ -122,11 +130,12 @@ class LangGraphDatabase(AdoptedSaver):
         if missing:
             values |= self._replayed(one.config, missing)
         writes = [
-            (task_id, channel, _our(value))
-            for task_id, channel, value in one.pending_writes or ()
-            if channel not in WRITES_IDX_MAP
+            (task_id, name, _our(value))
+            for task_id, name, value in one.pending_writes or ()
+            if not is_own(task_id, name, value)
         ]
-        checkpoint: Any = {"updated_channels": None, **one.checkpoint, "channel_values": values}
+        checkpoint: Any = {"updated_channels": None, **_with_versions(one.checkpoint, _our_version)}
+        checkpoint["channel_values"] = values
         _move_sends(checkpoint, _our(checkpoint.pop("pending_sends", [])))
         return one._replace(checkpoint=checkpoint, metadata=metadata, pending_writes=writes)
 
@@ -169,6 +178,30 @@ def _move_sends(checkpoint: Checkpoint, sends: Sequence[Any]) -> None:
         checkpoint["channel_versions"] = {TASKS: max(versions.values()), **versions}
 
 
+# -- versions: numbers here; there texts of a number and a random part, and both in one thread can't be compared
+
+
+_OF_OURS: Final = "." + 16 * "0"
+
+
+def _their_version(version: Any) -> Any:
+    return f"{version:032}{_OF_OURS}" if isinstance(version, int) else version
+
+
+def _our_version(version: Any) -> Any:
+    return int(version.removesuffix(_OF_OURS)) if isinstance(version, str) and version.endswith(_OF_OURS) else version
+
+
+def _with_versions(checkpoint: Checkpoint, turn: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return a checkpoint whose versions are turned into those of the other side."""
+    seen = checkpoint["versions_seen"]
+    return {
+        **checkpoint,
+        "channel_versions": {name: turn(version) for name, version in checkpoint["channel_versions"].items()},
+        "versions_seen": {node: {name: turn(v) for name, v in versions.items()} for node, versions in seen.items()},
+    }
+
+
 # -- values
 
 
@@ -178,7 +211,7 @@ def _our(value: Any) -> Any:
         case _DeltaSnapshot():
             return _our(value.value)
         case theirs.Interrupt():
-            return ours.Interrupt(_our(value.value), id=value.id)
+            return ours.Interrupt(_our(value.value), id=value.id, response_schema=value.response_schema)
         case theirs.Send():
             return ours.Send(value.node, _our(value.arg))
         case theirs.Overwrite():
@@ -201,7 +234,7 @@ def _their(value: Any, where: str) -> Any:
     def turn(value: Any) -> Any:
         match value:
             case ours.Interrupt():
-                return theirs.Interrupt(turn(value.value), id=value.id)
+                return theirs.Interrupt(turn(value.value), id=value.id, response_schema=value.response_schema)
             case ours.Send():
                 return theirs.Send(value.node, turn(value.arg))
             case ours.Overwrite():

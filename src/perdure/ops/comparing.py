@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from perdure.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
+from perdure.checkpoint.base import CheckpointTuple
 from perdure.checkpoint.serde.jsonplus import JsonPlusSerializer
 from perdure.errors import SerializationError
 from perdure.ops.reading import Outline, Saver, by_task, parent_id, place_of, read
@@ -35,7 +35,7 @@ _NOTHING: Final = object()
 
 def differences(source: Saver, target: Saver, meant: Outline) -> Iterator[Difference]:
     """Compare every checkpoint of a thread; what is gone from the source by now isn't compared."""
-    all_writes = not any(getattr(saver, "asks_anew", False) for saver in (source, target))
+    rules = [rule for saver in (source, target) if (rule := getattr(saver, "leaves_out", None)) is not None]
     places = list(meant.parents)
     held = iter(read(target, meant.thread_id, places))
     other = next(held, None)
@@ -47,16 +47,20 @@ def differences(source: Saver, target: Saver, meant: Outline) -> Iterator[Differ
         if other is None or place_of(other.config) != place:
             yield Difference(*where, "missing")
             continue
-        yield from (Difference(*where, what) for what in _unlike(one.open(), other.open(), all_writes=all_writes))
+        yield from (Difference(*where, what) for what in _unlike(one.open(), other.open(), rules))
 
 
-def _unlike(one: CheckpointTuple, other: CheckpointTuple, *, all_writes: bool) -> Iterator[str]:
+Rule = Callable[[str, str, Any], bool]
+"""Whether a pending write, of a task, a channel and a value, isn't moved."""
+
+
+def _unlike(one: CheckpointTuple, other: CheckpointTuple, rules: Sequence[Rule]) -> Iterator[str]:
     """Name what differs between two tuples of the same checkpoint."""
     if parent_id(one) != parent_id(other):
         yield "parent"
     if not same(one.metadata, other.metadata):
         yield "metadata"
-    if not same(_writes(one, all_writes), _writes(other, all_writes)):
+    if not same(_writes(one, rules), _writes(other, rules)):
         yield "pending writes"
     here, there = dict(one.checkpoint), dict(other.checkpoint)
     yield from (f"channel {name!r}" for name in _differing(here.pop("channel_values"), there.pop("channel_values")))
@@ -83,6 +87,6 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def _writes(found: CheckpointTuple, all_writes: bool) -> dict[str, Any]:
-    pending = [one for one in found.pending_writes or () if all_writes or one[1] not in WRITES_IDX_MAP]
+def _writes(found: CheckpointTuple, rules: Sequence[Rule]) -> dict[str, Any]:
+    pending = [one for one in found.pending_writes or () if not any(rule(*one) for rule in rules)]
     return {task.task_id: list(task.writes) for task in by_task(pending)}

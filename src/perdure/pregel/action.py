@@ -97,7 +97,7 @@ class Action:
         GraphValidationError: It is none of these.
     """
 
-    __slots__ = ("call", "is_async", "is_runnable", "plain", "run", "target")
+    __slots__ = ("call", "is_async", "is_runnable", "plain", "run", "runs_in_thread", "target")
 
     call: Callable[[Any, TaskScope], Any]
     """Calls the target with the input and what it asks for; a coroutine if the target is one."""
@@ -105,6 +105,8 @@ class Action:
     """The target, if it is a plain function that takes nothing but the input."""
     run: Callable[[Any, TaskScope], Any]
     """Calls the target from synchronous code; raises `NoSyncActionError` if it can't be."""
+    runs_in_thread: bool
+    """Whether asynchronous code runs it in a thread, where it can't be cancelled."""
 
     def __init__(self, target: Any) -> None:
         self.target = target
@@ -120,6 +122,7 @@ class Action:
             self.call = _run_to_its_end(self.call, yields)
         self.plain = None if wanted or self.is_runnable or self.is_async or yields is not None else target
         self.run = refuse if self.is_async else self.call
+        self.runs_in_thread = not self.is_async and not (self.is_runnable and hasattr(target, "ainvoke"))
 
     def _pick(self, wanted: Wanted) -> Callable[[Any, TaskScope], Any]:
         target = self.target
@@ -128,11 +131,6 @@ class Action:
         if not wanted:
             return lambda value, _scope: target(value)
         return lambda value, scope: target(value, **{name: source(scope) for name, source in wanted})
-
-    @property
-    def runs_in_thread(self) -> bool:
-        """Whether asynchronous code runs it in a thread, where it can't be cancelled."""
-        return not self.is_async and not (self.is_runnable and hasattr(self.target, "ainvoke"))
 
     async def arun(self, value: Any, scope: TaskScope) -> Any:
         """Call it from asynchronous code; a plain function runs in a thread, so that it can't block the loop."""

@@ -146,6 +146,10 @@ async def _aattempt(scope: TaskScope, begun: Begun | None) -> None:
         at += 1
 
 
+_AT_HAND = frozenset({dict, str, bool, list, type(None)})
+"""What functions mostly return: to ask whether that is to be awaited takes half a microsecond."""
+
+
 def _plain_parts(scope: TaskScope, at: int) -> tuple[int, Awaitable[Any] | None]:
     """Do the parts from one on that plain functions do; runs in a thread.
 
@@ -157,10 +161,11 @@ def _plain_parts(scope: TaskScope, at: int) -> tuple[int, Awaitable[Any] | None]
         if action is None or not action.runs_in_thread:
             break
         try:
-            result = action.call(_input(scope, at), scope)
+            plain = action.plain
+            result = plain(_input(scope, at)) if plain is not None else action.call(_input(scope, at), scope)
         except ParentCommand as sent:
             result = to_here(sent)
-        if inspect.isawaitable(result):
+        if type(result) not in _AT_HAND and inspect.isawaitable(result):
             return at, result
         _finish(scope, at, result)
         at += 1

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from perdure.channels.base import MISSING
-from perdure.checkpoint.serde.types import INTERRUPT, RESUME
+from perdure.checkpoint.serde.types import INTERRUPT, RESUME, is_addressed
 from perdure.constants import CONTROL_WRITES
 from perdure.errors import UnknownInterruptError
 from perdure.types import Interrupt
@@ -29,15 +29,6 @@ def open_interrupts(pending: PendingWrites, due: Container[str] | None = None) -
         if name == INTERRUPT and tid not in done and (due is None or tid in due):
             found.update((i.id, i) for i in (value if isinstance(value, (list, tuple)) else (value,)))
     return found
-
-
-def is_addressed(resume: Any) -> bool:
-    """Tell whether an answer is a dict from interrupt ids to values (an empty one answers nothing)."""
-    return isinstance(resume, dict) and all(_is_interrupt_id(key) for key in resume)
-
-
-def _is_interrupt_id(key: Any) -> bool:
-    return isinstance(key, str) and len(key) == 32 and all(c in "0123456789abcdef" for c in key)
 
 
 def addressed(resume: Any, pending: PendingWrites, tasks: Callable[[], Container[str]], thread_id: str | None) -> Any:

@@ -24,7 +24,7 @@ from perdure.pregel.action import INJECTED, Action, is_coroutine_function, refus
 from perdure.pregel.driver import DEFAULT_CONCURRENCY
 from perdure.pregel.execute import run_task
 from perdure.pregel.plan import Node
-from perdure.pregel.task import Task, task_id
+from perdure.pregel.task import Task, planned_id, task_id
 
 if TYPE_CHECKING:
     import asyncio
@@ -72,6 +72,7 @@ class CallAction(Action):
         self.call = call
         self.plain = None if wanted or self.is_async else plain
         self.run = refuse if self.is_async else call
+        self.runs_in_thread = not self.is_async
 
 
 def _signature(target: Callable[..., Any]) -> inspect.Signature | None:
@@ -147,7 +148,10 @@ class Calls:
 
     def id_of(self, name: str, key: str | None, place: str = "") -> str:
         """Return a call's id: the same for every attempt of its task."""
-        task = self._scope.task
+        task, machine = self._scope.task, self._run.machine
+        if key is None and task.failed is None:
+            how = f"{PUSH}{task.path_text}{place}"
+            return planned_id(machine.checkpoint_id or machine.salt, task.ns, machine.step, name, how)
         kind = "step" if key is not None else "call"
         part = "" if task.failed is None else "handler"
         return task_id("\0".join((task.id, part, kind, name, place or key or "")))

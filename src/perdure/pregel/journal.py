@@ -32,31 +32,36 @@ Prepared = list[Any]
 """Encoded commits, for the driver to make durable in this order, all or nothing."""
 
 
-def view_changes(machine: Machine, id_: str) -> Checkpoint:
-    """Return the machine's live state as a checkpoint, with the values that changed: to be encoded at once."""
-    channels = machine.channels
-    values = {}
+def view_changes(machine: Machine, id_: str) -> tuple[Checkpoint, dict[str, Any]]:
+    """Return the machine's live state as a checkpoint, with the values that changed, and the new versions.
+
+    It is to be encoded at once.
+    """
+    channels, versions = machine.channels, machine.versions
+    values, new = {}, {}
     for name in machine.changed:
+        new[name] = versions[name]
         if (value := channels[name].checkpoint()) is not MISSING:
             values[name] = value
     updated = machine.updated
-    return {
+    made: Checkpoint = {
         "v": CHECKPOINT_VERSION,
         "id": id_,
         "ts": now(),
         "channel_values": values,
-        "channel_versions": machine.versions,
+        "channel_versions": versions,
         "versions_seen": machine.seen,
         "updated_channels": None if updated is None else sorted(updated),
     }
+    return made, new
 
 
-def make_checkpoint(machine: Machine, id_: str) -> Checkpoint:
-    """Return the machine's state as a checkpoint."""
+def make_checkpoint(machine: Machine, id_: str) -> tuple[Checkpoint, dict[str, Any]]:
+    """Return the machine's state as a checkpoint, and the new versions."""
     seen = machine.seen.copy()
     for node in seen:
         seen[node] = seen[node].copy()
-    return {
+    made: Checkpoint = {
         "v": CHECKPOINT_VERSION,
         "id": id_,
         "ts": now(),
@@ -65,6 +70,7 @@ def make_checkpoint(machine: Machine, id_: str) -> Checkpoint:
         "versions_seen": seen,
         "updated_channels": None if machine.updated is None else sorted(machine.updated),
     }
+    return made, {name: machine.versions[name] for name in machine.changed}
 
 
 class Journal:
@@ -274,7 +280,7 @@ class Journal:
         head = self.head
         id_ = new_id(parent_id if parent_id == head else max(parent_id, head or ""))
         turn = run.turn
-        versions = machine.versions
+        made, new = view_changes(machine, id_) if changes_only else make_checkpoint(machine, id_)
         commit = build(
             Commit,
             (
@@ -282,9 +288,9 @@ class Journal:
                 machine.ns,
                 parent_id or None,
                 (self.task_writes(task),) if task is not None else (),
-                view_changes(machine, id_) if changes_only else make_checkpoint(machine, id_),
+                made,
                 metadata,
-                {name: versions[name] for name in machine.changed},
+                new,
                 head,
                 turn.lease if turn is not None else None,
                 changes_only,

@@ -3,8 +3,8 @@
 Rules:
 1. A channel's version grows when its value changes; all channels changed in a superstep get the same new version.
 2. A node is due when one of its triggers has a version that the node hasn't seen.
-3. A task's id depends on the checkpoint, the namespace, the step, and its path: planning the same superstep again
-   gives the same ids, which is how stored writes find their tasks.
+3. A task's id depends on the checkpoint, the namespace, the step, and what started it: planning the same superstep
+   again gives the same ids, which is how stored writes find their tasks.
 4. Writes are applied in the order of the tasks' paths, never in the order in which tasks ended.
 """
 
@@ -138,20 +138,20 @@ class Machine:
         """Plan the next superstep: sends first, in their order, then nodes that are due."""
         tasks: list[Task] = []
         channels = self.channels
-        step = f"{self.checkpoint_id or self.salt}\0{self.ns}\0{self.step}\0"
+        at, step = self.checkpoint_id or self.salt, self.step
         if (topic := channels.get(TASKS)) is not None and topic.is_available():
-            self._plan_sends(topic.get(), step, tasks)
+            self._plan_sends(topic.get(), tasks)
         for name in self._candidates():
             node = self.plan.nodes[name]
             if self._is_due(name, node.triggers):
                 is_read = not is_look or type(node.read) is not StateReader
-                value = node.read(channels, self.step, self.stop) if is_read else None
+                value = node.read(channels, step, self.stop) if is_read else None
                 if value is not MISSING:
-                    tasks.append(Task((step, node.key), name, node.path, node, value, node.triggers, self.ns))
+                    tasks.append(Task((at, step, node.key), name, node.path, node, value, node.triggers, self.ns))
         return tasks
 
-    def _plan_sends(self, sends: Sequence[Send], step: str, tasks: list[Task]) -> None:
-        ns, triggers = self.ns, (PUSH,)
+    def _plan_sends(self, sends: Sequence[Send], tasks: list[Task]) -> None:
+        ns, triggers, on, step = self.ns, (PUSH,), self.checkpoint_id or self.salt, self.step
         for at, send in enumerate(sends):
             node = self.plan.nodes.get(send.node)
             if node is None:
@@ -159,8 +159,7 @@ class Machine:
                     f"a Send goes to {send.node!r}, which isn't a node of this graph",
                     hint=f"nodes are: {', '.join(sorted(self.plan.nodes))}",
                 )
-            key = f"{send.node}\0{PUSH}\0{at}"
-            task = Task((step, key), send.node, (PUSH, at, False), node, send.arg, triggers, ns)
+            task = Task((on, step, f"{PUSH}{at}"), send.node, (PUSH, at, False), node, send.arg, triggers, ns)
             if send.timeout is not None:
                 task.timeout = send.timeout
             tasks.append(task)

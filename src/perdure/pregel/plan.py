@@ -136,7 +136,7 @@ class Node:
     def __post_init__(self) -> None:
         self.path = (PULL, self.name)
         self.path_text = f"~{PULL}, {self.name}"
-        self.key = "\0".join((self.name, PULL, *self.triggers))
+        self.key = "".join((PULL, *self.triggers))
 
     @property
     def subgraph(self) -> Any:

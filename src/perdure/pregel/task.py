@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,31 @@ TaskPath = tuple[str | int, ...]
 
 def task_id(determined_by: str) -> str:
     """Name a task by what determines it, so that a resumed run finds its writes again."""
-    h = xxh3_128_hexdigest(determined_by.encode("utf-8", "surrogatepass"))
+    return _as_uuid(xxh3_128_hexdigest(determined_by.encode("utf-8", "surrogatepass")))
+
+
+def planned_id(checkpoint_id: str, around: str, step: int, name: str, how: str) -> str:
+    """Name a task of a superstep.
+
+    LangGraph makes the same ids of the same things: so a thread that was moved from there, or goes there, keeps the
+    questions that are open, and what tasks of its last superstep have finished.
+
+    Args:
+        checkpoint_id: Of the checkpoint that the superstep runs on.
+        around: The namespace that the task is in.
+        step: The superstep.
+        name: The node.
+        how: What started it: how, and by what.
+    """
+    try:
+        at = unhexlify(checkpoint_id.replace("-", ""))
+    except ValueError:  # an id of somebody else's, that is no UUID
+        at = checkpoint_id.encode("utf-8", "surrogatepass")
+    own = f"{around}{NS_SEP}{name}" if around else name
+    return _as_uuid(xxh3_128_hexdigest(at + f"{own}{step}{name}{how}".encode("utf-8", "surrogatepass")))
+
+
+def _as_uuid(h: str) -> str:
     return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
 
 
@@ -32,7 +57,8 @@ class Task:
     """One run of a node in a superstep.
 
     Args:
-        id: Its id, or what determines it: the superstep, and the task in it. The id is made when it is asked for.
+        id: Its id, or what else determines it: the checkpoint's id, the superstep, and how the task was started. The id
+            is made when it is asked for.
 
     Attributes:
         path: Where it came from: a trigger (with the node's name) or a `Send` (with its position); the order of
@@ -59,7 +85,7 @@ class Task:
 
     def __init__(
         self,
-        id: str | tuple[str, str],
+        id: str | tuple[str, int, str],
         name: str,
         path: TaskPath,
         node: Node,
@@ -81,7 +107,8 @@ class Task:
         """Its name: the same whenever the same superstep of the same thread is planned."""
         id_ = self._id
         if not isinstance(id_, str):
-            id_ = self._id = task_id("".join(id_))
+            checkpoint_id, step, how = id_
+            id_ = self._id = planned_id(checkpoint_id, self._around, step, self.name, how)
         return id_
 
     @property

@@ -209,16 +209,15 @@ class _Step:
         if source != "input":
             machine.updated = None  # what runs next is to be looked for among all nodes
         metadata = {"source": source, "step": machine.step, "parents": self.parents, **run.metadata_extra}
+        made, new = make_checkpoint(machine, id_)
         commit = Commit(
             thread_id=run.thread_id or "",
             checkpoint_ns=machine.ns,
             parent_id=parent,
             writes=[w for w in stored if w.writes],
-            checkpoint=make_checkpoint(machine, id_),
+            checkpoint=made,
             metadata=metadata,  # type: ignore[arg-type]  # the TypedDict plus what the caller's config adds
-            new_versions=dict(machine.versions)
-            if source == "fork"
-            else {n: machine.versions[n] for n in machine.changed},
+            new_versions=dict(machine.versions) if source == "fork" else new,
             expected_head=self.head,
             lease=run.turn.lease if run.turn else None,
         )

@@ -10,7 +10,7 @@ from typing import Any, Self
 from obstore.store import AzureStore
 
 from perdure.checkpoint.base import V
-from perdure.checkpoint.objects.saver import ObjectSaver
+from perdure.checkpoint.objects import ObjectSaver
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.database.azure.opening import CREDENTIALS, open_container
 from perdure.database.objects.buckets import BucketClient

@@ -2,3 +2,7 @@
 
 What a backend adds is a client that gets, puts on a condition, deletes and lists (`perdure.database.objects`).
 """
+
+from perdure.checkpoint.objects.saver import ObjectSaver
+
+__all__ = ["ObjectSaver"]

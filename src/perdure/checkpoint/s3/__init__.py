@@ -11,7 +11,7 @@ from typing import Any, Self
 from obstore.store import S3Store
 
 from perdure.checkpoint.base import V
-from perdure.checkpoint.objects.saver import ObjectSaver
+from perdure.checkpoint.objects import ObjectSaver
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.database.objects.buckets import BucketClient
 from perdure.database.opening import Opened

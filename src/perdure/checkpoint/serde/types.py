@@ -11,6 +11,16 @@ INTERRUPT = "__interrupt__"
 RESUME = "__resume__"
 TASKS = "__pregel_tasks"
 
+
+def is_addressed(resume: Any) -> bool:
+    """Tell whether an answer is a dict from interrupt ids to values (an empty one answers nothing)."""
+    return isinstance(resume, dict) and all(_is_interrupt_id(key) for key in resume)
+
+
+def _is_interrupt_id(key: Any) -> bool:
+    return isinstance(key, str) and len(key) == 32 and all(c in "0123456789abcdef" for c in key)
+
+
 Value_co = TypeVar("Value_co", covariant=True)
 Update_contra = TypeVar("Update_contra", contravariant=True)
 Stored = TypeVar("Stored")

@@ -1,18 +1,9 @@
-"""Carries commands to a server, in either colour, and again after errors that pass.
-
-An exchange is a generator that yields batches of commands, each one round trip, and is sent their replies. What it
-stores is stored by one script, all or nothing, and it may be run anew as often as it takes: whoever writes an exchange
-sees to that.
-"""
+"""Carries commands to a server, in either colour, and again after errors that pass; see `BlockingDriver`."""
 
 from __future__ import annotations
 
-import os
-import threading
-import time
-from asyncio import get_running_loop, sleep, wrap_future
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from asyncio import sleep
+from collections.abc import Callable, Sequence
 from hashlib import sha1
 from typing import Any, Final, TypeVar
 
@@ -22,6 +13,7 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from perdure.database.attempts import Attempts
+from perdure.database.blocking import BlockingDriver, Exchange
 from perdure.database.redis.errors import mapped, may_be_retried
 from perdure.errors import InvalidConfigError, UsageError
 
@@ -30,9 +22,6 @@ T = TypeVar("T")
 Command = tuple[Any, ...]
 """A command's words; or a `Script`, the number of its keys, its keys and arguments."""
 
-Exchange = Generator[Sequence[Command], Sequence[Any], T]
-
-_THREADS: Final = 8
 _SCHEMES: Final = {"valkey": "redis", "valkeys": "rediss"}
 
 
@@ -74,8 +63,10 @@ def connect(url: str, pool_size: int, timeout: float) -> redis.Redis:
         timeout: Seconds that the server may take for an answer.
 
     Raises:
-        InvalidConfigError: It is no such URL.
+        InvalidConfigError: It is no such URL, or no such number.
     """
+    if pool_size < 1:
+        raise InvalidConfigError(f"pool_size must be at least 1, not {pool_size}")
     scheme, colon, rest = url.partition(":")
     try:
         pool = redis.BlockingConnectionPool.from_url(
@@ -106,8 +97,8 @@ def _missing(batch: Sequence[Command], replies: list[Any]) -> list[int]:
     return [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
 
 
-class Driver:
-    """Runs exchanges on a sync client; those of async callers on threads.
+class Driver(BlockingDriver):
+    """Runs exchanges on a sync client.
 
     Args:
         client: Of redis-py.
@@ -116,83 +107,27 @@ class Driver:
     """
 
     def __init__(self, client: Any, retry_for: float, *, owns: bool = False) -> None:
+        super().__init__(_place_of(client), retry_for)
         self._client = client
-        self._retry_for = retry_for
         self._owns = owns
-        self._closed = False
-        self._mine = threading.local()
-        self._lock = threading.Lock()
-        self._threads: ThreadPoolExecutor | None = None
-        self._process = 0
-        self.where = _place_of(client)
-
-    def run(self, make: Callable[[], Exchange[T]]) -> T:
-        """Run an exchange in this thread."""
-        self._check_usable()
-        return self._work(make)
-
-    def run_aside(self, make: Callable[[], Exchange[None]]) -> None:
-        """Run an exchange in this thread; or, not to be waited for, on another, if this one is in the middle of one."""
-        self._check_usable()
-        if getattr(self._mine, "busy", False):
-            self._on_thread(make)
-        else:
-            self._work(make)
-
-    async def arun(self, make: Callable[[], Exchange[T]]) -> T:
-        """Run an exchange on one of the driver's threads."""
-        self._check_usable()
-        return await wrap_future(self._on_thread(make), loop=get_running_loop())
-
-    def _check_usable(self) -> None:
-        if self._closed:
-            raise UsageError("the saver is closed", hint="use it inside of its `with` block")
-
-    def _on_thread(self, make: Callable[[], Exchange[Any]]) -> Any:
-        if self._threads is None or self._process != os.getpid():  # a fork takes no threads along
-            with self._lock:
-                if self._threads is None or self._process != os.getpid():
-                    self._threads = ThreadPoolExecutor(_THREADS, "perdure-redis")
-                    self._process = os.getpid()
-        return self._threads.submit(self._work, make)
-
-    def _work(self, make: Callable[[], Exchange[T]]) -> T:
-        attempts = Attempts(self._retry_for)
-        self._mine.busy = True
-        try:
-            while True:
-                try:
-                    return self._carry(make())
-                except (RedisError, UnicodeEncodeError) as e:
-                    pause = attempts.pause() if may_be_retried(e) else None
-                    if pause is None:
-                        raise mapped(e, self.where) from e
-                    time.sleep(pause)
-        finally:
-            self._mine.busy = False
-
-    def _carry(self, exchange: Exchange[T]) -> T:
-        try:
-            batch = next(exchange)
-            while True:
-                batch = exchange.send(self._send(batch))
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        finally:
-            exchange.close()
 
     def _send(self, batch: Sequence[Command]) -> Sequence[Any]:
-        if len(batch) == 1:
-            [command] = batch
-            try:
-                return [self._client.execute_command(*_words(command))]
-            except NoScriptError:
-                self._client.execute_command("SCRIPT LOAD", command[0].text)
-                return [self._client.execute_command(*_words(command))]
-        replies = self._pipelined(batch)
-        for at in _missing(batch, replies):
-            replies[at] = self._send([batch[at]])[0]
+        try:
+            if len(batch) == 1:
+                return [self._alone(batch[0])]
+            replies = self._pipelined(batch)
+            for at in _missing(batch, replies):
+                replies[at] = self._alone(batch[at])
+        except RedisError as e:
+            raise mapped(e, self.where) from e
         return replies
+
+    def _alone(self, command: Command) -> Any:
+        try:
+            return self._client.execute_command(*_words(command))
+        except NoScriptError:
+            self._client.execute_command("SCRIPT LOAD", command[0].text)
+            return self._client.execute_command(*_words(command))
 
     def _pipelined(self, batch: Sequence[Command]) -> list[Any]:
         with self._client.pipeline(transaction=False) as pipeline:
@@ -200,16 +135,7 @@ class Driver:
                 pipeline.execute_command(*_words(command))
             return pipeline.execute(raise_on_error=False)  # type: ignore[no-any-return]
 
-    def close(self) -> None:
-        """End the threads, after what is under way, and close the client if it is the driver's own."""
-        self._closed = True
-        if self._threads is not None and self._process == os.getpid():
-            self._threads.shutdown()
-        self.abandon()
-
-    def abandon(self) -> None:
-        """Close the client, if it is the driver's own."""
-        self._closed = True
+    def _hang_up(self) -> None:
         if self._owns:
             self._client.close()
             self._client.connection_pool.disconnect()
@@ -245,7 +171,7 @@ class LoopDriver:
         while True:
             try:
                 return await self._carry(make())
-            except (RedisError, UnicodeEncodeError) as e:
+            except RedisError as e:
                 pause = attempts.pause() if may_be_retried(e) else None
                 if pause is None:
                     raise mapped(e, self.where) from e

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perdure.errors import PerdureError, StorageError, TransientStorageError, UsageError
+from perdure.errors import PerdureError, StorageError, TransientStorageError
 from redis import exceptions as r
 
 _AWAY = "does the server run, and can it be reached from here? the URL says where it is looked for"
@@ -49,14 +49,10 @@ _BY_TEXT: tuple[tuple[str, type[PerdureError], str | None], ...] = (
 
 def mapped(error: BaseException, where: str) -> BaseException:
     """Turn an error of redis-py into one of perdure's; return others as they are."""
-    if isinstance(error, UnicodeEncodeError):
-        found: PerdureError = UsageError(f"a text is not valid Unicode: {error}", hint="lone surrogates can't be ids")
-    elif isinstance(error, r.RedisError):
-        kind, hint = _of(error)
-        found = kind(f"Redis, {where}: {' '.join(str(error).split()) or type(error).__name__}", hint=hint)
-    else:
+    if not isinstance(error, r.RedisError):
         return error
-    return found
+    kind, hint = _of(error)
+    return kind(f"Redis, {where}: {' '.join(str(error).split()) or type(error).__name__}", hint=hint)
 
 
 def _of(error: r.RedisError) -> tuple[type[PerdureError], str | None]:

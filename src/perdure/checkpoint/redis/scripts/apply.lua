@@ -1,63 +1,44 @@
--- Store what an operation has changed in threads, all or nothing: if what it has read is as it was.
+-- Store what becomes of threads, all or nothing: if they are as they are thought to be.
 -- KEYS: of each thread its rows, its order, its lease.
--- ARGV: milliseconds until threads are forgotten, 0 for never; then of each thread: whether to drop it, the holder and
--- generation of the lease it must have ('' for none), and three lists, each after its length: fields and what they must
--- hold ('' for absent), fields and what they get, fields that go.
--- Reply: whether it was done, and of each thread whether its holder shall stop.
-local at = 1
+-- ARGV: first of each thread holder and generation of the lease it must have ('' for none), and fields with what they must
+-- hold ('' for absent); then of each the fields that get something; then of each whether it is dropped, the fields that go, and
+-- the milliseconds until it is forgotten, 0: that stays as it is. Before the fields their number.
+-- Reply: whether it was done, and of each thread whether its lease's holder shall stop.
+local at, reply = 0, {1}
 local function take()
     at = at + 1
     return ARGV[at]
 end
-local function take_list(width)
-    local found = {}
-    for i = 1, width * tonumber(take()) do found[i] = take() end
-    return found
-end
-local function is_ordered(field)
-    local kind = string.sub(field, 1, 1)
-    return kind ~= 'p' and kind ~= 'u' and kind ~= 'k'
-end
 
-local ttl = tonumber(ARGV[1])
-local threads, reply = {}, {1}
-for i = 1, #KEYS / 3 do
-    local thread = {
-        rows = KEYS[3 * i - 2], order = KEYS[3 * i - 1], lease = KEYS[3 * i],
-        drops = take(), holder = take(), generation = take(),
-        guards = take_list(2), sets = take_list(2), dels = take_list(1),
-    }
-    local stop = 0
-    if thread.holder ~= '' then
-        local held = redis.call('HMGET', thread.lease, 'holder', 'generation', 'stop')
-        if held[1] ~= thread.holder or held[2] ~= thread.generation then return {0} end
-        stop = tonumber(held[3])
+for i = 1, #KEYS, 3 do
+    local holder, generation, held = take(), take(), {'', ''}
+    if holder ~= '' then held = redis.call('HMGET', KEYS[i + 2], 'holder', 'generation', 'stop') end
+    if held[1] ~= holder or held[2] ~= generation then return {0} end
+    for _ = 1, take() do
+        local field = take()
+        if (redis.call('HGET', KEYS[i], field) or '') ~= take() then return {0} end
     end
-    for j = 1, #thread.guards, 2 do
-        if (redis.call('HGET', thread.rows, thread.guards[j]) or '') ~= thread.guards[j + 1] then return {0} end
-    end
-    threads[i], reply[i + 1] = thread, stop
+    reply[#reply + 1] = held[3] or '0'
 end
-
 -- What a full server refuses comes first: then nothing is stored at all.
-for _, thread in ipairs(threads) do
-    for j = 1, #thread.sets, 2 do
-        redis.call('HSET', thread.rows, thread.sets[j], thread.sets[j + 1])
-        if is_ordered(thread.sets[j]) then redis.call('ZADD', thread.order, 0, thread.sets[j]) end
+for i = 1, #KEYS, 3 do
+    for _ = 1, take() do
+        local field = take()
+        redis.call('HSET', KEYS[i], field, take())
+        if string.find(field, '^[ncw]') then redis.call('ZADD', KEYS[i + 1], 0, field) end
     end
 end
-for _, thread in ipairs(threads) do
-    if thread.drops == '1' then redis.call('UNLINK', thread.rows, thread.order, thread.lease) end
-    for _, field in ipairs(thread.dels) do
-        redis.call('HDEL', thread.rows, field)
-        if is_ordered(field) then redis.call('ZREM', thread.order, field) end
+for i = 1, #KEYS, 3 do
+    if take() == '1' then redis.call('UNLINK', KEYS[i], KEYS[i + 1], KEYS[i + 2]) end
+    for _ = 1, take() do
+        redis.call('ZREM', KEYS[i + 1], ARGV[at + 1])
+        redis.call('HDEL', KEYS[i], take())
     end
-    if ttl > 0 and (#thread.sets > 0 or #thread.dels > 0) then
+    local ttl = take()
+    for j = i, ttl == '0' and 0 or i + 2 do
         -- A thread that has rules of its own ('k') is forgotten by these, not by the saver's.
-        local is_ruled = redis.call('HEXISTS', thread.rows, 'k') == 1
-        for _, key in ipairs({thread.rows, thread.order, thread.lease}) do
-            if is_ruled then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ttl) end
-        end
+        local is_ruled = redis.call('HEXISTS', KEYS[i], 'k') == 1
+        redis.call(unpack(is_ruled and {'PERSIST', KEYS[j]} or {'PEXPIRE', KEYS[j], ttl}))
     end
 end
 return reply

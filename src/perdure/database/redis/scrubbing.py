@@ -7,22 +7,35 @@ anew, in the background, by the server.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from perdure.checkpoint.redis.statements.answering import MANY
-from perdure.checkpoint.scrubbing import Chunk, Scrub
-from perdure.database.redis.driver import Command, Driver, Exchange, LoopDriver
+from perdure.database.blocking import Exchange
+from perdure.database.redis.driver import Command
 from perdure.errors import PerdureError
 
 _PAUSE: Final = 0.05
+_MANY: Final = 500
 _SIZE: Final = 4 * 1024 * 1024
 _BUSY: Final = ("aof_rewrite_in_progress", "aof_rewrite_scheduled", "rdb_bgsave_in_progress")
 
+_Chunk = tuple[str, int, bytes, str]
 
-def scrub(driver: Driver | LoopDriver, timeout: float) -> Scrub:
-    """Write the append-only file and the snapshot anew."""
+
+class _Runner(Protocol):
+    def run(self, make: Callable[[], Exchange[Any]]) -> Any: ...
+
+
+def scrub(driver: _Runner, timeout: float) -> tuple[list[str], list[str], list[str]]:
+    """Write the append-only file and the snapshot anew; return what was done, what couldn't be, and what has copies.
+
+    Args:
+        driver: Asks the server.
+        timeout: Seconds to wait for the server, which does it in the background.
+    """
+    if _is_cluster(driver):
+        return [], ["each node of a cluster has files of its own: BGREWRITEAOF and BGSAVE on each"], []
     deadline = time.monotonic() + timeout
     done: list[str] = []
     failed: list[str] = []
@@ -45,23 +58,26 @@ def scrub(driver: Driver | LoopDriver, timeout: float) -> Scrub:
     beyond = ["copies of the server's files, and the disk's own free space"]
     if _asked(driver, ("INFO", "replication")).get("connected_slaves"):
         beyond.insert(0, "replicas: their files are theirs, do BGREWRITEAOF and BGSAVE there")
-    return Scrub(tuple(done), tuple(failed), tuple(beyond))
+    return done, failed, beyond
 
 
-def read(driver: Driver | LoopDriver, prefix: bytes) -> Iterator[Chunk]:
-    """Read all keys of a prefix, and the server's files where they are on this machine."""
+def read(driver: _Runner, prefix: bytes) -> Iterator[_Chunk]:
+    """Read all keys of a prefix, and the server's files on this machine: name, offset, bytes; or why there are none."""
+    if _is_cluster(driver):
+        yield "the nodes of the cluster", 0, b"", "they aren't looked at one by one"
+        return
     for key in _keys(driver, prefix):
         for offset, data in enumerate([key, *_values(driver, key)]):
-            yield Chunk(f"key {key!r}", offset, data)
+            yield f"key {key!r}", offset, data, ""
     yield from _files(driver)
 
 
-def _files(driver: Driver | LoopDriver) -> Iterator[Chunk]:
+def _files(driver: _Runner) -> Iterator[_Chunk]:
     try:
         found = _asked(driver, ("CONFIG", "GET", "dir")) | _asked(driver, ("CONFIG", "GET", "*file*"))
         found |= _asked(driver, ("CONFIG", "GET", "appenddirname"))
     except PerdureError as error:
-        yield Chunk("the server's files", 0, b"", f"where they are isn't told: {str(error).partition(chr(10))[0]}")
+        yield "the server's files", 0, b"", f"where they are isn't told: {str(error).partition(chr(10))[0]}"
         return
     named = {_text(name): _text(value) for name, value in found.items()}
     folder = Path(named.get("dir", ""))
@@ -70,26 +86,26 @@ def _files(driver: Driver | LoopDriver) -> Iterator[Chunk]:
     files += sorted(more.iterdir()) if more.is_dir() else [folder / named.get("appendfilename", "appendonly.aof")]
     there = [file for file in files if file.is_file()]
     if not there:
-        yield Chunk(str(folder), 0, b"", "the server's files aren't on this machine, or it has none")
+        yield str(folder), 0, b"", "the server's files aren't on this machine, or it has none"
     for file in there:
         with file.open("rb") as opened:
             offset = 0
             while data := opened.read(_SIZE):
-                yield Chunk(str(file), offset, data)
+                yield str(file), offset, data, ""
                 offset += len(data)
 
 
-def _keys(driver: Driver | LoopDriver, prefix: bytes) -> Iterator[bytes]:
+def _keys(driver: _Runner, prefix: bytes) -> Iterator[bytes]:
     cursor: Any = 0
     pattern = b"".join(b"\\" + bytes((c,)) if c in b"*?[]\\^-" else bytes((c,)) for c in prefix) + b"*"
     while True:
-        cursor, found = _asked(driver, ("SCAN", cursor, "MATCH", pattern, "COUNT", MANY))
+        cursor, found = _asked(driver, ("SCAN", cursor, "MATCH", pattern, "COUNT", _MANY))
         yield from found
         if not int(cursor):
             return
 
 
-def _values(driver: Driver | LoopDriver, key: bytes) -> list[bytes]:
+def _values(driver: _Runner, key: bytes) -> list[bytes]:
     kind = _text(_asked(driver, ("TYPE", key)))
     if kind == "hash":
         found: Any = _asked(driver, ("HGETALL", key))
@@ -100,7 +116,7 @@ def _values(driver: Driver | LoopDriver, key: bytes) -> list[bytes]:
     return [] if value is None else [value]
 
 
-def _wait(driver: Driver | LoopDriver, deadline: float) -> Any:
+def _wait(driver: _Runner, deadline: float) -> Any:
     """Wait until nothing is being written; return how it went."""
     while True:
         about = _asked(driver, ("INFO", "persistence"))
@@ -111,7 +127,11 @@ def _wait(driver: Driver | LoopDriver, deadline: float) -> Any:
         time.sleep(_PAUSE)
 
 
-def _asked(driver: Driver | LoopDriver, command: Command) -> Any:
+def _is_cluster(driver: _Runner) -> bool:
+    return bool(_asked(driver, ("INFO", "cluster")).get("cluster_enabled"))
+
+
+def _asked(driver: _Runner, command: Command) -> Any:
     def asking() -> Exchange[Any]:
         [reply] = yield [command]
         return reply

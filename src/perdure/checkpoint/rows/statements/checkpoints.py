@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from perdure.checkpoint.redis.keys import END, Space, decoded, encoded, packed_row, run_member
-from perdure.checkpoint.redis.statements.answering import answers, read_checkpoint, read_checkpoints
-from perdure.checkpoint.redis.statements.namespaces import namespaces_of_thread
-from perdure.checkpoint.redis.view import Reading, View
+from perdure.checkpoint.rows.answering import answers, read_checkpoint, read_checkpoints
+from perdure.checkpoint.rows.keys import END, Space, decoded, encoded, packed_row, run_member
+from perdure.checkpoint.rows.statements.namespaces import namespaces_of_thread
+from perdure.checkpoint.rows.view import Reading, View
 
 
 @answers
@@ -14,7 +14,7 @@ def add_checkpoint(
 ) -> Reading:
     yield from ()
     view.touch(space)
-    view.set(space.thread_id, space.field(b"c", checkpoint_id), packed_row(parent_id, run_id, frame))
+    view.set(space.thread_id, space.key(b"c", checkpoint_id), packed_row(parent_id, run_id, frame))
     if run_id is not None:
         view.thread(space.thread_id).runs.add(run_id)
     return []
@@ -39,27 +39,27 @@ def from_checkpoint(view: View, space: Space, checkpoint_id: str) -> Reading:
     state = yield from view.state(*space[:2])
     if state.head is None or checkpoint_id > state.head:
         return []
-    start = space.field(b"c")
-    fields = [start + encoded(checkpoint_id)]
+    start = space.key(b"c")
+    keys = [start + encoded(checkpoint_id)]
     if checkpoint_id != state.head:
-        fields = yield from view.range(space.thread_id, fields[0], start + END, limit=2)
-    found = yield from read_checkpoints(view, space, fields)
+        keys = yield from view.range(space.thread_id, keys[0], start + END, limit=2)
+    found = yield from read_checkpoints(view, space, keys)
     return [(found_id, parent_id, frame) for found_id, parent_id, _, frame in found]
 
 
 @answers
 def older_records(view: View, space: Space, before: str, limit: int) -> Reading:
-    start = space.field(b"c")
-    fields = yield from view.range(space.thread_id, start, start + encoded(before), limit=limit, newest_first=True)
-    found = yield from read_checkpoints(view, space, fields)
+    start = space.key(b"c")
+    keys = yield from view.range(space.thread_id, start, start + encoded(before), limit=limit, newest_first=True)
+    found = yield from read_checkpoints(view, space, keys)
     return [(row[0], row[3]) for row in found]
 
 
 @answers
 def records_of_namespace(view: View, space: Space) -> Reading:
-    start = space.field(b"c")
-    fields = yield from view.range(space.thread_id, start, start + END)
-    return (yield from read_checkpoints(view, space, fields))
+    start = space.key(b"c")
+    keys = yield from view.range(space.thread_id, start, start + END)
+    return (yield from read_checkpoints(view, space, keys))
 
 
 @answers
@@ -71,7 +71,7 @@ def tree_of_namespace(view: View, space: Space) -> Reading:
 @answers
 def checkpoints_of_run(view: View, run_id: str) -> Reading:
     start = run_member(run_id)
-    [members] = yield [("ZRANGEBYLEX", view.keys.runs, b"[" + start, b"(" + start + END)]
+    members = yield from view.backend.members("runs", start, start + END, None)
     found = []
     for member in members:
         thread_id = decoded(member[len(start) :])
@@ -85,5 +85,5 @@ def checkpoints_of_run(view: View, run_id: str) -> Reading:
 def delete_checkpoint(view: View, space: Space, checkpoint_id: str) -> Reading:
     yield from ()
     view.touch(space)
-    view.set(space.thread_id, space.field(b"c", checkpoint_id), None)
+    view.set(space.thread_id, space.key(b"c", checkpoint_id), None)
     return []

@@ -1,4 +1,4 @@
-"""What the shared operations ask of Redis: by the statements' names."""
+"""What the shared operations ask of rows: by the statements' names."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from perdure.checkpoint.address import Scope
 from perdure.checkpoint.records import Prepared
-from perdure.checkpoint.redis.statements import STATEMENTS
+from perdure.checkpoint.rows.statements import STATEMENTS
 from perdure.checkpoint.tables.dialect import Cursor, Dialect
 from perdure.database.operation import Batch, Replies, Rows, Statement
 
 
-class RedisDialect(Dialect):
+class RowDialect(Dialect):
     """A statement's text is its name. A namespace's number is a `Space`."""
 
     def __init__(self) -> None:

@@ -1,27 +1,26 @@
 """What an operation sees of threads while it runs: what is stored, and on top of it what it has changed itself.
 
-1. Nothing is stored before the end. Then one script compares what the operation has relied on, and stores all changes;
+1. Nothing is stored before the end. Then one `apply` compares what the operation has relied on, and stores all changes;
    if anything has changed meanwhile, it stores nothing, and the operation is made anew.
 2. A namespace's state is relied on by whoever looks at any of it, and changes with every change but writes that are
    added. So those may be added side by side; who must see them all relies on `u` too.
 3. At the first attempt an operation *believes*: that namespaces are as this process last saw them, that the lease is
-   held, and that tasks have no writes yet. Mostly this is so, and then a commit is one round trip. An error is
-   true only if nothing has changed.
+   held, and that tasks have no writes yet. Mostly this is so, and then a commit is one `apply`. An error is true only
+   if nothing has changed.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from perdure.checkpoint.base import Lease
-from perdure.checkpoint.redis.keys import Keys, Space, State, decoded, encoded, new_mark, opened_state
-from perdure.database.redis.driver import Command
+from perdure.checkpoint.rows.backend import Asking, Change, RowBackend
+from perdure.checkpoint.rows.keys import Space, State, decoded, encoded, new_mark, opened_state
 
-Reading = Generator[Sequence[Command], Sequence[Any], Any]
+Reading = Asking[Any]
 
-_ORDERED: Final = (b"n", b"c", b"w", b"r")
 _MOST_BELIEVED: Final = 4096
 
 
@@ -52,23 +51,10 @@ class Beliefs:
                     self._seen.pop(old, None)
 
 
-class Life(NamedTuple):
-    """How long threads last.
-
-    Attributes:
-        ttl: Milliseconds since the last write; 0: for ever.
-        is_renewed: Whether who reads a thread makes it last as long again.
-    """
-
-    ttl: int
-    is_renewed: bool
-
-
 class ThreadView:
     """A thread as an operation sees it."""
 
-    def __init__(self, keys: tuple[bytes, bytes, bytes]) -> None:
-        self.rows, self.order, self.lease_key = keys
+    def __init__(self) -> None:
         self.read: dict[bytes, bytes | None] = {}
         self.guards: dict[bytes, bytes | None] = {}
         self.changes: dict[bytes, bytes | None] = {}
@@ -79,32 +65,17 @@ class ThreadView:
         self.runs: set[str] = set()
         self.is_made = False
 
-    def arguments(self) -> list[Any]:
-        """Return what `apply.lua` takes for the thread."""
-        sets = [(field, data) for field, data in self.changes.items() if data is not None]
-        dels = [field for field, data in self.changes.items() if data is None]
-        holder, generation = (self.lease.holder, self.lease.generation) if self.lease else ("", "")
-        words: list[Any] = [int(self.is_dropped), encoded(holder), generation, len(self.guards)]
-        for field, data in self.guards.items():
-            words += (field, b"" if data is None else data)
-        words.append(len(sets))
-        for pair in sets:
-            words += pair
-        return [*words, len(dels), *dels]
-
 
 class View:
     """What an operation sees.
 
     Args:
-        keys: The names of keys.
-        life: How long threads last.
+        backend: Reads what is stored.
         beliefs: What to believe; None: nothing.
     """
 
-    def __init__(self, keys: Keys, life: Life, beliefs: Beliefs | None = None) -> None:
-        self.keys = keys
-        self.life = life
+    def __init__(self, backend: RowBackend, beliefs: Beliefs | None = None) -> None:
+        self.backend = backend
         self.beliefs = beliefs
         self.seen: dict[tuple[str, str], Belief] = {}
         self.threads: dict[str, ThreadView] = {}
@@ -113,36 +84,30 @@ class View:
         """Return the view of a thread."""
         found = self.threads.get(thread_id)
         if found is None:
-            found = self.threads[thread_id] = ThreadView(self.keys.of(thread_id))
+            found = self.threads[thread_id] = ThreadView()
         return found
 
     # -- reading
 
-    def get(self, thread_id: str, fields: Sequence[bytes]) -> Reading:
-        """Read fields."""
+    def get(self, thread_id: str, keys: Sequence[bytes]) -> Reading:
+        """Read rows."""
         thread = self.thread(thread_id)
-        missing = [field for field in fields if field not in thread.changes and field not in thread.read]
+        missing = [key for key in keys if key not in thread.changes and key not in thread.read]
         if missing:
-            [found] = yield [("HMGET", thread.rows, *missing)]
+            found = yield from self.backend.get(thread_id, missing)
             thread.read.update(zip(missing, found, strict=True))
         changes, read = thread.changes, thread.read
-        return [changes[field] if field in changes else read[field] for field in fields]
+        return [changes[key] if key in changes else read[key] for key in keys]
 
     def range(
         self, thread_id: str, start: bytes, end: bytes, *, limit: int | None = None, newest_first: bool = False
     ) -> Reading:
-        """Read the names of ordered fields from `start` on, below `end`."""
-        thread = self.thread(thread_id)
-        gone = {field for field, data in thread.changes.items() if data is None}
-        bounds: list[Any] = [b"[" + start, b"(" + end]
-        name = "ZRANGEBYLEX"
-        if newest_first:
-            name = "ZREVRANGEBYLEX"
-            bounds.reverse()
-        if limit is not None:
-            bounds += ["LIMIT", 0, limit + len(gone)]
-        [found] = yield [(name, thread.order, *bounds)]
-        added = [field for field, data in thread.changes.items() if data is not None and start <= field < end]
+        """Read the keys from `start` on, below `end`."""
+        changes = self.thread(thread_id).changes
+        gone = {key for key, data in changes.items() if data is None}
+        most = None if limit is None else limit + len(gone)
+        found = yield from self.backend.keys(thread_id, start, end, limit=most, newest_first=newest_first)
+        added = [key for key, data in changes.items() if data is not None and start <= key < end]
         return sorted({*found, *added} - gone, reverse=newest_first)[:limit]
 
     def state(self, thread_id: str, checkpoint_ns: str) -> Reading:
@@ -150,25 +115,25 @@ class View:
         thread = self.thread(thread_id)
         if checkpoint_ns in thread.spaces:
             return thread.spaces[checkpoint_ns]
-        field = b"n" + encoded(checkpoint_ns)
-        if field not in thread.guards:
+        key = b"n" + encoded(checkpoint_ns)
+        if key not in thread.guards:
             belief = self.beliefs.get((thread_id, checkpoint_ns)) if self.beliefs is not None else None
             if belief is None:
-                [data] = yield from self.get(thread_id, [field])
+                [data] = yield from self.get(thread_id, [key])
             else:
-                thread.read[field] = data = belief.state
-            thread.guards[field] = data
+                thread.read[key] = data = belief.state
+            thread.guards[key] = data
             if data is not None:
                 found = thread.spaces[checkpoint_ns] = opened_state(data)
                 if belief is not None and found.head is not None:
-                    thread.read[Space(thread_id, checkpoint_ns, found.mark).field(b"c", found.head)] = belief.row
+                    thread.read[Space(thread_id, checkpoint_ns, found.mark).key(b"c", found.head)] = belief.row
         return thread.spaces.get(checkpoint_ns)
 
     # -- changing
 
-    def set(self, thread_id: str, field: bytes, data: bytes | None) -> None:
-        """Change a field; None: delete it."""
-        self.thread(thread_id).changes[field] = data
+    def set(self, thread_id: str, key: bytes, data: bytes | None) -> None:
+        """Change a row; None: delete it."""
+        self.thread(thread_id).changes[key] = data
 
     def touch(self, space: Space) -> ThreadView:
         """Note that something of a namespace changes."""
@@ -186,7 +151,7 @@ class View:
 
     def grow(self, space: Space) -> None:
         """Note that writes are added to a namespace."""
-        self.set(space.thread_id, space.field(b"u"), secrets.token_bytes(6))
+        self.set(space.thread_id, space.key(b"u"), secrets.token_bytes(6))
 
     # -- the end
 
@@ -198,15 +163,19 @@ class View:
             thread.is_dropped = thread.is_made = False
             thread.lease = None
 
-    def finish(self) -> list[ThreadView]:
-        """Return the threads that the operation has looked at, with the new states of what it has changed."""
+    def finish(self) -> list[Change]:
+        """Return what becomes of the threads that were looked at, with the new states of what was changed in them."""
         for thread in self.threads.values():
             for name in thread.touched & thread.spaces.keys():
                 state = thread.spaces[name]
                 # One more: so that it differs, whatever has changed.
                 thread.spaces[name] = state = state._replace(number=state.number + 1)
                 thread.changes[b"n" + encoded(name)] = state.pack()
-        return [thread for thread in self.threads.values() if thread.guards or thread.changes or thread.is_dropped]
+        return [
+            Change(thread_id, thread.guards, thread.changes, thread.lease, thread.is_dropped)
+            for thread_id, thread in self.threads.items()
+            if thread.guards or thread.changes or thread.is_dropped
+        ]
 
     def note(self, beliefs: Beliefs) -> None:
         """Remember how the namespaces are after the operation."""
@@ -217,8 +186,8 @@ class View:
                 if state is not None:
                     row = None
                     if state.head is not None:
-                        field = Space(thread_id, name, state.mark).field(b"c", state.head)
-                        row = thread.changes.get(field, thread.read.get(field))
+                        key = Space(thread_id, name, state.mark).key(b"c", state.head)
+                        row = thread.changes.get(key, thread.read.get(key))
                     if (row is None) == (state.head is None):
                         belief = Belief(state.pack(), row)
                 beliefs.note((thread_id, name), belief)
@@ -226,11 +195,11 @@ class View:
     def forget(self, beliefs: Beliefs) -> None:
         """Stop believing what this operation has looked at."""
         for thread_id, thread in self.threads.items():
-            for field in thread.guards:
-                if field[:1] == b"n":
-                    beliefs.note((thread_id, decoded(field[1:])), None)
+            for key in thread.guards:
+                if key[:1] == b"n":
+                    beliefs.note((thread_id, decoded(key[1:])), None)
 
 
-def rows_of(fields: Iterable[bytes], data: Iterable[bytes | None]) -> list[tuple[bytes, bytes]]:
-    """Return fields with their data, those that have some."""
-    return [(field, found) for field, found in zip(fields, data, strict=True) if found is not None]
+def rows_of(keys: Iterable[bytes], data: Iterable[bytes | None]) -> list[tuple[bytes, bytes]]:
+    """Return keys with their rows, those that have one."""
+    return [(key, found) for key, found in zip(keys, data, strict=True) if found is not None]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from perdure.checkpoint.redis.keys import END, Space, State, decoded, encoded
-from perdure.checkpoint.redis.statements.answering import STATEMENTS, answers, delete_fields, read_checkpoint, space_of
-from perdure.checkpoint.redis.statements.pieces import delete_piece, pieces_of_namespace
-from perdure.checkpoint.redis.view import Reading, View
+from perdure.checkpoint.rows.answering import STATEMENTS, answers, delete_rows, read_checkpoint, space_of
+from perdure.checkpoint.rows.keys import END, Space, State, decoded, encoded
+from perdure.checkpoint.rows.statements.pieces import delete_piece, pieces_of_namespace
+from perdure.checkpoint.rows.view import Reading, View
 
 
 @answers
@@ -46,11 +46,11 @@ def place_of_namespace(view: View, space: Space) -> Reading:
 def namespaces_of_thread(view: View, thread_id: str) -> Reading:
     if view.thread(thread_id).is_dropped:
         return []  # they go with it, and whatever is damaged in them
-    fields = yield from view.range(thread_id, b"n", b"o")
-    yield from view.get(thread_id, fields)
+    keys = yield from view.range(thread_id, b"n", b"o")
+    yield from view.get(thread_id, keys)
     found = []
-    for field in fields:
-        name = decoded(field[1:])
+    for key in keys:
+        name = decoded(key[1:])
         if (state := (yield from view.state(thread_id, name))) is not None:
             found.append((space_of(thread_id, name, state), name))
     return found
@@ -79,7 +79,7 @@ def advance(view: View, space: Space, checkpoint_id: str, number: int) -> Readin
 @answers
 def settle(view: View, space: Space) -> Reading:
     state = yield from view.state(*space[:2])
-    start = space.field(b"c")
+    start = space.key(b"c")
     last = yield from view.range(space.thread_id, start, start + END, limit=1, newest_first=True)
     thread = view.touch(space)
     thread.spaces[space.checkpoint_ns] = state._replace(head=decoded(last[0][9:]) if last else None)
@@ -95,13 +95,13 @@ def _nothing(view: View, *_: Any) -> Reading:
 def delete_namespace(view: View, space: Space) -> Reading:
     thread = view.touch(space)
     for kind in (b"c", b"w"):
-        fields = yield from view.range(space.thread_id, space.field(kind), space.field(kind) + END)
-        yield from delete_fields(view, space, fields)
+        keys = yield from view.range(space.thread_id, space.key(kind), space.key(kind) + END)
+        yield from delete_rows(view, space, keys)
     for (number,) in (yield from pieces_of_namespace(view, space)):
         yield from delete_piece(view, space, number)
     thread.spaces.pop(space.checkpoint_ns, None)
-    for field in (space.field(b"u"), b"n" + encoded(space.checkpoint_ns)):
-        thread.changes[field] = None
+    for key in (space.key(b"u"), b"n" + encoded(space.checkpoint_ns)):
+        thread.changes[key] = None
     return []
 
 
@@ -113,8 +113,6 @@ for _name in ("checkpoints", "writes", "pieces"):
 @answers
 def delete_lease(view: View, thread_id: str) -> Reading:
     """Drop the thread: who deletes its lease deletes all of it."""
-    fields = yield from view.range(thread_id, b"r", b"s")
-    thread = view.thread(thread_id)
-    thread.is_dropped = True
-    thread.runs.update([field[1:].decode(errors="replace") for field in fields])
+    yield from ()
+    view.thread(thread_id).is_dropped = True
     return []

@@ -6,9 +6,10 @@ from typing import Any, Final
 
 import ormsgpack
 
-from perdure.checkpoint.redis.keys import RULES, decoded, encoded
-from perdure.checkpoint.redis.statements.answering import MANY, answers
-from perdure.checkpoint.redis.view import Reading, View
+from perdure.checkpoint.rows.answering import MANY, answers
+from perdure.checkpoint.rows.backend import together
+from perdure.checkpoint.rows.keys import RULES, decoded, encoded
+from perdure.checkpoint.rows.view import Reading, View
 from perdure.checkpoint.rules import Change
 from perdure.errors import CorruptCheckpointError
 
@@ -55,15 +56,15 @@ def delete_rules(view: View, thread_id: str) -> Reading:
 def all_rules(view: View, after: str | None, limit: int | None, held: bool) -> Reading:
     """Return the threads that have rules; the list of them may have more."""
     found: list[Any] = []
-    start = b"-" if after is None else b"(" + encoded(after)
+    start = b"" if after is None else encoded(after) + b"\x00"
     while limit is None or len(found) < limit:
-        [members] = yield [("ZRANGEBYLEX", view.keys.ruled, start, b"+", "LIMIT", 0, MANY)]
+        members = yield from view.backend.members("ruled", start, None, MANY)
         if members:
             names = [decoded(member) for member in members]
-            stored = yield [("HGET", view.keys.of(thread_id)[0], RULES) for thread_id in names]
-            rows = [(name, *_opened(data, name)) for name, data in zip(names, stored, strict=True) if data is not None]
+            stored = yield from together([view.backend.get(thread_id, [RULES]) for thread_id in names])
+            rows = [(n, *_opened(data, n)) for n, [data] in zip(names, stored, strict=True) if data is not None]
             found += [row for row in rows if row[2] is not None or not held]
-            start = b"(" + members[-1]
+            start = members[-1] + b"\x00"
         if len(members) < MANY:
             break
     return found[:limit]

@@ -4,43 +4,40 @@ from __future__ import annotations
 
 from itertools import islice
 
-from perdure.checkpoint.redis.keys import Space
-from perdure.checkpoint.redis.statements.answering import MANY, answers, delete_fields
-from perdure.checkpoint.redis.view import Reading, View, rows_of
+from perdure.checkpoint.rows.answering import MANY, answers, delete_rows
+from perdure.checkpoint.rows.keys import END, Space, number_of
+from perdure.checkpoint.rows.view import Reading, View, rows_of
 
 
 @answers
 def pieces(view: View, *keys: tuple[Space, int]) -> Reading:
-    fields: dict[str, dict[bytes, tuple[Space, int]]] = {}
+    wanted: dict[str, dict[bytes, tuple[Space, int]]] = {}
     for space, number in keys:
-        fields.setdefault(space.thread_id, {})[space.field(b"p", str(number))] = (space, number)
+        wanted.setdefault(space.thread_id, {})[space.key(b"p", str(number))] = (space, number)
     found = []
-    for thread_id, asked in fields.items():
+    for thread_id, asked in wanted.items():
         read = rows_of(asked, (yield from view.get(thread_id, list(asked))))
-        found += [(*asked[field], data) for field, data in read]
+        found += [(*asked[key], data) for key, data in read]
     return found
 
 
 @answers
 def add_piece(view: View, space: Space, number: int, frame: bytes) -> Reading:
     yield from ()
-    view.touch(space).changes[space.field(b"p", str(number))] = frame
+    view.touch(space).changes[space.key(b"p", str(number))] = frame
     return []
 
 
 @answers
 def delete_piece(view: View, space: Space, number: int) -> Reading:
-    return (yield from delete_fields(view, space, [space.field(b"p", str(number))]))
+    return (yield from delete_rows(view, space, [space.key(b"p", str(number))]))
 
 
 @answers
 def pieces_of_namespace(view: View, space: Space) -> Reading:
-    thread = view.thread(space.thread_id)
-    start = space.field(b"p")
-    [names] = yield [("HKEYS", thread.rows)]
-    found = {field for field in [*names, *thread.changes] if field.startswith(start)}
-    gone = {field for field in found if thread.changes.get(field, b"") is None}
-    return [(int(field[9:]),) for field in sorted(found - gone)]
+    start = space.key(b"p")
+    keys = yield from view.range(space.thread_id, start, start + END)
+    return [(number_of(key[9:]),) for key in keys]
 
 
 @answers
