@@ -8,7 +8,9 @@ import pytest
 from hypothesis import settings
 from tests.servers.fixtures import (
     aws,
+    azure_server,
     bucket,
+    container,
     database,
     empty_valkey,
     own_pgbouncer,
@@ -23,7 +25,9 @@ from tests.servers.fixtures import (
 
 __all__ = [
     "aws",
+    "azure_server",
     "bucket",
+    "container",
     "database",
     "empty_valkey",
     "own_pgbouncer",

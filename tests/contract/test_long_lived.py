@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from obstore.store import MemoryStore
 from tests.contract.onetable import open_table
 from tests.contract.truth import Child, Entry, Right, Space, Truth, child, commit_of
 
@@ -25,10 +26,12 @@ from perdure.checkpoint import conformance
 from perdure.checkpoint.base import ANY_HEAD, TaskWrites
 from perdure.checkpoint.conformance.case import paint, place
 from perdure.checkpoint.ids import new_id
+from perdure.checkpoint.objects import ObjectSaver, flushing
 from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.redis import RedisSaver
 from perdure.checkpoint.sqlite import SqliteSaver
 from perdure.constants import ERROR, RESUME
+from perdure.database.objects.buckets import BucketClient
 from perdure.errors import ConflictError
 
 THREADS = ("a", "b")
@@ -109,6 +112,23 @@ class Redis:
 
     def open(self) -> AbstractContextManager[Any]:
         return RedisSaver.from_conn_string(self._url, prefix=self._prefix)
+
+
+class Objects:
+    """A store in this process, with next to nothing in roots: each step fills objects, and merges them often."""
+
+    examples = 6
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(flushing, "MOST_ROOT", 1000)
+        patch.setattr(flushing, "RUNG", 3)
+        self._store = MemoryStore()
+
+    def empty(self) -> None:
+        self._store = MemoryStore()
+
+    def open(self) -> AbstractContextManager[Any]:
+        return ObjectSaver(BucketClient(self._store, "nothing"))
 
 
 class Rows(Sqlite):
@@ -395,8 +415,10 @@ class Calls(RuleBasedStateMachine):
                 assert list(fresh.list({"configurable": {"thread_id": thread}})) == self.truth.tuples(thread)
 
 
-@pytest.fixture(params=["sqlite", "postgres", "redis", "rows"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+@pytest.fixture(params=["sqlite", "postgres", "redis", "rows", "objects"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    if request.param == "objects":
+        return Objects(monkeypatch)
     if request.param == "redis":
         return Redis(request.getfixturevalue("empty_valkey").url)
     if request.param == "rows":

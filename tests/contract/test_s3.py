@@ -32,11 +32,12 @@ from perdure.checkpoint.conformance import Case
 from perdure.checkpoint.conformance.case import checkpoint, id_of, place
 from perdure.checkpoint.conformance.commits import step
 from perdure.checkpoint.frames import seal
+from perdure.checkpoint.objects import flushing
+from perdure.checkpoint.objects.roots import has_checkpoint, open_pack, open_page, open_root, root_key, thread_of
 from perdure.checkpoint.registry import open_saver
-from perdure.checkpoint.s3 import S3Saver, flushing
-from perdure.checkpoint.s3.roots import has_checkpoint, open_pack, open_page, open_root, root_key, thread_of
-from perdure.database.s3 import exchange
-from perdure.database.s3.exchange import Delete, Put
+from perdure.checkpoint.s3 import S3Saver
+from perdure.database.objects import exchange
+from perdure.database.objects.exchange import Delete, Put
 from perdure.database.s3.opening import open_bucket
 from perdure.errors import (
     ConflictError,

@@ -26,9 +26,9 @@ from perdure.checkpoint.postgres import PostgresSaver
 from perdure.checkpoint.redis import RedisSaver
 from perdure.checkpoint.s3 import S3Saver
 from perdure.checkpoint.sqlite import SqliteSaver
+from perdure.database.objects.exchange import Get, Patience, ask
 from perdure.database.postgres.connecting import Link
 from perdure.database.redis.driver import Driver
-from perdure.database.s3.exchange import Get, Patience, ask
 
 Note = Callable[[str], None]
 Tick = Callable[[], None]

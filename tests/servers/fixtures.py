@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.servers import azurite
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.pgbouncer import binary as pgbouncer_binary
 from tests.servers.postgres import Server, ServerMissing, binaries
@@ -93,6 +94,22 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
 def bucket(seaweed: Seaweed, aws: None) -> str:
     """The URL of an empty place on the S3 server."""
     return seaweed.url()
+
+
+@pytest.fixture(scope="session")
+def azure_server() -> Iterator[azurite.Azurite]:
+    """A server of Azure's blobs for this process's tests."""
+    _require(azurite.program)
+    with azurite.Azurite() as server:
+        yield server
+
+
+@pytest.fixture
+def container(azure_server: azurite.Azurite, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty place on the server of Azure's blobs."""
+    for name, value in azurite.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    return azure_server.url()
 
 
 @pytest.fixture

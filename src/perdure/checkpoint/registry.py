@@ -64,6 +64,7 @@ _ROOMS: dict[str, tuple[str, str]] = {
     "postgresql": ("perdure.checkpoint.postgres", "postgres"),
     **dict.fromkeys(("redis", "rediss", "valkey", "valkeys"), ("perdure.checkpoint.redis", "redis")),
     "s3": ("perdure.checkpoint.s3", "s3"),
+    "azure": ("perdure.checkpoint.azure", "azure"),
 }
 
 
@@ -73,8 +74,8 @@ def open_saver(url: str, **options: Any) -> AbstractContextManager[BaseCheckpoin
     Args:
         url: `memory:`, `sqlite:path`, `sqlite:///path`, the path of a file that ends in `.db`, `.sqlite` or `.sqlite3`,
             `postgresql://user:password@host:port/database`, `redis://user:password@host:port/number` (`rediss:` with
-            TLS; `valkey:` and `valkeys:` are the same), `s3://bucket/prefix`, or a URL of a scheme that another
-            distribution has added.
+            TLS; `valkey:` and `valkeys:` are the same), `s3://bucket/prefix`, `azure://container/prefix`, or a
+            URL of a scheme that another distribution has added.
         options: Passed to the saver, such as `serde` or `synchronous`.
 
     Returns:

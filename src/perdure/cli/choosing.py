@@ -13,7 +13,7 @@ import typer
 from perdure.cli.exits import CommandError
 from perdure.ops import Selection
 
-URLS = "sqlite:///path, postgresql://..., redis://..., s3://..."
+URLS = "sqlite:///path, postgresql://..., redis://..., s3://..., azure://..."
 
 Url = Annotated[str, typer.Argument(metavar="URL", help=f"A database: {URLS}")]
 Threads = Annotated[list[str] | None, typer.Option("--thread", metavar="ID", help="Only this thread; may be repeated")]

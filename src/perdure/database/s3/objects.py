@@ -10,8 +10,9 @@ from typing import Final
 import obstore
 from obstore.store import S3Store
 
-from perdure.database.s3.exchange import Client, Delete, Get, Listed, Object, Patience, Put, ask, list_all, swap
-from perdure.database.s3.opening import open_bucket
+from perdure.database.objects.buckets import BucketClient
+from perdure.database.objects.exchange import Delete, Get, Listed, Object, Patience, Put, ask, list_all, swap
+from perdure.database.s3.opening import CREDENTIALS, open_bucket
 from perdure.errors import StorageError
 
 _REQUEST: Final = 60.0
@@ -29,7 +30,7 @@ class Objects:
 
     def __init__(self, store: S3Store) -> None:
         self._store = store
-        self._client = Client(store)
+        self._client = BucketClient(store, CREDENTIALS)
 
     def get(self, key: str) -> Object | None:
         """Read a small object; None if it isn't there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Final
 
-from perdure.database.s3.exchange import Delete, Exchange, Get, Missing, Object, Patience, Put, ask, swap
+from perdure.database.objects.exchange import Delete, Exchange, Get, Missing, Object, Patience, Put, ask, swap
 from perdure.errors import SchemaVersionError, StorageError
 
 MARK: Final = "perdure"
@@ -48,6 +48,6 @@ def _probe(patience: Patience) -> Exchange[None]:
 def _unfit(what: str) -> StorageError:
     return StorageError(
         f"this object store can't keep checkpoints: {what}",
-        hint="without conditional writes two writers would overwrite each other; Amazon S3 and SeaweedFS have "
-        "them, and so may a newer version of this one",
+        hint="without conditional writes two writers would overwrite each other; Amazon S3, Azure and SeaweedFS "
+        "have them, and so may a newer version of this one",
     )

@@ -61,8 +61,12 @@ def has_checkpoint(size: int) -> bool:
     return size % _EMPTY_UNIT != 0
 
 
-Row = tuple[str | None, str | None, bytes]
-"""Of a checkpoint: the parent's id, the run's, and the record's frame."""
+class Row(NamedTuple):
+    """A checkpoint: the parent's id, the run's, and the record's frame."""
+
+    parent_id: str | None
+    run_id: str | None
+    frame: bytes
 
 
 class Entry(NamedTuple):
@@ -87,7 +91,9 @@ class Entry(NamedTuple):
     def weight(self) -> int:
         """Return about how many bytes it takes."""
         return (
-            64 + (len(self.row[2]) + 80 if self.row else 0) + sum([96 + len(data) for _, data in self.tasks.values()])
+            64
+            + (len(self.row.frame) + 80 if self.row else 0)
+            + sum([96 + len(data) for _, data in self.tasks.values()])
         )
 
 
@@ -148,9 +154,18 @@ class Space:
         salt = f".{self.salts[number]}" if kind == "p" and number in self.salts else ""
         return f"d/{self.ns >> _INDEX_BITS:016x}/{self.ns & (1 << _INDEX_BITS) - 1}{kind}{number}{salt}"
 
-    def keys(self) -> list[str]:
+    def object_keys(self) -> list[str]:
         """Return the keys of all its objects."""
         return [self.key("r", page.number) for page in self.pages] + [self.key("p", pack) for pack in self.packs]
+
+
+class RootLease(NamedTuple):
+    """A thread's lease: when it expires is in seconds since 1970; `stop`: whether its holder is asked to stop."""
+
+    holder: str
+    generation: int
+    until: float = 0.0
+    stop: bool = False
 
 
 @dataclass(slots=True)
@@ -161,7 +176,7 @@ class Root:
         thread_id: Its id.
         birth: Drawn when it was made: a thread of the same id that is made later has other objects.
         next_index: Numbers namespaces.
-        lease: Holder, generation, when it expires (seconds since 1970), whether its holder is asked to stop.
+        lease: Who may write, or could last.
         spaces: By name.
         rules: How long the thread is kept: time to live and hold, see `perdure.checkpoint.rules.Change`.
     """
@@ -169,7 +184,7 @@ class Root:
     thread_id: str
     birth: int
     next_index: int = 0
-    lease: tuple[str, int, float, bool] | None = None
+    lease: RootLease | None = None
     spaces: dict[str, Space] = field(default_factory=dict)
     rules: tuple[float | None, str | None] | None = None
 
@@ -178,6 +193,10 @@ class Root:
         space = self.spaces[name] = Space(self.birth << _INDEX_BITS | self.next_index, name)
         self.next_index += 1
         return space
+
+    def object_keys(self) -> list[str]:
+        """Return the keys of all objects that it names."""
+        return [key for space in self.spaces.values() for key in space.object_keys()]
 
     def is_empty(self) -> bool:
         """Tell whether nothing is to be kept."""
@@ -203,7 +222,7 @@ def seal_root(root: Root) -> bytes:
             s.head,
             s.next_piece,
             s.next_page,
-            [tuple(page) for page in s.pages],
+            s.pages,
             _ranges(s.packs),
             list(s.salts.items()),
             _packed(s.entries),
@@ -214,11 +233,16 @@ def seal_root(root: Root) -> bytes:
     content = [_VERSION, secrets.token_bytes(8), root.thread_id, root.birth, root.next_index, root.lease, spaces]
     if root.rules is not None:  # which a version that doesn't know them must not overlook
         content = [_WITH_RULES, *content[1:], root.rules]
-    frame = seal("root", packb(content))
+    frame = seal("root", packb(content, default=tuple))
     data = len(frame).to_bytes(4, "big") + frame
     if all(space.head is None for space in root.spaces.values()):
         return data + bytes(-len(data) % _EMPTY_UNIT)
     return data if len(data) % _EMPTY_UNIT else data + b"\0"
+
+
+def frame_of(data: bytes) -> bytes:
+    """Return the frame that a root's bytes begin with."""
+    return data[4 : 4 + int.from_bytes(data[:4], "big")]
 
 
 def open_root(data: bytes, thread_id: str | None) -> Root | None:
@@ -234,9 +258,8 @@ def open_root(data: bytes, thread_id: str | None) -> Root | None:
     """
     if not data:
         return None
-    end = 4 + int.from_bytes(data[:4], "big")
     try:
-        version, *rest = unpackb(unseal(data[4:end]).content)
+        version, *rest = unpackb(unseal(frame_of(data)).content)
         if version not in (_VERSION, _WITH_RULES):
             raise SchemaVersionError(f"a thread's root is of version {version}, and this perdure knows {_WITH_RULES}")
         root = _opened_root(*rest[1:])
@@ -250,8 +273,10 @@ def open_root(data: bytes, thread_id: str | None) -> Root | None:
 def _opened_root(thread_id: str, birth: int, next_index: int, lease: Any, spaces: Any, rules: Any = None) -> Root:
     if not isinstance(thread_id, str):
         raise TypeError("an id is no text")
-    root = Root(thread_id, birth, next_index, None if lease is None else _opened_lease(*lease))
-    root.rules = None if rules is None else _opened_rules(*rules)
+    root = Root(thread_id, birth, next_index, None if lease is None else RootLease(*lease))
+    if rules is not None:
+        ttl, hold = rules
+        root.rules = ttl, hold
     for index, space, head, next_piece, next_page, pages, packs, salts, entries, pieces in spaces:
         root.spaces[space] = Space(
             birth << _INDEX_BITS | index,
@@ -266,14 +291,6 @@ def _opened_root(thread_id: str, birth: int, next_index: int, lease: Any, spaces
             dict(pieces),
         )
     return root
-
-
-def _opened_rules(ttl: float | None, hold: str | None) -> tuple[float | None, str | None]:
-    return ttl, hold
-
-
-def _opened_lease(holder: str, generation: int, until: float, stop: bool) -> tuple[str, int, float, bool]:
-    return holder, generation, until, stop
 
 
 def _numbers(low: int, high: int) -> range:
@@ -299,22 +316,16 @@ def _packed(entries: Mapping[str, Entry]) -> list[Any]:
 def _unpacked(stored: Any) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     for checkpoint_id, row, tasks, is_gone in stored:
-        opened = None if row is None else _opened_row(*row)
+        opened = None if row is None else Row(*row)
+        if not isinstance(checkpoint_id, str) or (opened and not isinstance(opened.frame, bytes)):
+            raise TypeError("an id is no text, or a frame no bytes")
         found[checkpoint_id] = Entry(opened, {t: (path, data) for t, path, data in tasks}, is_gone)
-    if not all(isinstance(checkpoint_id, str) for checkpoint_id in found):
-        raise TypeError("an id is no text")
     return found
-
-
-def _opened_row(parent_id: str | None, run_id: str | None, frame: bytes) -> Row:
-    if not isinstance(frame, bytes):
-        raise TypeError("a frame is no bytes")
-    return parent_id, run_id, frame
 
 
 def seal_page(entries: Mapping[str, Entry]) -> bytes:
     """Make a page's bytes: never the same twice, so that nobody takes what another has left for their own."""
-    return seal("page", packb((secrets.token_bytes(8), _packed(entries))))
+    return seal("page", packb((secrets.token_bytes(8), _packed(entries)), default=tuple))
 
 
 def open_page(data: bytes) -> dict[str, Entry]:

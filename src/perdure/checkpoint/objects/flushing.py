@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from perdure.checkpoint.s3.holding import Objects
-from perdure.checkpoint.s3.roots import (
+from perdure.checkpoint.objects.holding import Objects
+from perdure.checkpoint.objects.roots import (
     MOST_ROOT,
     PACK,
     RUNG,
@@ -18,7 +18,7 @@ from perdure.checkpoint.s3.roots import (
     seal_pack,
     seal_page,
 )
-from perdure.database.s3.exchange import Exchange, Put
+from perdure.database.objects.exchange import Exchange, Put
 
 
 class Flushed(NamedTuple):
@@ -74,7 +74,9 @@ def _page(thread_id: str, space: Space, done: Flush, read: Read, *, with_head: b
     level = 0
     while len(run := [page for page in space.pages if page.level == level]) >= RUNG - 1:
         keys = [space.key("r", page.number) for page in reversed(run)]
-        layers = yield from read(Objects(keys, open_page, thread_id=thread_id))
+        layers = {one.put.key: open_page(one.put.data) for one in done.puts if one.put.key in keys}
+        stored = [key for key in keys if key not in layers]
+        layers |= yield from read(Objects(stored, open_page, thread_id=thread_id))
         for key in keys:
             for checkpoint_id, entry in layers[key].items():
                 moved[checkpoint_id] = moved.get(checkpoint_id, Entry()).over(entry)

@@ -1,4 +1,4 @@
-"""The statements that operations yield, on an object store: names and values."""
+"""The statements that operations yield, on objects: names and values."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from time import time
 from typing import Any
 
 from perdure.checkpoint.address import Scope
+from perdure.checkpoint.objects.roots import PACK
 from perdure.checkpoint.records import Prepared
-from perdure.checkpoint.s3.roots import PACK
 from perdure.checkpoint.tables.dialect import Cursor, Dialect
 from perdure.database.operation import Batch, Replies, Rows, Statement
 
@@ -19,7 +19,7 @@ class _Names(dict[str, str]):
         return name
 
 
-class S3Dialect(Dialect):
+class ObjectDialect(Dialect):
     """A statement's text is its name."""
 
     def __init__(self) -> None:

@@ -1,85 +1,49 @@
 """Operations as transactions over roots: run one on what is known of its threads, then replace each root it changed.
 
 1. A root that this process has put or read is taken for current. If it wasn't, the conditional put is refused, and the
-   operation is made anew on what is there now. What an operation answers without a put, or an error, counts only if it
-   has asked for the roots.
+   operation is made anew on what is there now. A guess that no put of the same root proves, or an error, counts for
+   nothing: then the roots are asked for.
 2. Pages and packs are put before the root that names them. If the process dies between, nobody refers to them.
 3. A thread is one unit: an operation on several commits each by itself, in any order, and each of these is idempotent.
 """
 
 from __future__ import annotations
 
-import secrets
-import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
-from perdure.checkpoint.s3.flushing import Flush, flush
-from perdure.checkpoint.s3.holding import Names, Objects, Roots
-from perdure.checkpoint.s3.roots import Root, has_checkpoint, open_root, root_key, seal_root, thread_of
-from perdure.checkpoint.s3.statements import Statements
-from perdure.database.operation import Batch, Op, Replies
-from perdure.database.s3.exchange import (
+from perdure.checkpoint.objects.flushing import Flush, flush
+from perdure.checkpoint.objects.holding import Names, Objects, Roots
+from perdure.checkpoint.objects.remembering import Known, Memory
+from perdure.checkpoint.objects.roots import Root, has_checkpoint, open_root, root_key, seal_root, thread_of
+from perdure.checkpoint.objects.statements import Statements
+from perdure.database.objects.exchange import (
     PAGE,
     Delete,
     Exchange,
     Get,
     List,
     Lost,
-    Missing,
-    Object,
     Patience,
     Put,
     Refused,
     Same,
     ask,
+    deletes,
+    parts,
+    read,
     swap,
 )
+from perdure.database.operation import Batch, Op, Replies
 from perdure.errors import CorruptCheckpointError, PerdureError, TransientStorageError, UsageError
-
-AT_ONCE: Final = 32
-"""Objects read at the same time."""
-
-Known = tuple[str | None, Root | None]
-"""A root's etag, None if there is no such object; and the root, None if there is no such thread."""
 
 
 class _Gone(Exception):
     """An immutable object that a root names isn't there."""
 
 
-class Bounded(dict[Any, Any]):
-    """A dict that forgets its oldest items; safe for several threads."""
-
-    def __init__(self, most: int, weigh: Callable[[Any], int] = lambda _: 1) -> None:
-        super().__init__()
-        self._most = most
-        self._weigh = weigh
-        self._held = 0
-        self._lock = threading.RLock()  # a finalizer may come back in
-
-    def note(self, key: Any, value: Any) -> None:
-        """Remember an item."""
-        with self._lock:
-            self.forget(key)
-            self[key] = value
-            self._held += self._weigh(value)
-            while self._held > self._most and len(self) > 1:
-                self.forget(next(iter(self)))
-
-    def forget(self, key: Any) -> None:
-        """Forget an item."""
-        with self._lock:
-            if key in self:
-                self._held -= self._weigh(self.pop(key))
-
-
-def _weight(known: Known) -> int:
-    return 500 + sum([300 + space.weight() for space in known[1].spaces.values()] if known[1] else [])
-
-
 class Transactions:
-    """Runs operations on one bucket.
+    """Runs operations on one store.
 
     Args:
         retry_for: Seconds to go on trying when the store is away, or others are faster.
@@ -87,8 +51,7 @@ class Transactions:
 
     def __init__(self, retry_for: float) -> None:
         self.retry_for = retry_for
-        self._roots = Bounded(32 * 1024 * 1024, _weight)
-        self._objects = Bounded(64 * 1024 * 1024, lambda held: held[1])
+        self._memory = Memory()
 
     def run(self, make: Callable[[], Op[Any]], kind: str) -> Exchange[Any]:
         """Carry out an operation.
@@ -100,14 +63,15 @@ class Transactions:
         patience = Patience(self.retry_for)
         is_trusting, is_again, lost = kind != "read", False, 0
         while True:
-            one = _Transaction(self, patience, is_trusting=is_trusting, is_again=is_again)
+            one = _Transaction(self._memory, patience, is_trusting=is_trusting, is_again=is_again)
             try:
                 result = yield from one.carry_out(make())
                 _check(one.statements, kind)
-                if one.statements.changed and (yield from one.store()):
+                unproven = one.guessed - one.statements.changed
+                if one.statements.changed and not unproven and (yield from one.store()):
                     return result
             except PerdureError:
-                if not one.is_guessed:
+                if not one.guessed:
                     raise
                 is_trusting = False
                 continue
@@ -122,11 +86,11 @@ class Transactions:
                 if "surrogates" not in str(e):
                     raise
                 raise UsageError(f"an id is not valid Unicode: {e}", hint="lone surrogates can't be ids") from e
-            if not one.statements.changed:
-                if not one.is_guessed:
-                    return result
+            if unproven:
                 is_trusting = False
                 continue
+            if not one.statements.changed:
+                return result
             is_trusting, lost = True, lost + 1
             if patience.is_over():
                 raise TransientStorageError(
@@ -138,67 +102,21 @@ class Transactions:
 
     def erase(self, thread_id: str) -> Exchange[None]:
         """Delete a thread's root, which an operation has emptied."""
-        self._roots.forget(thread_id)
+        self._memory.forget(thread_id)
         yield from ask([Delete([root_key(thread_id)])], Patience(self.retry_for))
-
-    # -- what transactions share
-
-    def known(self, thread_id: str) -> Known | None:
-        return self._roots.get(thread_id)
-
-    def note(self, thread_id: str, found: Object | None) -> Known:
-        """Read a root."""
-        try:
-            root = None if found is None else open_root(found.data, thread_id)
-        except CorruptCheckpointError as e:
-            what = f"thread {thread_id!r}, object {root_key(thread_id)}: {e.args[0]}"
-            raise CorruptCheckpointError(what, hint=e.hint, thread_id=thread_id) from e
-        known = (found.etag if found else None), root
-        self._roots.note(thread_id, known)
-        return known
-
-    def stored(self, thread_id: str, etag: str, root: Root) -> None:
-        self._roots.note(thread_id, (etag, None if root.is_empty() else root))
-
-    def burn(self, thread_id: str, ns: int, kind: str, number: int) -> None:
-        """Take other keys: under one another writer, perhaps a dead one, has put something that no root names."""
-        _, root = self._roots.get(thread_id) or (None, None)
-        if root is None:
-            return
-        for space in root.spaces.values():
-            if space.ns == ns:
-                if kind == "r":
-                    space.next_page = max(space.next_page, number + 1)
-                elif number not in space.packs:
-                    space.salts[number] = secrets.randbits(32)
-                return
-        root.next_index += 1
-
-    def objects(self, wanted: Objects, patience: Patience) -> Exchange[dict[str, Any]]:
-        """Read immutable objects."""
-        held = {key: self._objects[key] for key in wanted.keys if key in self._objects}
-        missing = [key for key in wanted.keys if key not in held]
-        for at in range(0, len(missing), AT_ONCE):
-            keys = missing[at : at + AT_ONCE]
-            found = yield from ask([Get(key) for key in keys], patience)
-            for key, one in zip(keys, found, strict=True):
-                if one is not Missing:
-                    held[key] = _opened(wanted, key, one.data), len(one.data)
-                    self._objects.note(key, held[key])
-        return {key: opened for key, (opened, _) in held.items()}
 
 
 class _Transaction:
     """One attempt at an operation.
 
     Attributes:
-        is_guessed: Whether a root was used that the store wasn't asked for.
+        guessed: The threads whose roots were used, and that the store wasn't asked for.
     """
 
-    def __init__(self, shared: Transactions, patience: Patience, *, is_trusting: bool, is_again: bool) -> None:
+    def __init__(self, memory: Memory, patience: Patience, *, is_trusting: bool, is_again: bool) -> None:
         self.statements = Statements()
-        self.is_guessed = False
-        self._shared = shared
+        self.guessed: set[str] = set()
+        self._memory = memory
         self._patience = patience
         self._is_trusting = is_trusting
         self._is_again = is_again
@@ -227,7 +145,7 @@ class _Transaction:
         if isinstance(wanted, Names):
             return (yield from self._names(wanted))
         if isinstance(wanted, Objects):
-            found = yield from self._shared.objects(wanted, self._patience)
+            found = yield from self._memory.objects(wanted, self._patience)
             if len(found) < len(wanted.keys) and wanted.must_exist:
                 raise _Gone(", ".join(set(wanted.keys) - set(found)))
             return found
@@ -240,18 +158,18 @@ class _Transaction:
         known: dict[str, Known] = {}
         asked: list[str] = []
         for thread_id in thread_ids:
-            held = self._shared.known(thread_id)
+            held = self._memory.known(thread_id)
             if held is not None and is_trusting:
                 known[thread_id] = held
-                self.is_guessed = self._is_trusting
+                if self._is_trusting:  # or a walk goes on, see `Roots`
+                    self.guessed.add(thread_id)
             else:
                 asked.append(thread_id)
-        for at in range(0, len(asked), AT_ONCE):
-            some = asked[at : at + AT_ONCE]
-            held_ones = [self._shared.known(thread_id) or (None, None) for thread_id in some]
+        for some in parts(asked):
+            held_ones = [self._memory.known(thread_id) or (None, None) for thread_id in some]
             gets = [Get(root_key(t), etag) for t, (etag, _) in zip(some, held_ones, strict=True)]
             for thread_id, held, found in zip(some, held_ones, (yield from ask(gets, self._patience)), strict=True):
-                known[thread_id] = held if found is Same else self._shared.note(thread_id, found)
+                known[thread_id] = held if found is Same else self._memory.found(thread_id, found)
         self._etags.update({thread_id: etag for thread_id, (etag, _) in known.items()})
         return {thread_id: root for thread_id, (_, root) in known.items()}
 
@@ -259,34 +177,33 @@ class _Transaction:
         after = None if wanted.after is None else root_key(wanted.after)
         found: list[str] = []
         while wanted.limit is None or len(found) < wanted.limit:
-            [page] = yield from ask([List("t/", after, PAGE)], self._patience)
+            [page] = yield from ask([List("t/", after)], self._patience)
             for key in [one.key for one in page if has_checkpoint(one.size) or wanted.with_empty]:
                 name = thread_of(key)
-                found.append((yield from self._name_of(key)) if name is None else name)
+                found += (yield from self._name_of(key)) if name is None else [name]
             if len(page) < PAGE:
                 break
             after = page[-1].key
         return found[: wanted.limit]
 
-    def _name_of(self, key: str) -> Exchange[str]:
-        [found] = yield from ask([Get(key)], self._patience)
-        root = None if found is Missing else open_root(found.data, None)
-        return root.thread_id if root else ""
+    def _name_of(self, key: str) -> Exchange[list[str]]:
+        found = yield from read([key], self._patience)
+        return [root.thread_id for data in found.values() if (root := open_root(data, None))]
 
     def store(self) -> Exchange[bool]:
         """Make the changes durable; tell whether nobody else was faster."""
         for thread_id in sorted(self.statements.changed):
             root = self.statements.roots[thread_id]
             assert root is not None
-            flushed = yield from flush(root, lambda wanted: self._shared.objects(wanted, self._patience))
+            flushed = yield from flush(root, self._answer)
             if not (yield from self._store_one(root, flushed)):
                 for one in flushed.puts:  # these keys are taken now, by whomsoever
-                    self._shared.burn(thread_id, *one.burns)
+                    self._memory.burn(thread_id, *one.burns)
                 return False
             self.statements.garbage += flushed.garbage
         if self.statements.garbage:
             # If this fails the operation has succeeded all the same; `sweep` finds what is left.
-            yield [Delete(self.statements.garbage)]
+            yield deletes(self.statements.garbage)
         return True
 
     def _store_one(self, root: Root, flushed: Flush) -> Exchange[bool]:
@@ -301,21 +218,10 @@ class _Transaction:
         if put.data or put.etag is not None:
             answer = yield from swap(put, self._patience)
             if not isinstance(answer, str):
-                self._shared.note(root.thread_id, answer)
+                self._memory.found(root.thread_id, answer)
                 return False
-            self._shared.stored(root.thread_id, answer, root)
+            self._memory.stored(answer, root)
         return True
-
-
-def _opened(wanted: Objects, key: str, data: bytes) -> Any:
-    try:
-        return wanted.open(data)
-    except CorruptCheckpointError as e:
-        raise CorruptCheckpointError(
-            f"the object {key} of thread {wanted.thread_id!r} is damaged: part of its list of checkpoints",
-            hint="restore it from a backup, or go on from a checkpoint that isn't in it",
-            thread_id=wanted.thread_id,
-        ) from e
 
 
 def _check(statements: Statements, kind: str) -> None:

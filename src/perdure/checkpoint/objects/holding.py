@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from perdure.checkpoint.s3.roots import Entry, Root, Row, Space, new_root, open_page
+from perdure.checkpoint.objects.roots import Entry, Root, Row, Space, new_root, open_page
 
 T = TypeVar("T")
 

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from perdure.checkpoint.address import Scope
+from perdure.checkpoint.objects.holding import Holding, Names, Objects, Roots, Step
+from perdure.checkpoint.objects.roots import PACK, Entry, Root, RootLease, Row, Space, open_pack
 from perdure.checkpoint.rules import Change
-from perdure.checkpoint.s3.holding import Holding, Names, Objects, Roots, Step
-from perdure.checkpoint.s3.roots import PACK, Entry, Root, Row, Space, open_pack
 from perdure.checkpoint.tables.dialect import Cursor
+from perdure.database.objects.exchange import PAGE
 from perdure.database.operation import Batch, Replies, Rows
-
-_AT_ONCE: Final = 1000
 
 
 class Statements(Holding):
@@ -71,8 +70,8 @@ class Statements(Holding):
         done = False
         if checkpoint_id is not None and space.head is not None and checkpoint_id <= space.head:
             row = (yield from self._entry(space, checkpoint_id)).row
-            done = row is not None and row[0] == parent_id
-        return [(space.ns, space.head, space.next_piece, parent[2] if parent else None, done)]
+            done = row is not None and row.parent_id == parent_id
+        return [(space.ns, space.head, space.next_piece, parent.frame if parent else None, done)]
 
     def _one_checkpoint(self, thread_id: str, name: str, checkpoint_id: str | None) -> Step[Rows]:
         self.forget()
@@ -84,7 +83,7 @@ class Statements(Holding):
         if row is None:
             return ()
         writes = yield from self._writes_of_checkpoint(space.ns, checkpoint_id)
-        return [(space.ns, checkpoint_id, row[0], row[2]), *writes]
+        return [(space.ns, checkpoint_id, row.parent_id, row.frame), *writes]
 
     def _writes_of_checkpoint(self, ns: int, checkpoint_id: str) -> Step[Rows]:
         space = self._space(ns)
@@ -92,13 +91,13 @@ class Statements(Holding):
         rows: list[Sequence[Any]] = [(task_id, *write) for task_id, write in entry.tasks.items()]
         if space.head is not None and checkpoint_id < space.head:
             for next_id, row in (yield from self._scan(space, checkpoint_id + "\0", 1, down=False)):
-                if row[0] == checkpoint_id:
-                    rows.append((next_id, None, row[2]))
+                if row.parent_id == checkpoint_id:
+                    rows.append((next_id, None, row.frame))
         return rows
 
     def _from_checkpoint(self, ns: int, checkpoint_id: str) -> Step[Rows]:
         found = yield from self._scan(self._space(ns), checkpoint_id, 2, down=False)
-        return [(i, row[0], row[2]) for i, row in found]
+        return [(i, row.parent_id, row.frame) for i, row in found]
 
     def _has_checkpoint(self, ns: int, checkpoint_id: str | None) -> Step[Rows]:
         entry = yield from self._entry(self._space(ns), checkpoint_id or "")
@@ -106,7 +105,7 @@ class Statements(Holding):
 
     def _older_records(self, ns: int, before: str, limit: int) -> Step[Rows]:
         found = yield from self._scan(self._space(ns), before, limit, down=True)
-        return [(i, row[2]) for i, row in found]
+        return [(i, row.frame) for i, row in found]
 
     def _page(self, scope: Scope, cursor: Cursor, size: int) -> Step[Rows]:
         self.forget()
@@ -116,11 +115,11 @@ class Statements(Holding):
         else:
             roots = [(yield from self._root(scope.thread_id))]
         rows: list[tuple[Any, ...]] = []
-        for root in roots:
-            for space in root.spaces.values() if root else ():
+        for root in filter(None, roots):
+            for space in root.spaces.values():
                 if scope.checkpoint_ns in {None, space.name}:
                     found = yield from self._some(space, scope, cursor, size)
-                    rows += [(space.ns, root.thread_id, space.name, i, r[0], r[2]) for i, r in found]  # type: ignore[union-attr]
+                    rows += [(space.ns, root.thread_id, space.name, i, r.parent_id, r.frame) for i, r in found]
         rows.sort(key=lambda row: (row[3], row[0]), reverse=True)
         return rows[:size]
 
@@ -138,12 +137,13 @@ class Statements(Holding):
         self._take((yield Roots(None)))
         rows: list[Sequence[Any]] = []
         for space in map(self._space, list(self._places)):
-            rows += [(space.ns, i) for i, e in (yield from self._all(space)).items() if e.row and e.row[1] == run_id]
+            entries = yield from self._all(space)
+            rows += [(space.ns, i) for i, entry in entries.items() if entry.row and entry.row.run_id == run_id]
         return rows
 
     def _tree_of_namespace(self, ns: int) -> Step[Rows]:
         entries = yield from self._all(self._space(ns))
-        return [(i, entry.row[0]) for i, entry in entries.items() if entry.row]
+        return [(i, entry.row.parent_id) for i, entry in entries.items() if entry.row]
 
     def _records_of_namespace(self, ns: int) -> Step[Rows]:
         entries = yield from self._all(self._space(ns))
@@ -155,7 +155,7 @@ class Statements(Holding):
 
     def _add_checkpoint(self, ns: int, checkpoint_id: str, *row: Any) -> Step[Rows]:
         space = yield from self._mine(ns)
-        space.entries[checkpoint_id] = Entry(row).over(space.entries.get(checkpoint_id, Entry()))
+        space.entries[checkpoint_id] = Entry(Row(*row)).over(space.entries.get(checkpoint_id, Entry()))
         space.head = max(space.head or "", checkpoint_id)
         return ()
 
@@ -276,7 +276,7 @@ class Statements(Holding):
         space = yield from self._mine(ns)
         root = yield from self._own(self._places.pop(ns)[0])
         del root.spaces[space.name]
-        self.garbage += space.keys()
+        self.garbage += space.object_keys()
         return ()
 
     def _nothing(self, ns: int) -> Step[Rows]:
@@ -306,12 +306,12 @@ class Statements(Holding):
     def _all_rules(self, after: str | None, limit: int | None, held: bool) -> Step[Rows]:
         found: list[Any] = []
         while limit is None or len(found) < limit:
-            names = yield Names(after, _AT_ONCE, with_empty=True)
+            names = yield Names(after, PAGE, with_empty=True)
             roots = yield Roots(names)
             for thread_id, root in roots.items():
                 if root and root.rules and (root.rules[1] is not None or not held):
                     found.append((thread_id, *root.rules))
-            if len(names) < _AT_ONCE:
+            if len(names) < PAGE:
                 break
             after = names[-1]
         return sorted(found)[:limit]
@@ -324,7 +324,7 @@ class Statements(Holding):
 
     def _take_lease(self, thread_id: str, holder: str, generation: int, until: float) -> Step[Rows]:
         root = yield from self._own(thread_id)
-        root.lease = (holder, generation, until, False)
+        root.lease = RootLease(holder, generation, until)
         return ()
 
     def _held(self, thread_id: str, holder: str, generation: int) -> Step[Root | None]:
@@ -337,21 +337,21 @@ class Statements(Holding):
         root = yield from self._held(*lease)
         if root is None or root.lease is None:
             return ()
-        root.lease = (*root.lease[:2], until, root.lease[3])
-        return [(root.lease[3],)]
+        root.lease = root.lease._replace(until=until)
+        return [(root.lease.stop,)]
 
     def _release_lease(self, *lease: Any) -> Step[Rows]:
         root = yield from self._held(*lease)
         if root is not None:
-            root.lease = ("", lease[2], 0.0, False)
+            root.lease = RootLease("", lease[2])
         return ()
 
     def _request_stop(self, thread_id: str) -> Step[Rows]:
         root = yield from self._root(thread_id)
-        if root and root.lease and root.lease[0] and not root.lease[3]:
+        if root and root.lease and root.lease.holder and not root.lease.stop:
             lease = root.lease
             root = yield from self._own(thread_id)
-            root.lease = (*lease[:3], True)
+            root.lease = lease._replace(stop=True)
         return ()
 
     def _delete_lease(self, thread_id: str) -> Step[Rows]:
