@@ -16,7 +16,7 @@ from perdure.checkpoint.chains import Change, Value
 from perdure.checkpoint.deltas import COUNT, Script
 from perdure.errors import SerializationError
 
-LEAST: Final = 256 * 1024
+LEAST: Final = 128 * 1024
 """Shorter texts fit into the cache, and are encoded as a whole."""
 
 _SLICE = 64 * 1024
