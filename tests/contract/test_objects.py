@@ -59,7 +59,7 @@ def test_contract(case: Case) -> None:
         conformance.run(case, saver)
 
 
-GOLDEN = json.loads(Path(__file__).with_name("objects.json").read_text())
+GOLDEN = json.loads(Path(__file__).with_name("golden").joinpath("objects.json").read_text())
 
 
 def golden() -> tuple[ObjectSaver[Any], MemoryStore]:

@@ -256,7 +256,7 @@ def test_an_id_that_is_no_text(saver):
 
 # -- what is stored
 
-GOLDEN = Path(__file__).with_name("redis.json")
+GOLDEN = Path(__file__).with_name("golden") / "redis.json"
 
 
 def golden_values(n):

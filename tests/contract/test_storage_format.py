@@ -176,7 +176,7 @@ def test_the_example_is_right() -> None:
     reader.sql.close()
 
 
-GOLDEN = Path(__file__).with_name("encrypted.sql")
+GOLDEN = Path(__file__).with_name("golden") / "encrypted.sql"
 
 
 def test_an_encrypted_store_of_the_first_version_is_read(tmp_path: Path) -> None:
