@@ -126,7 +126,10 @@ CHECKLIST: dict[str, dict[str, tuple[str, ...]]] = {
         "one version a superstep": (
             "unit/pregel/test_machine.py::test_all_channels_of_a_superstep_get_one_new_version",
         ),
-        "ids of tasks are deterministic": ("unit/pregel/test_machine.py::test_planning_again_gives_the_same_ids",),
+        "ids of tasks are deterministic, and the same in both packages": (
+            "unit/pregel/test_machine.py::test_planning_again_gives_the_same_ids",
+            "ops/test_langgraph.py::test_a_run_goes_on_amid_a_superstep",
+        ),
         "max_concurrency": (
             "case several_tasks_ask",
             "integration/test_workflows.py::test_max_concurrency_holds_for_calls",

@@ -96,11 +96,14 @@ class Proxy:
     async def _close(self) -> None:
         self._server.close()
         self._forget()
-        links = list(self._links)
-        for link in links:
-            link.end("close")
+        self._refuses = True
         self._wake()
-        await asyncio.gather(*(link.over.wait() for link in links))
+        # One that has just come in isn't among the links yet.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for link in list(self._links):
+                link.end("close")
+            await asyncio.wait(others, timeout=0.02)
+        await asyncio.sleep(0)  # what was closed lets go of its socket
 
     # -- faults
 
@@ -189,7 +192,6 @@ class Proxy:
             await link.run()
         finally:
             self._links.discard(link)
-            link.over.set()
 
 
 class _Link:
@@ -200,7 +202,6 @@ class _Link:
         self._client, self._server = client, server
         self._seen = b""  # the end of what the client sent, where a trigger may have begun
         self._loses_reply = False
-        self.over = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
