@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
-from tests.contract.onetable import open_table
+from tests.contract.shown import open_table
 
 import redis
 from perdure.checkpoint import layout

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from obstore.store import MemoryStore
-from tests.contract.onetable import open_table
+from tests.contract.shown import open_table
 from tests.contract.truth import Child, Entry, Right, Space, Truth, child, commit_of
 
 from perdure.checkpoint import conformance

@@ -3,59 +3,28 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 import random
-import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import obstore
 import pytest
 from obstore.store import MemoryStore
+from tests.contract.shown import open_documents
 
 from perdure.checkpoint import conformance
 from perdure.checkpoint.conformance import Case
 from perdure.checkpoint.conformance.case import checkpoint, id_of, place
 from perdure.checkpoint.objects import ObjectSaver, flushing
 from perdure.database.objects.buckets import BucketClient
-from perdure.database.objects.client import Client
-from perdure.database.objects.exchange import PAGE, Delete, Get, Listed, Object, Put, Refused, Request, Same
-
-
-class Table(Client):
-    """The least that a store must do, over a dict: what is no bucket at all (a table of documents) does as well."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: dict[str, Object] = {}
-        self._etags = itertools.count()
-        self._lock = threading.Lock()
-
-    def _send(self, request: Request) -> Any:
-        with self._lock:
-            if isinstance(request, Get):
-                found = self.rows.get(request.key)
-                return Same if found and found.etag == request.etag else found
-            if isinstance(request, Put):
-                held = self.rows.get(request.key)
-                if request.etag != (held.etag if held else None):
-                    return Refused
-                self.rows[request.key] = Object(request.data, f"{next(self._etags)}")
-                return self.rows[request.key].etag
-            if isinstance(request, Delete):
-                return [self.rows.pop(key, None) for key in request.keys]
-            keys = sorted(k for k in self.rows if k.startswith(request.prefix) and k > (request.after or ""))
-            return [Listed(key, len(self.rows[key].data), datetime.now(UTC)) for key in keys[:PAGE]]
-
-    async def _asend(self, request: Request) -> Any:
-        return self._send(request)
 
 
 @pytest.mark.parametrize("case", conformance.cases(), ids=str)
 def test_contract(case: Case) -> None:
-    with ObjectSaver(Table()) as saver:
+    """The least that a store must do, over a dict: what is no bucket at all (a table of documents) does as well."""
+    with open_documents() as saver:
         conformance.run(case, saver)
 
 

@@ -6,7 +6,7 @@ import threading
 from contextlib import closing
 
 import pytest
-from tests.contract.onetable import open_table
+from tests.contract.shown import open_table
 
 from perdure.checkpoint.base import Commit, TaskWrites
 from perdure.checkpoint.conformance.case import checkpoint, place

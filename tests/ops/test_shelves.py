@@ -23,7 +23,7 @@ from tests.servers.seaweed import ENVIRONMENT
 from perdure.checkpoint.conformance.case import checkpoint, place
 from perdure.checkpoint.memory import InMemorySaver
 from perdure.checkpoint.registry import open_saver
-from perdure.database.s3.objects import open_objects
+from perdure.database.s3.files import open_objects
 from perdure.errors import ConflictError, CorruptCheckpointError, StorageError
 from perdure.ops import restore, shelve, tidy
 from perdure.ops.archive.shelves import Entry, chain_of, expired, open_shelf
@@ -183,7 +183,7 @@ def test_folder_takes_one_at_a_time(source, tmp_path):
 KILLED = """
 import os, signal, sys
 from perdure.ops.archive import file
-from perdure.database.s3.objects import Objects
+from perdure.database.s3.files import Objects
 from perdure.ops import shelve, tidy
 
 left = int(sys.argv[3])

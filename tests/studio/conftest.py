@@ -91,7 +91,7 @@ def watch(page: Page, url: str, problems: list[str], *, away: bool) -> None:
             problems.append(message.text)
 
     page.on("console", heard)
-    page.on("pageerror", lambda error: (away and "Failed to fetch" in f"{error}") or problems.append(f"{error}"))
+    page.on("pageerror", lambda error: problems.append(f"{error}"))
     page.on("request", lambda request: request.url.startswith((origin, "data:")) or problems.append(request.url))
     page.on("dialog", lambda shown: (problems.append(f"a script ran: {shown.message}"), shown.dismiss()))
 

@@ -11,6 +11,7 @@ from contextlib import closing
 import httpx
 import pytest
 from playwright.sync_api import expect
+from tests.servers.proxy import Proxy
 from tests.studio.helping import checkpoints, thread_of
 from tests.studio.test_keyboard import name_of_focus, tab_to
 
@@ -49,6 +50,18 @@ def test_words_are_looked_for_in_all_threads(page, mark):
     expect(page.locator(".thread-row")).to_have_count(1)
     page.get_by_role("searchbox", name=re.compile("Search threads")).fill(f"{mark} status:error")
     expect(page.locator("#threads .empty")).to_have_text("No thread matches.")
+
+
+def test_an_answer_that_is_cut_off_is_told_like_a_server_that_is_away(server, open_page, mark):
+    with Proxy(("127.0.0.1", int(server.url.rpartition(":")[2]))) as proxy:
+        page = open_page(f"http://127.0.0.1:{proxy.address[1]}", away=True)
+        expect(page.locator(".thread-row").first).to_be_visible()
+        proxy.cut_after(4_000, "to_client")
+        page.get_by_role("searchbox", name=re.compile("Search threads")).fill(mark)
+        expect(page.get_by_text("doesn't answer").first).to_be_visible()
+        page.get_by_role("searchbox", name=re.compile("Search threads")).fill(f"{mark} n:7")
+        expect(page.locator(".thread-row")).to_have_count(1)
+        assert "cut to_client" in proxy.struck
 
 
 def test_runs_of_all_threads_by_status(page, http):

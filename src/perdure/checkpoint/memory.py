@@ -141,15 +141,11 @@ def _is_retry(one: Prepared, space: _Space) -> bool:
 
 def _record(one: Prepared, parent: _Record | None, space: _Space) -> _Record:
     """Make the record of a commit's checkpoint."""
-    parent_refs: Mapping[str, _Ref] = {} if parent is None else parent.refs
-    stored: Mapping[str, Piece | None] = one.pieces
-    if parent is not None and one.changes_only:
-        refs = dict(parent_refs)
-    else:
-        refs, stored, missing = records.inherit(one, None if parent is None else parent.versions, parent_refs)
-        for channel, version in missing.items():
-            if (earlier := space.find(channel, version)) is not None:
-                refs[channel] = earlier
+    parent_versions, parent_refs = (None, {}) if parent is None else (parent.versions, parent.refs)
+    refs, stored, missing = records.inherit(one, parent_versions, parent_refs)
+    for channel, version in missing.items():
+        if (earlier := space.find(channel, version)) is not None:
+            refs[channel] = earlier
     for channel, piece in stored.items():
         if isinstance(piece, Change):
             refs[channel] = _stored(piece, parent_refs.get(channel))
@@ -391,7 +387,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
             self._space_made(thread_id, checkpoint_ns).add_writes(checkpoint_id, task)
 
     def prepare(self, commit: Commit) -> Prepared:
-        return records.prepare(self._serde or self.serde, self._lineage, commit)
+        return records.prepare(self.serde, self._lineage, commit)
 
     def commit(self, prepared: Sequence[Prepared]) -> bool:
         with self._lock:

@@ -393,9 +393,9 @@ def inherit(
             raise _orphan(prepared)
         parent_versions = {}
     pieces = prepared.pieces
-    missing: dict[str, Any] = {}
     if prepared.changes_only:
-        return dict(parent_refs), pieces, missing
+        return {**parent_refs}, pieces, {}
+    missing: dict[str, Any] = {}
     stored = pieces.copy()
     refs: dict[str, R] = {}
     for channel, version in prepared.versions.items():

@@ -13,11 +13,14 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Final
+
+from xxhash import xxh3_64_intdigest
 
 try:
     from langgraph import types as theirs
@@ -49,11 +52,6 @@ _COUNTERS: Final = "counters_since_delta_snapshot"
 """The key of a checkpoint's metadata that names the channels that aren't stored at each checkpoint."""
 
 
-def is_own(task_id: str, channel: str, value: Any) -> bool:
-    """Tell whether a write has a meaning only where it was made: an error, or an answer to a question that it names."""
-    return channel in (ERROR, SCHEDULED) or (task_id == NULL_TASK_ID and channel == RESUME and is_addressed(value))
-
-
 class LangGraphDatabase(AdoptedSaver):
     """A saver of LangGraph's, read and written in perdure's types.
 
@@ -63,13 +61,15 @@ class LangGraphDatabase(AdoptedSaver):
         thread_ids: Reads the ids of its threads, in ascending order.
     """
 
-    leaves_out = staticmethod(is_own)
-    """Tells which pending writes aren't read or written, by task, channel and value."""
-
     def __init__(self, inner: Any, channels: Mapping[str, Any], thread_ids: Callable[[], Sequence[str]]) -> None:
         super().__init__(inner)
         self._channels = channels
         self._thread_ids = thread_ids
+
+    @staticmethod
+    def leaves_out(task_id: str, channel: str, value: Any) -> bool:
+        """Tell whether a pending write isn't moved: an error, or an answer to a question that it names."""
+        return channel in (ERROR, SCHEDULED) or (task_id == NULL_TASK_ID and channel == RESUME and is_addressed(value))
 
     def threads(self, *, limit: int | None = None, after: str | None = None) -> Iterator[str]:
         found = (thread_id for thread_id in self._thread_ids() if after is None or thread_id > after)
@@ -109,15 +109,29 @@ class LangGraphDatabase(AdoptedSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         values = _their(checkpoint["channel_values"], checkpoint["id"])
-        made: Any = {**_with_versions(checkpoint, _their_version), "channel_values": values}
-        versions = {name: _their_version(version) for name, version in new_versions.items()}
+        versions = {
+            name: self._their_version(version, values[name]) if name in values else _text_of(version)
+            for name, version in checkpoint["channel_versions"].items()
+        }
+        seen = _seen(
+            checkpoint, lambda name, v: versions[name] if v == checkpoint["channel_versions"].get(name) else _text_of(v)
+        )
+        made: Any = {**checkpoint, "channel_values": values, "channel_versions": versions, "versions_seen": seen}
+        # All of them: where it keeps values by their versions, it writes those that it doesn't have.
         return super().put(config, made, _their(metadata, checkpoint["id"]), versions)
+
+    def _their_version(self, version: Any, value: Any) -> Any:
+        """Write a version as theirs. Branches here count alike, and there a version names one value of the thread."""
+        if not isinstance(version, int):
+            return version
+        _, data = self.inner.serde.dumps_typed(value)
+        return _text_of(version, xxh3_64_intdigest(data) % 10**16)
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         where = config["configurable"]["checkpoint_id"]
-        moved = [(name, _their(value, where)) for name, value in writes if not is_own(task_id, name, value)]
+        moved = [(name, _their(value, where)) for name, value in writes if not self.leaves_out(task_id, name, value)]
         super().put_writes(config, moved, task_id, task_path)
 
     def _own(self, found: Any) -> CheckpointTuple:
@@ -132,10 +146,12 @@ class LangGraphDatabase(AdoptedSaver):
         writes = [
             (task_id, name, _our(value))
             for task_id, name, value in one.pending_writes or ()
-            if not is_own(task_id, name, value)
+            if not self.leaves_out(task_id, name, value)
         ]
-        checkpoint: Any = {"updated_channels": None, **_with_versions(one.checkpoint, _our_version)}
-        checkpoint["channel_values"] = values
+        versions = {name: _number_of(version) for name, version in one.checkpoint["channel_versions"].items()}
+        seen = _seen(one.checkpoint, lambda _, version: _number_of(version))
+        checkpoint: Any = {"updated_channels": None, **one.checkpoint, "channel_values": values}
+        checkpoint |= {"channel_versions": versions, "versions_seen": seen}
         _move_sends(checkpoint, _our(checkpoint.pop("pending_sends", [])))
         return one._replace(checkpoint=checkpoint, metadata=metadata, pending_writes=writes)
 
@@ -178,28 +194,25 @@ def _move_sends(checkpoint: Checkpoint, sends: Sequence[Any]) -> None:
         checkpoint["channel_versions"] = {TASKS: max(versions.values()), **versions}
 
 
-# -- versions: numbers here; there texts of a number and a random part, and both in one thread can't be compared
+# -- versions: numbers here; there texts of a number and of what tells branches apart, and the two can't be compared
 
 
-_OF_OURS: Final = "." + 16 * "0"
+_TEXT: Final = re.compile("([0-9]{32})[.].+")
 
 
-def _their_version(version: Any) -> Any:
-    return f"{version:032}{_OF_OURS}" if isinstance(version, int) else version
+def _text_of(version: Any, apart: int = 0) -> Any:
+    return f"{version:032}.{apart:016}" if isinstance(version, int) else version
 
 
-def _our_version(version: Any) -> Any:
-    return int(version.removesuffix(_OF_OURS)) if isinstance(version, str) and version.endswith(_OF_OURS) else version
+def _number_of(version: Any) -> Any:
+    number = _TEXT.fullmatch(version) if isinstance(version, str) else None
+    return int(number[1]) if number else version
 
 
-def _with_versions(checkpoint: Checkpoint, turn: Callable[[Any], Any]) -> dict[str, Any]:
-    """Return a checkpoint whose versions are turned into those of the other side."""
+def _seen(checkpoint: Checkpoint, turn: Callable[[str, Any], Any]) -> dict[str, ChannelVersions]:
+    """Return the versions that nodes have seen, turned by channel and version."""
     seen = checkpoint["versions_seen"]
-    return {
-        **checkpoint,
-        "channel_versions": {name: turn(version) for name, version in checkpoint["channel_versions"].items()},
-        "versions_seen": {node: {name: turn(v) for name, v in versions.items()} for node, versions in seen.items()},
-    }
+    return {node: {name: turn(name, version) for name, version in each.items()} for node, each in seen.items()}
 
 
 # -- values

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from perdure.checkpoint.base import Lease, V
+from perdure.checkpoint.base import V
 from perdure.checkpoint.objects import scrubbing
 from perdure.checkpoint.objects.dialect import ObjectDialect
 from perdure.checkpoint.objects.sweeping import sweep
 from perdure.checkpoint.objects.transactions import Transactions
 from perdure.checkpoint.scrubbing import Chunk, Scrub
 from perdure.checkpoint.serde.base import SerializerProtocol
-from perdure.checkpoint.tables.leases import acquire
 from perdure.checkpoint.tables.saver import Kind, TableSaver
 from perdure.database.objects.client import Client
 from perdure.database.objects.exchange import Patience, list_all, parts, read
@@ -144,6 +143,3 @@ class ObjectSaver(TableSaver[V]):
     async def adelete_thread(self, thread_id: str) -> None:
         await super().adelete_thread(thread_id)
         await self.client.arun(self._transactions.erase(str(thread_id)))
-
-    def _acquiring(self, thread_id: str, holder: str, ttl: float) -> Op[Lease | None]:
-        return acquire(self._dialect, thread_id, holder, ttl)

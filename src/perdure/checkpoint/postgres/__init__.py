@@ -19,7 +19,7 @@ from perdure.checkpoint.scrubbing import Chunk, Scrub
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.tables.saver import Kind
 from perdure.checkpoint.tables.served import ServedSaver
-from perdure.checkpoint.tables.sights import Sights
+from perdure.checkpoint.tables.sights import Known, Sights
 from perdure.database.operation import Op
 from perdure.database.pooling import PoolUse
 from perdure.database.postgres import schema, scrubbing
@@ -77,7 +77,7 @@ class PostgresSaver(ServedSaver[V]):
         self._schema = schema
         self._owns = isinstance(connection, Pool)
         self._driver: Driver | LoopDriver = driver_for(connection, retry_for, partial(merged, self._dialect))
-        self._sights = Sights()
+        self._sights: Sights[Known] = Sights()
         self._ready = False
         self._setup_lock = threading.Lock()
 
@@ -199,7 +199,7 @@ class PostgresSaver(ServedSaver[V]):
     # -- commits
 
     def prepare(self, commit: Commit) -> Prepared:
-        one = records.prepare(self._within or self._serde or self.serde, self._lineage, commit)
+        one = records.prepare(self._within or self.serde, self._lineage, commit)
         if commit.checkpoint is None:
             return one
         return one._replace(searched=searched_of(self._dialect.searchable(commit.metadata or {})))

@@ -68,7 +68,7 @@ class _Appended(NamedTuple):
     values: list[Value]
 
 
-def append(dialect: Dialect, sights: Sights, prepared: Sequence[Prepared]) -> Op[bool | None]:
+def append(dialect: Dialect, sights: Sights[Known], prepared: Sequence[Prepared]) -> Op[bool | None]:
     """Store commits whose namespace is as it was last seen, or new; tell whether a holder shall stop.
 
     Returns:
@@ -89,13 +89,13 @@ def append(dialect: Dialect, sights: Sights, prepared: Sequence[Prepared]) -> Op
         return None
     [rows] = yield [_appending(dialect, first.lease, known, made)]
     if not rows:
-        sights.forget(key)
+        sights.note(key, None)
         return None
     sights.note(key, Known(known.ns, *made[1:4]))
     return bool(rows[0][0])
 
 
-def _begin(dialect: Dialect, sights: Sights, prepared: Sequence[Prepared]) -> Op[bool | None]:
+def _begin(dialect: Dialect, sights: Sights[Known], prepared: Sequence[Prepared]) -> Op[bool | None]:
     """Store the first commits of a namespace; None if it was there already, or the lease is lost."""
     first = prepared[0]
     key = (first.thread_id, first.checkpoint_ns)

@@ -168,6 +168,3 @@ class RowSaver(ServedSaver[V]):
         if not self._ready:
             await self.asetup()
         return await self._driver.arun(partial(self._transactions.acquiring, thread_id, holder, ttl))
-
-    def _acquiring(self, thread_id: str, holder: str, ttl: float) -> Op[Lease | None]:
-        raise NotImplementedError  # `acquire` needs no statements

@@ -11,7 +11,8 @@ from perdure.checkpoint.rows.answering import MANY
 from perdure.checkpoint.rows.backend import Asking, Directory, Member, RowBackend, together
 from perdure.checkpoint.rows.keys import RULES, decoded, encoded, run_member
 from perdure.checkpoint.rows.statements import STATEMENTS
-from perdure.checkpoint.rows.view import Beliefs, Reading, View
+from perdure.checkpoint.rows.view import Belief, Reading, View
+from perdure.checkpoint.tables.sights import Sights
 from perdure.database.operation import Batch, Op
 from perdure.errors import PerdureError, TransientStorageError
 
@@ -31,7 +32,7 @@ class Transactions:
 
     def __init__(self, backend: RowBackend) -> None:
         self._backend = backend
-        self._beliefs = Beliefs()
+        self._beliefs: Sights[Belief] = Sights()
 
     def reading(self, make: Callable[[], Op[T]]) -> Asking[T]:
         """Run an operation that changes nothing, or whose statements stand alone."""

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from perdure.checkpoint.base import Lease
 from perdure.checkpoint.rows.backend import Asking, Change, RowBackend
 from perdure.checkpoint.rows.keys import Space, State, decoded, encoded, new_mark, opened_state
+from perdure.checkpoint.tables.sights import Sights
 
 Reading = Asking[Any]
-
-_MOST_BELIEVED: Final = 4096
 
 
 class Belief(NamedTuple):
@@ -29,26 +28,6 @@ class Belief(NamedTuple):
 
     state: bytes
     row: bytes | None
-
-
-class Beliefs:
-    """What this process last saw of namespaces, bounded."""
-
-    def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], Belief] = {}
-
-    def get(self, key: tuple[str, str]) -> Belief | None:
-        """Return how a namespace was last seen."""
-        return self._seen.get(key)
-
-    def note(self, key: tuple[str, str], belief: Belief | None) -> None:
-        """Remember how a namespace is; None: forget it."""
-        self._seen.pop(key, None)
-        if belief is not None:
-            self._seen[key] = belief
-            if len(self._seen) > _MOST_BELIEVED:
-                for old in list(self._seen)[: _MOST_BELIEVED // 2]:
-                    self._seen.pop(old, None)
 
 
 class ThreadView:
@@ -74,7 +53,7 @@ class View:
         beliefs: What to believe; None: nothing.
     """
 
-    def __init__(self, backend: RowBackend, beliefs: Beliefs | None = None) -> None:
+    def __init__(self, backend: RowBackend, beliefs: Sights[Belief] | None = None) -> None:
         self.backend = backend
         self.beliefs = beliefs
         self.seen: dict[tuple[str, str], Belief] = {}
@@ -177,7 +156,7 @@ class View:
             if thread.guards or thread.changes or thread.is_dropped
         ]
 
-    def note(self, beliefs: Beliefs) -> None:
+    def note(self, beliefs: Sights[Belief]) -> None:
         """Remember how the namespaces are after the operation."""
         for thread_id, thread in self.threads.items():
             for name in [*thread.spaces, *(thread.touched - thread.spaces.keys())]:
@@ -192,7 +171,7 @@ class View:
                         belief = Belief(state.pack(), row)
                 beliefs.note((thread_id, name), belief)
 
-    def forget(self, beliefs: Beliefs) -> None:
+    def forget(self, beliefs: Sights[Belief]) -> None:
         """Stop believing what this operation has looked at."""
         for thread_id, thread in self.threads.items():
             for key in thread.guards:

@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Self
 
-from perdure.checkpoint.base import Lease, V
+from perdure.checkpoint.base import V
 from perdure.checkpoint.scrubbing import Chunk, Scrub
 from perdure.checkpoint.serde.base import SerializerProtocol
 from perdure.checkpoint.sqlite.dialect import SQL, SqliteDialect, savers_tables
-from perdure.checkpoint.tables import leases
 from perdure.checkpoint.tables.saver import Kind, TableSaver
 from perdure.database.operation import Op
 from perdure.database.sqlite import schema, scrubbing
@@ -173,6 +172,3 @@ class SqliteSaver(TableSaver[V]):
         if not self._ready:
             self.setup()
         return self._driver.arun(make, writes=kind != "read", soft=kind in _SOFT, plain=kind == "commit")
-
-    def _acquiring(self, thread_id: str, holder: str, ttl: float) -> Op[Lease | None]:
-        return leases.acquire(self._dialect, thread_id, holder, ttl)

@@ -45,7 +45,7 @@ class SqliteDialect(Dialect):
 
     def __init__(self, sql: Mapping[str, str]) -> None:
         super().__init__(sql)
-        self.sights = Sights()
+        self.sights: Sights[Known] = Sights()
 
     def recalled(self, one: Prepared) -> Known | None:
         known = self.sights.get((one.thread_id, one.checkpoint_ns))
@@ -56,11 +56,7 @@ class SqliteDialect(Dialect):
         return None if one.checkpoint_id is not None and one.checkpoint_id <= (known.head or "") else known
 
     def remember(self, one: Prepared, known: Known | None) -> None:
-        key = (one.thread_id, one.checkpoint_ns)
-        if known is None:
-            self.sights.forget(key)
-        else:
-            self.sights.note(key, known)
+        self.sights.note((one.thread_id, one.checkpoint_ns), known)
 
     def storing(
         self, ns: int, one: Prepared, frame: bytes, pieces: Sequence[bytes], number: int, *, is_new: bool

@@ -115,9 +115,9 @@ class TableSaver(BaseCheckpointSaver[V]):
     async def _ado(self, kind: Kind, operation: Callable[..., Op[Any]], *args: Any) -> Any:
         return await self._arun(partial(operation, self._dialect, *args), kind)
 
-    @abstractmethod
     def _acquiring(self, thread_id: str, holder: str, ttl: float) -> Op[Lease | None]:
-        """Take a lease, see `acquire`."""
+        """Take a lease, see `acquire`; by this machine's clock, if a backend knows no better one."""
+        return leasing.acquire(self._dialect, thread_id, holder, ttl)
 
     @abstractmethod
     def close(self) -> None:
@@ -310,7 +310,7 @@ class TableSaver(BaseCheckpointSaver[V]):
         await self._ado("write", writing.put_writes, *parse_checkpoint(config), task)
 
     def prepare(self, commit: Commit) -> Prepared:
-        return records.prepare(self._within or self._serde or self.serde, self._lineage, commit)
+        return records.prepare(self._within or self.serde, self._lineage, commit)
 
     def commit(self, prepared: Sequence[Prepared]) -> bool:
         return self._run(partial(writing.commit, self._dialect, prepared), "commit")  # type: ignore[no-any-return]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from perdure.checkpoint.base import Lease
 from perdure.checkpoint.layout import Record
@@ -26,30 +26,31 @@ class Known(NamedTuple):
     lease: Lease | None = None
 
 
-class Sights:
+K = TypeVar("K")
+
+
+class Sights(Generic[K]):
     """What was last seen of namespaces, bounded. Guesses: whoever uses one makes sure that it still holds."""
 
     _MOST = 4096
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], Known] = {}
+        self._seen: dict[tuple[str, str], K] = {}
 
-    def get(self, key: tuple[str, str]) -> Known | None:
+    def get(self, key: tuple[str, str]) -> K | None:
         """Return a namespace as it was last seen."""
         return self._seen.get(key)
 
-    def note(self, key: tuple[str, str], known: Known) -> None:
-        """Remember a namespace."""
+    def note(self, key: tuple[str, str], known: K | None) -> None:
+        """Remember a namespace; None: forget it."""
         seen = self._seen
         seen.pop(key, None)
+        if known is None:
+            return
         seen[key] = known
         if len(seen) > self._MOST:
             for old in list(seen)[: self._MOST // 2]:
                 seen.pop(old, None)
-
-    def forget(self, key: tuple[str, str]) -> None:
-        """Forget a namespace."""
-        self._seen.pop(key, None)
 
     def clear(self) -> None:
         """Forget everything."""

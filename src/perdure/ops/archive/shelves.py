@@ -26,7 +26,7 @@ from perdure.errors import ConflictError, CorruptCheckpointError, StorageError
 from perdure.ops.archive.file import about_of
 
 if TYPE_CHECKING:
-    from perdure.database.s3.objects import Objects
+    from perdure.database.s3.files import Objects
 
 SUFFIX: Final = ".perdure"
 CATALOG: Final = "catalog.json"
@@ -278,7 +278,7 @@ def open_shelf(place: str | os.PathLike[str]) -> Iterator[tuple[Shelf, str | Non
         yield FolderShelf(Path(text)), None
         return
     try:
-        from perdure.database.s3.objects import open_objects
+        from perdure.database.s3.files import open_objects
     except ModuleNotFoundError as missing:
         raise StorageError("backups in buckets need obstore", hint="pip install 'perdure[s3]'") from missing
     parts, name = urlsplit(text), None

@@ -60,7 +60,17 @@ async function detailOf(response) {
 
 async function json(method, path, body, options) {
   const response = await send(method, path, { body, ...options });
-  return response.status === 204 ? null : response.json();
+  return response.status === 204 ? null : contentOf(response);
+}
+
+/** Read a response to its end, before which its connection may be lost. */
+async function contentOf(response) {
+  try {
+    return await response.json();
+  } catch (error) {
+    if (error instanceof TypeError) throw new ApiError(0, "");
+    throw error;
+  }
 }
 
 const LARGEST_PAGE = 1000;
@@ -71,7 +81,7 @@ async function pages(path, wanted, count) {
   for (;;) {
     const limit = Math.min(LARGEST_PAGE, count - rows.length);
     const response = await send("POST", path, { body: { ...wanted, limit, offset: rows.length } });
-    rows.push(...(await response.json()));
+    rows.push(...(await contentOf(response)));
     const more = response.headers.has("X-Pagination-Next");
     if (!more || rows.length >= count) return { rows, more };
   }
