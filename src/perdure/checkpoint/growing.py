@@ -15,6 +15,7 @@ from typing import Any, Final
 from perdure.checkpoint.chains import Change, Value
 from perdure.checkpoint.deltas import COUNT, Script
 from perdure.errors import SerializationError
+from perdure.tuples import build
 
 LEAST: Final = 128 * 1024
 """Shorter texts fit into the cache, and are encoded as a whole."""
@@ -109,7 +110,7 @@ def grown(plain: Callable[[Any], tuple[str, bytes]], items: list[Any], version: 
         value.hash = base.hash.copy()
         value.hash.update(more)
     hunks = (0, COUNT, COUNT, size - COUNT, 0, len(more))
-    return Change(value, base, Script(size, hunks, value.begin() + more))
+    return build(Change, (value, base, build(Script, (size, hunks, value.begin() + more))))
 
 
 def _more(

@@ -21,6 +21,7 @@ from perdure.checkpoint.frames import CHECKSUM, seal, unseal
 from perdure.checkpoint.records import Blob, TaskRecord, Write, merge_writes
 from perdure.checkpoint.sealing import Sealing
 from perdure.errors import CorruptCheckpointError
+from perdure.tuples import build
 
 Ref = list[Any]
 """Where a value is: `[type, bytes]` themselves, or `[type, check, steps]` of its chain."""
@@ -468,7 +469,7 @@ def share(task: TaskRecord, fresh: Mapping[str, Value]) -> TaskRecord:
         _shared(write, fresh[write[1]]) if len(write[3]) >= _LEAST_SHARED and write[1] in fresh else write
         for write in task.writes
     ]
-    return TaskRecord(task.task_id, task.task_path, writes)
+    return build(TaskRecord, (task.task_id, task.task_path, writes))
 
 
 def _shared(write: Write, value: Value) -> StoredWrite:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, insort
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from heapq import merge
@@ -27,7 +27,7 @@ from perdure.checkpoint.base import (
 )
 from perdure.checkpoint.chains import Chain, Change, Value
 from perdure.checkpoint.pruning import Pruned, PruningRule, pruning_of
-from perdure.checkpoint.records import Blob, Piece, Prepared, TaskRecord
+from perdure.checkpoint.records import Blob, Prepared, TaskRecord
 from perdure.checkpoint.rules import SAME, Rules, Same, Ttl, change_of, check_free, opened_rules
 from perdure.checkpoint.scrubbing import Scrub
 from perdure.checkpoint.serde.base import SerializerProtocol
@@ -149,6 +149,7 @@ def _record(one: Prepared, parent: _Record | None, space: _Space) -> _Record:
     for channel, piece in stored.items():
         if isinstance(piece, Change):
             refs[channel] = _stored(piece, parent_refs.get(channel))
+            _share(one.tasks, channel, piece.value)
         elif piece is not None:
             refs[channel] = piece
         else:
@@ -162,7 +163,7 @@ def _add(one: Prepared, record: _Record | None, space: _Space) -> None:
     parent_id, checkpoint_id = one.parent_id, one.checkpoint_id
     if parent_id is not None:
         for task in one.tasks:
-            space.add_writes(parent_id, task if record is None else _sharing(task, one.pieces))
+            space.add_writes(parent_id, task)
     if record is None or checkpoint_id is None:
         return
     ids = space.ids
@@ -173,19 +174,17 @@ def _add(one: Prepared, record: _Record | None, space: _Space) -> None:
         space.add(checkpoint_id, record)
 
 
-def _sharing(task: TaskRecord, pieces: Mapping[str, Piece | None]) -> TaskRecord:
-    """Let a task's writes that are long values of its checkpoint refer to these values' chains."""
-    writes: list[Any] = task.writes
-    for at, write in enumerate(writes):
-        if len(write[3]) > chains.LEAST_LONG:
-            piece = pieces.get(write[1])
-            if isinstance(piece, Change) and piece.value.data is write[3]:
-                writes[at] = (*write[:3], piece.value.chain)
-    return task
+def _share(tasks: Sequence[TaskRecord], channel: str, value: Value) -> None:
+    """Let writes that are a long value of their checkpoint refer to this value's chain."""
+    for task in tasks:
+        writes: list[Any] = task.writes
+        for at, write in enumerate(writes):
+            if write[1] == channel and len(write[3]) == value.size and write[3] is value.data:
+                writes[at] = (*write[:3], value.chain)
 
 
 def _plain(task: TaskRecord) -> TaskRecord:
-    """Undo `_sharing`."""
+    """Undo `_share`."""
     writes: list[Any] = [
         (*write[:3], chains.put_together(write[3])) if isinstance(write[3], Chain) else write for write in task.writes
     ]

@@ -221,11 +221,12 @@ def _encode_changed(
         if channel not in values:
             pieces[channel] = None
             continue
-        if recent is not None and type(values[channel]) is list and (found := _grown(plain, commit, channel, recent)):
+        value = values[channel]
+        if recent is not None and type(value) is list and (found := _grown(plain, commit, channel, recent)):
             pieces[channel] = found
             continue
         try:
-            pieces[channel] = blob = plain(values[channel])
+            pieces[channel] = blob = plain(value)
         except SerializationError as e:
             raise _of_channel(e, channel) from e
         if len(blob[1]) > LEAST_LONG:
@@ -346,7 +347,7 @@ def encode_task(
     encoded: list[Write] = []
     special = False
     for place, (channel, value) in enumerate(writes):
-        if value is not None and values.get(channel) is value and (piece := pieces.get(channel)) is not None:
+        if values.get(channel) is value and (piece := pieces.get(channel)) is not None:
             kind, data = (piece.value.kind, piece.value.data) if isinstance(piece, Change) else piece
         else:
             try:

@@ -18,7 +18,10 @@ from perdure.pregel.commands import branch_channel
 from perdure.pregel.plan import Branch, Channels, Node, StateReader, ValueReader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from perdure.graph.state import BranchSpec, StateGraph
+    from perdure.pregel.task import Task
 
     Builder = StateGraph[Any, Any, Any, Any]
 
@@ -60,7 +63,7 @@ def _start(builder: Builder) -> Node:
         name=START,
         action=None,
         triggers=(START,),
-        read=ValueReader(START),
+        reader=ValueReader(START),
         write=_writer(builder, START, builder.schemas[builder.input_schema].keys),
         branches=_branches(builder, START, builder.input_schema),
         tags=(TAG_HIDDEN,),
@@ -74,7 +77,7 @@ def _node(builder: Builder, name: str) -> Node:
         name=name,
         action=spec.action,
         triggers=(branch_channel(name), *joins),
-        read=_reader(builder, spec.input_schema),
+        reader=_reader(builder, spec.input_schema),
         write=_writer(builder, name, list(builder.channels)),
         branches=_branches(builder, name, spec.input_schema),
         retry=spec.retry or builder.defaults.retry,
@@ -96,7 +99,7 @@ def _handler(builder: Builder, name: str) -> Node | None:
         name=called,
         action=action,
         triggers=(),
-        read=_reader(builder, spec.input_schema),
+        reader=_reader(builder, spec.input_schema),
         write=_writer(builder, called, list(builder.channels)),
     )
 
@@ -114,7 +117,7 @@ def _root_or(reader: StateReader | ValueReader) -> StateReader:
     return reader
 
 
-def _writer(builder: Builder, name: str, keys: list[str]) -> ResultWriter:
+def _writer(builder: Builder, name: str, keys: list[str]) -> Callable[[Any, Task], None]:
     fixed: list[tuple[str, Any]] = [
         (branch_channel(end), None) for start, end in builder.edge_order if start == name and end != END
     ]
@@ -127,13 +130,13 @@ def _writer(builder: Builder, name: str, keys: list[str]) -> ResultWriter:
         if isinstance(channel, BinaryOperatorAggregate)
         and (prepare := getattr(channel.operator, "on_write", None)) is not None
     }
-    return ResultWriter(keys, fixed, on_write)
+    return ResultWriter(keys, fixed, on_write).write
 
 
 def _branches(builder: Builder, name: str, schema: Any) -> tuple[Branch, ...]:
     specs: dict[str, BranchSpec] = builder.branches.get(name, {})
     reader = _root_or(_reader(builder, schema))
     return tuple(
-        Branch(spec.name, spec.action, reader, Router(name, spec.name, spec.ends, set(builder.nodes)))
+        Branch(spec.name, spec.action, reader, Router(name, spec.name, spec.ends, set(builder.nodes)).route)
         for spec in specs.values()
     )

@@ -35,7 +35,7 @@ class ResultWriter:
         self.fixed = tuple(fixed)
         self.on_write = dict(on_write)
 
-    def __call__(self, result: Any, task: Task) -> None:
+    def write(self, result: Any, task: Task) -> None:
         writes = task.writes
         if type(result) is dict and not self.on_write and not self.is_root:
             if result.keys() <= self.keys.keys():
@@ -102,7 +102,7 @@ class Router:
         self.nodes = nodes
         self._known: dict[str, tuple[tuple[str, None], ...]] = {}  # by answer, what it adds to the writes
 
-    def __call__(self, answer: Any, task: Task) -> None:
+    def route(self, answer: Any, task: Task) -> None:
         if type(answer) is str:
             writes = self._known.get(answer)
             if writes is None:

@@ -160,9 +160,10 @@ def _plain_parts(scope: TaskScope, at: int) -> tuple[int, Awaitable[Any] | None]
         action = _action(node, at)
         if action is None or not action.runs_in_thread:
             break
+        given = _input(scope, at)
         try:
             plain = action.plain
-            result = plain(_input(scope, at)) if plain is not None else action.call(_input(scope, at), scope)
+            result = plain(given) if plain is not None else action.call(given, scope)
         except ParentCommand as sent:
             result = to_here(sent)
         if type(result) not in _AT_HAND and inspect.isawaitable(result):

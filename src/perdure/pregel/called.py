@@ -23,7 +23,7 @@ from perdure.errors import GraphInterrupt, SerializationError, UsageError
 from perdure.pregel.action import INJECTED, Action, is_coroutine_function, refuse
 from perdure.pregel.driver import DEFAULT_CONCURRENCY
 from perdure.pregel.execute import run_task
-from perdure.pregel.plan import Node
+from perdure.pregel.plan import Node, StateReader
 from perdure.pregel.task import Task, planned_id, task_id
 
 if TYPE_CHECKING:
@@ -90,11 +90,8 @@ def call_node(
     cache: CachePolicy | None = None,
 ) -> Node:
     """Return the node that a call of a function runs."""
-    return Node(name, CallAction(target), (PUSH,), _no_state, _keep_result, retry=retry, timeout=timeout, cache=cache)
-
-
-def _no_state(*_: Any) -> Any:
-    return None
+    nothing = StateReader(())  # its input comes with the call
+    return Node(name, CallAction(target), (PUSH,), nothing, _keep_result, retry=retry, timeout=timeout, cache=cache)
 
 
 def _keep_result(result: Any, task: Task) -> None:

@@ -18,4 +18,5 @@ def now() -> str:
     if second != _second:
         text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         _text, _second = text, second
-    return f"{text}.{nanos // 1000 % 1_000_000:06d}+00:00"
+    micros = str(1_000_000 + nanos // 1000 % 1_000_000)
+    return f"{text}.{micros[1:]}+00:00"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from perdure.channels import UntrackedValue
 from perdure.channels.base import MISSING
 from perdure.checkpoint.base import Commit, TaskWrites
 from perdure.checkpoint.ids import new_id
@@ -95,7 +94,7 @@ class Journal:
         self.single: Task | None = None
         self._deferred: tuple[str | None, Commit] | None = None
         self._writers: dict[str, set[str]] = {}  # for durability `exit`: who wrote what is stored later
-        self._untracked = frozenset(n for n, c in run.plan.channels.items() if isinstance(c, UntrackedValue))
+        self._untracked = run.plan.untracked
 
     # -- where
 

@@ -139,13 +139,13 @@ class Machine:
         tasks: list[Task] = []
         channels = self.channels
         at, step = self.checkpoint_id or self.salt, self.step
-        if (topic := channels.get(TASKS)) is not None and topic.is_available():
+        if TASKS in self._live and (topic := channels[TASKS]).is_available():
             self._plan_sends(topic.get(), tasks)
         for name in self._candidates():
             node = self.plan.nodes[name]
             if self._is_due(name, node.triggers):
-                is_read = not is_look or type(node.read) is not StateReader
-                value = node.read(channels, step, self.stop) if is_read else None
+                is_read = not is_look or type(node.reader) is not StateReader
+                value = node.reader.read(channels, step, self.stop) if is_read else None
                 if value is not MISSING:
                     tasks.append(Task((at, step, node.key), name, node.path, node, value, node.triggers, self.ns))
         return tasks
@@ -243,7 +243,7 @@ class Machine:
                 else:
                     pending[name] = [value]
         updated: set[str] = set()
-        channels, lasting = self.channels, self.plan.lasting
+        channels, versions, changed, holding = self.channels, self.versions, self.changed, self.plan.holding
         for name, values in pending.items():
             channel = channels.get(name)
             if channel is None:
@@ -251,11 +251,9 @@ class Machine:
                     continue
                 raise _unknown_channel(name, tasks)
             if channel.update(values):
-                self.versions[name] = self._top = version
-                self.changed.add(name)
-                if name in lasting:
-                    updated.add(name)
-                elif channel.is_available():
+                versions[name] = self._top = version
+                changed.add(name)
+                if name in holding or channel.is_available():
                     updated.add(name)
                     if channel.volatile:
                         self._live.add(name)

@@ -155,12 +155,12 @@ class NodeBuilder:
             GraphValidationError: It has a timeout, and its function runs in a thread, where nothing can stop it.
         """
         action = _in_a_row(self._steps)
-        read: Any = StateReader(self._reads, None, _input_of) if self._single is None else ValueReader(self._single)
+        reader = StateReader(self._reads, None, _input_of) if self._single is None else ValueReader(self._single)
         return Node(
             name,
             action,
             tuple(self._triggers),
-            read,
+            reader,
             _Writer(self._entries),
             retry=self._retry,
             cache=self._cache,
@@ -258,7 +258,7 @@ def validate(plan: Plan, before: Any, after: Any) -> None:
         if not node.triggers:
             raise GraphValidationError(f"nothing starts node {name!r}", hint="subscribe it to a channel")
         _check(known, f"node {name!r} subscribes to", node.triggers)
-        reader = cast("Any", node.read)
+        reader = cast("Any", node.reader)
         _check(known, f"node {name!r} reads", getattr(reader, "names", ()))
         if isinstance(node.write, _Writer):
             _check(known, f"node {name!r} writes to", [entry.channel for entry in node.write.entries])

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.channels.base import MISSING, BaseChannel
 from perdure.channels.binop import BinaryOperatorAggregate
+from perdure.channels.ephemeral_value import EphemeralValue
 from perdure.channels.last_value import LastValue
+from perdure.channels.untracked_value import UntrackedValue
 from perdure.constants import PULL, START, TASKS
 from perdure.errors import EmptyInputError, InvalidUpdateError
 from perdure.managed import ManagedValue
@@ -48,7 +50,7 @@ class StateReader:
         self.managed = tuple((managed or {}).items())
         self.mapper = mapper
 
-    def __call__(
+    def read(
         self,
         channels: Mapping[str, BaseChannel[Any, Any, Any]],
         step: int,
@@ -73,7 +75,7 @@ class ValueReader:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __call__(self, channels: Mapping[str, BaseChannel[Any, Any, Any]], step: int, stop: int) -> Any:
+    def read(self, channels: Mapping[str, BaseChannel[Any, Any, Any]], step: int, stop: int) -> Any:
         return channels[self.name].peek()
 
 
@@ -102,7 +104,7 @@ class Node:
         name: Its name.
         action: What it calls; None passes the input on to `write`.
         triggers: Channels whose new version starts it.
-        read: Makes its input from the channels.
+        reader: Makes its input from the channels.
         write: Adds its result to the task's writes.
         branches: Decisions to take after it.
         retry: Policies; the first that matches the error decides.
@@ -119,7 +121,7 @@ class Node:
     name: str
     action: Action | None
     triggers: tuple[str, ...]
-    read: Callable[[Mapping[str, BaseChannel[Any, Any, Any]], int, int], Any]
+    reader: StateReader | ValueReader
     write: Callable[[Any, Task], None]
     branches: tuple[Branch, ...] = ()
     retry: tuple[RetryPolicy, ...] = ()
@@ -164,8 +166,8 @@ def _is_filled(cell: Any) -> bool:
         return False
 
 
-_LASTING = (LastValue, BinaryOperatorAggregate)
-"""Channels that have a value from their first update on: nobody needs to ask them."""
+_HOLDING = (LastValue, BinaryOperatorAggregate, EphemeralValue)
+"""Channels that have a value once they have taken one: nobody needs to ask them."""
 
 
 class Plan:
@@ -185,13 +187,14 @@ class Plan:
         "consuming",
         "finishing",
         "has_cached_nodes",
+        "holding",
         "input_channels",
-        "lasting",
         "nodes",
         "output_channels",
         "stream_channels",
         "takes_input_alone",
         "triggered_by",
+        "untracked",
         "versions",
         "volatile",
     )
@@ -217,7 +220,8 @@ class Plan:
         self.takes_input_alone = start is not None and start.action is None and not start.branches
         self.has_cached_nodes = any(node.cache is not None for node in self.nodes.values())
         self.volatile = frozenset(name for name, channel in channels.items() if channel.volatile)
-        self.lasting = frozenset(name for name, channel in channels.items() if type(channel) in _LASTING)
+        self.holding = frozenset(name for name, channel in channels.items() if type(channel) in _HOLDING)
+        self.untracked = frozenset(name for name, channel in channels.items() if isinstance(channel, UntrackedValue))
         self.consuming = frozenset(
             name for name, channel in channels.items() if type(channel).consume is not BaseChannel.consume
         )

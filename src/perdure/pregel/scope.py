@@ -286,7 +286,7 @@ class TaskScope:
                 overlay[name] = [value]
         for name, values in overlay.items():
             overlay[name] = channels[name].preview(values)
-        return reader(channels, machine.step, machine.stop, overlay)
+        return reader.read(channels, machine.step, machine.stop, overlay)
 
     # -- graphs called from inside
 

@@ -18,6 +18,7 @@ InvalidModuleError = UnknownTypeError
 """What reading a value of a type that isn't registered raises, under the name that programs know."""
 
 _NULL: Final = ("null", b"")
+_PLAINER: Final = frozenset({type(None), bytes, bytearray})  # than msgpack: their bytes are stored as they are
 
 
 class JsonPlusSerializer:
@@ -83,13 +84,8 @@ class JsonPlusSerializer:
         Raises:
             SerializationError: It can't be stored; `path` says what in it.
         """
-        if obj is None:
-            return _NULL
-        kind = type(obj)
-        if kind is bytes:
-            return "bytes", obj
-        if kind is bytearray:
-            return "bytearray", bytes(obj)
+        if type(obj) in _PLAINER:
+            return _NULL if obj is None else (type(obj).__name__, bytes(obj))
         try:
             return "msgpack", packb(obj, self._hook, OPTIONS)
         except PACK_ERRORS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from perdure.checkpoint.base import Lease
 from perdure.checkpoint.layout import Record
@@ -29,29 +29,17 @@ class Known(NamedTuple):
 K = TypeVar("K")
 
 
-class Sights(Generic[K]):
+class Sights(dict[tuple[str, str], K]):
     """What was last seen of namespaces, bounded. Guesses: whoever uses one makes sure that it still holds."""
 
     _MOST = 4096
 
-    def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], K] = {}
-
-    def get(self, key: tuple[str, str]) -> K | None:
-        """Return a namespace as it was last seen."""
-        return self._seen.get(key)
-
     def note(self, key: tuple[str, str], known: K | None) -> None:
         """Remember a namespace; None: forget it."""
-        seen = self._seen
-        seen.pop(key, None)
+        self.pop(key, None)
         if known is None:
             return
-        seen[key] = known
-        if len(seen) > self._MOST:
-            for old in list(seen)[: self._MOST // 2]:
-                seen.pop(old, None)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._seen.clear()
+        self[key] = known
+        if len(self) > self._MOST:
+            for old in list(self)[: self._MOST // 2]:
+                self.pop(old, None)

@@ -18,6 +18,7 @@ from perdure.checkpoint.tables.dialect import Dialect
 from perdure.checkpoint.tables.sights import Known
 from perdure.database.operation import Op, Rows, Statement
 from perdure.errors import ConflictError, CorruptCheckpointError
+from perdure.tuples import build
 
 SCAN = 100
 """Rows read at once by a search."""
@@ -85,8 +86,8 @@ def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
     frame = layout.seal_record(dialect.sealing, record, one.checkpoint_id)
     batch, number = dialect.storing(ns, one, frame, pieces, number, is_new=is_head)
     # Who has been asked to stop is told so at each commit: so the lease must be looked at each time.
-    seen = Known(ns, one.checkpoint_id, number, record, one.lease) if is_head and not stop else None
-    dialect.remember(one, seen)
+    keeps = is_head and not stop
+    dialect.remember(one, build(Known, (ns, one.checkpoint_id, number, record, one.lease)) if keeps else None)
     batch += dialect.advancing(ns, one, number)
     yield batch
     if tasks:
@@ -158,7 +159,7 @@ def made(
     led: Sequence[TaskRecord] = ()
     if leads and tasks and layout.fits_in_record(tasks):
         led, tasks = tasks, ()
-    record = Record(one.versions, refs, *one.header, led)
+    record = build(Record, (one.versions, refs, *one.header, led, None))
     if len(one.header[1]) + _CHANNEL_COSTS * len(one.versions) > layout.LEAST_BODY:
         record, frame = _with_body(dialect.sealing, record, parent, (number + len(pieces), ns))
         if frame is not None:
