@@ -124,13 +124,14 @@ class Database:
         before: tuple[int, str] | None = None
         for rowid, ns, frame, parent_id, *place in execute(query).fetchall():
             where = places[ns, place[2]] = tuple(place)
-            record = layout.open_row(PLAIN, frame, place[2]).record
+            outline = layout.open_row(PLAIN, frame, place[2])
+            record = outline.record
             assert record is not None  # no long one among them
             needed = {(where, "(its record)")}
             if before == (ns, parent_id):  # it has the parent's writes, if there are any
                 led = (places[before], "(pending writes)")
                 needed.add(led)
-                for number in layout.numbers_of_all({}, record.led):
+                for number in layout.numbers_of_all({}, outline.led):
                     users[ns * PIECES + number].add(led)
             before = (ns, place[2])
             yield Row("perdure_checkpoints.record", rowid, frame, ns, frozenset(needed))

@@ -23,8 +23,8 @@ from perdure.checkpoint.sealing import Sealing
 from perdure.errors import CorruptCheckpointError
 from perdure.tuples import build
 
-Ref = list[Any]
-"""Where a value is: `[type, bytes]` themselves, or `[type, check, steps]` of its chain."""
+Ref = Sequence[Any]
+"""Where a value is: `[type, bytes]` themselves, or `[type, check, steps]` of its chain, as a list."""
 
 _CHAINED: Final = 3  # the length of a reference to a chain
 
@@ -47,15 +47,13 @@ class Record(NamedTuple):
         refs: Where the values are.
         header_type: The type of the header.
         header: Everything else of the checkpoint, encoded.
-        led: Writes of the parent's tasks that led to this checkpoint.
-        body: All but `led` as one text, if it is long: then it is stored as the values are, by what changed.
+        body: All of it as one text, if it is long: then it is stored as the values are, by what changed.
     """
 
     versions: dict[str, Any]
     refs: dict[str, Ref]
     header_type: str
     header: bytes
-    led: Sequence[TaskRecord] = ()
     body: Value | None = None
 
     def blob(self) -> Blob:
@@ -63,8 +61,8 @@ class Record(NamedTuple):
         return self.header_type, self.header
 
     def numbers(self) -> set[int]:
-        """Return the numbers of all pieces that the checkpoint needs, its parent's writes included."""
-        found = numbers_of_all(self.refs, self.led)
+        """Return the numbers of the pieces that it is made of, or refers to."""
+        found = numbers_of_all(self.refs, ())
         return found if self.body is None else found.union(numbers_of(self.body.ref))
 
 
@@ -87,10 +85,11 @@ class Outline(NamedTuple):
         Raises:
             CorruptCheckpointError: They are not numbers.
         """
+        led = numbers_of_all({}, self.led)
         if self.record is not None:
-            return self.record.numbers()
+            return led | self.record.numbers()
         body, steps = self.parts
-        return {*numbers_of(body), *counted(steps), *numbers_of_all({}, self.led)}
+        return led.union(numbers_of(body), counted(steps))
 
     def body(self) -> list[int]:
         """Return the numbers of the pieces that the record is made of."""
@@ -105,7 +104,7 @@ class Outline(NamedTuple):
         if self.record is not None:
             return self.record
         value = pieces.value(self.parts[0])
-        return _record_of(unpackb(value.data))._replace(led=self.led, body=_with_ref(value, self.parts[0]))
+        return _record_of(unpackb(value.data))._replace(body=_with_ref(value, self.parts[0]))
 
 
 BODY: Final = "record"
@@ -115,15 +114,15 @@ LEAST_BODY: Final = 2048
 """Bytes of a record beyond which it is stored by what changed: versions and what nodes have seen grow with a graph."""
 
 
-def seal_record(sealing: Sealing, record: Record, checkpoint_id: str) -> bytes:
-    """Make the frame of a checkpoint's row."""
-    return _seal_row(sealing, _parts_of(record), record.led, checkpoint_id)
+def seal_record(sealing: Sealing, record: Record, checkpoint_id: str, led: Sequence[TaskRecord] = ()) -> bytes:
+    """Make the frame of a checkpoint's row, with writes that led to the checkpoint."""
+    return _seal_row(sealing, _parts_of(record), led, checkpoint_id)
 
 
 def seal_without_led(sealing: Sealing, outline: Outline, checkpoint_id: str) -> bytes:
     """Make the frame of a checkpoint's row whose writes lie elsewhere now."""
     if outline.record is not None:
-        return seal_record(sealing, outline.record._replace(led=()), checkpoint_id)
+        return seal_record(sealing, outline.record, checkpoint_id)
     return _seal_row(sealing, outline.parts, (), checkpoint_id)
 
 
@@ -153,7 +152,7 @@ def open_row(sealing: Sealing, frame: bytes, checkpoint_id: str) -> Outline:
         raise CorruptCheckpointError("a checkpoint's row holds no record") from e
     led = _opened_led(led) if led else ()
     if is_whole:
-        return Outline(parts[:4], led, _record_of(parts[:4])._replace(led=led))
+        return Outline(parts[:4], led, _record_of(parts[:4]))
     body, steps = parts[:2]
     if not (is_chain(body, BODY) and isinstance(steps, list)):
         raise CorruptCheckpointError("a checkpoint's row refers to its record in an unknown form")
@@ -286,14 +285,14 @@ def numbers_of_all(refs: Mapping[str, Ref], tasks: Iterable[TaskRecord]) -> set[
 
 def _numbers_of_write(write: StoredWrite) -> Sequence[int]:
     if len(write) == _REFERRED:
-        return numbers_of(write[2:])  # type: ignore[arg-type]  # a reference, as a tuple
+        return numbers_of(write[2:])
     return write[4:5] if len(write) == _SHARED else ()
 
 
 def shifted(record: Record, shift: int) -> Record:
     """Return a record whose pieces have got other numbers; it then lies in its row, however long it is."""
     refs = {channel: _shifted_ref(ref, shift) for channel, ref in record.refs.items()}
-    return record._replace(refs=refs, led=[shifted_task(task, shift) for task in record.led], body=None)
+    return record._replace(refs=refs, body=None)
 
 
 def _shifted_ref(ref: Ref, shift: int) -> Ref:

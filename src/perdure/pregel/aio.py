@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -42,17 +42,17 @@ async def adrive(run: Run, loop: Loop) -> AsyncGenerator[Event, None]:
                     yield event
             try:
                 if isinstance(effect, Execute):
-                    tasks = effect.tasks
-                    if len(tasks) == 1 and not run.listens and run.step_timeout is None:
+                    if len(effect.tasks) == 1 and not run.listens and run.step_timeout is None:
                         me = me or asyncio.current_task()
-                        rested = await _alone(run, tasks[0], me, rested)
+                        rested = await _alone(run, effect.tasks[0], me, rested)
                     else:
                         me = None
-                        async with aclosing(_aexecute(run, tasks, commits)) as events:
+                        async with aclosing(_aexecute(run, effect.tasks, commits)) as events:
                             async for event in events:
                                 yield event
                 elif isinstance(effect, Store):
-                    if await commits.put(effect.prepared):
+                    if (committing := commits.put(effect.prepared)) is not None:
+                        commits.note(await committing)
                         rested = time.monotonic()
                 else:
                     reply = await commits.do(effect)
@@ -128,8 +128,9 @@ async def _aexecute(run: Run, tasks: Sequence[Task], commits: _AsyncCommits) -> 
             batch = _finished(running, done)
             if batch:
                 run.ended(batch)
-                if running and (unsaved := run.take_unsaved()):
-                    await commits.put(unsaved)
+                if running and (unsaved := run.take_unsaved()):  # noqa: SIM102 - what comes next awaits
+                    if (committing := commits.put(unsaved)) is not None:
+                        commits.note(await committing)
             if listens:
                 for event in sink.drain():
                     yield event
@@ -234,23 +235,34 @@ class _AsyncCommits:
         msg = f"unknown effect {effect!r}"
         raise TypeError(msg)
 
-    async def put(self, prepared: Sequence[Any]) -> bool:
-        """Make commits durable, or hand them to the task that does; tell whether others of the loop could go on."""
+    def put(self, prepared: Sequence[Any]) -> Awaitable[bool] | None:
+        """Make commits durable, or hand them to the task that does.
+
+        Return what the caller has to wait for, if anything; what comes of it is for `note`.
+        """
         if self.is_inline:
-            self._note(self.saver.commit(prepared))
-        elif not self.is_behind:
-            self._note(await self.saver.acommit(prepared))
-            return True
-        else:
-            if self._error is not None or self._lag >= MAX_LAG:
-                await self.settle()  # back-pressure: at most MAX_LAG wait or are being committed
-            self._lag += 1
-            self._queue.append(prepared)
-            if self._task is None:
-                self._task = asyncio.create_task(self._work())
+            self.note(self.saver.commit(prepared))
+            return None
+        if not self.is_behind:
+            return self.saver.acommit(prepared)  # type: ignore[no-any-return]
+        if self._error is not None or self._lag >= MAX_LAG:
+            return self._put_later(prepared)
+        self._hand_over(prepared)
+        return None
+
+    async def _put_later(self, prepared: Sequence[Any]) -> bool:
+        await self.settle()  # back-pressure: at most MAX_LAG wait or are being committed
+        self._hand_over(prepared)
         return False
 
-    def _note(self, stop: bool) -> None:
+    def _hand_over(self, prepared: Sequence[Any]) -> None:
+        self._lag += 1
+        self._queue.append(prepared)
+        if self._task is None:
+            self._task = asyncio.create_task(self._work())
+
+    def note(self, stop: bool) -> None:
+        """Note whether somebody has asked the run to stop, as a commit tells."""
         if stop and self.run.turn is not None:
             self.run.turn.is_asked_to_stop = True
 
@@ -258,7 +270,7 @@ class _AsyncCommits:
         while self._queue and self._error is None:
             batch, self._queue = self._queue, []
             try:
-                self._note(await self.saver.acommit([one for prepared in batch for one in prepared]))
+                self.note(await self.saver.acommit([one for prepared in batch for one in prepared]))
             except BaseException as e:  # noqa: BLE001 - raised where the run next touches the storage
                 self._error = e
             self._lag -= len(batch)

@@ -77,7 +77,7 @@ class Journal:
 
     Attributes:
         head: The newest checkpoint of the namespace, as this run knows it: what its next commit compares with.
-        last: Metadata and parent of the checkpoint just made, for the stream; taken out by who tells it.
+        last: Metadata and parent of the checkpoint just made, if the stream is heard; taken out by who tells it.
         is_off: Whether tasks' writes aren't kept, because the caller stores them otherwise.
         single: The only task of the superstep: its writes are kept with the checkpoint that they lead to.
     """
@@ -268,7 +268,7 @@ class Journal:
         """Make the machine's state the new head; return its commit, with the writes that led to it."""
         run, machine = self.run, self.run.machine
         if self.saver is None:
-            if run.sink.modes:
+            if run.teller.is_heard:
                 self.last = (self.metadata(source), None)
             machine.step += 1
             return []
@@ -296,7 +296,8 @@ class Journal:
             ),
         )
         stored_parent = self._deferred[0] if self._deferred else parent_id or None
-        self.last = (metadata, stored_parent)
+        if run.teller.is_heard:
+            self.last = (metadata, stored_parent)
         machine.checkpoint_id = id_
         machine.step += 1
         if self._keeps_back:

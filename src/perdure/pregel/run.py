@@ -90,7 +90,7 @@ class Run:
             self.machine.salt = uuid4().hex
         self.stream_ns = tuple(settings.ns.split(NS_SEP)) if settings.ns else ()
         self.run_id = str(run_id) if (run_id := settings.config.get("run_id")) else None
-        self.tasks: list[Task] = []
+        self.tasks: Sequence[Task] = ()
         self._has_stopped = False
         self.step_timeout = settings.step_timeout
         # What a channel held for one superstep is gone at the run's end, and is its output all the same.
@@ -334,7 +334,8 @@ class Run:
                 self._refuse_to_go_on()
             if control is not None and control.reason is not None:
                 self._refuse_to_go_on()
-            tasks = self.tasks = machine.due()
+            tasks: Sequence[Task] = machine.due()
+            self.tasks = tasks
             if self.pending:
                 self._give_stored(tasks)
             if teller.is_heard:
@@ -345,7 +346,7 @@ class Run:
                 return
             if before and machine.stops(before, tasks):
                 raise GraphInterrupt(())
-            todo = [task for task in tasks if not task.saved] if self.pending else tasks
+            todo: Sequence[Task] = [task for task in tasks if not task.saved] if self.pending else tasks
             if teller.is_heard:
                 teller.begins(tasks)
             keys = None
@@ -360,25 +361,30 @@ class Run:
             if keys:
                 yield from self._memorise(todo, keys)
             machine.apply(tasks)
-            self.pending = []
+            if self.pending:
+                self.pending = []
             if self._keeps_output and any(writes_values(settings.output_keys, task.writes) for task in tasks):
                 self._output = machine.read(settings.output_keys)
             if self.returned:
                 self.returned = {}
             if teller.is_heard:
                 teller.applied(tasks)
-            if prepared := journal.checkpoint("loop"):
-                store.prepared = prepared
+            store.prepared = journal.checkpoint("loop")
+            execute.tasks = self.tasks = ()  # what is done with needn't outlive the commit, nor the commit itself
+            todo = ()
+            if not after:
+                tasks = ()
+            if store.prepared:
                 yield store
+                store.prepared = ()
             self.resuming = False
-            self.tasks = []
             self.answers.clear()
             if after and machine.stops(after, tasks):
                 self.tasks = machine.due()
                 teller.checkpoint()
                 raise GraphInterrupt(())
 
-    def _recall(self, todo: list[Task]) -> Generator[Effect, Any, tuple[list[Task], dict[str, Any]]]:
+    def _recall(self, todo: Sequence[Task]) -> Generator[Effect, Any, tuple[Sequence[Task], dict[str, Any]]]:
         """Give tasks what their nodes have returned for the same input before; return the others, and the keys."""
         from perdure.pregel.caching import key_of
 
@@ -394,7 +400,7 @@ class Run:
         self.journal.keep(hits)
         return [task for task in todo if task not in hits], keys
 
-    def _memorise(self, done: list[Task], keys: dict[str, Any]) -> Loop:
+    def _memorise(self, done: Sequence[Task], keys: dict[str, Any]) -> Loop:
         """Let the cache keep what nodes have returned."""
         pairs = {
             keys[task.id]: (list(task.writes), task.node.cache.ttl)
@@ -420,7 +426,7 @@ class Run:
         for task in tasks:
             task.saved = bool(task.writes)
 
-    def _fail(self, todo: list[Task]) -> Loop:
+    def _fail(self, todo: Sequence[Task]) -> Loop:
         """Store what has ended in a superstep that can't be completed, and raise why.
 
         Raises:

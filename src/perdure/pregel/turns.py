@@ -9,9 +9,9 @@ Rules:
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-import uuid
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -184,7 +184,7 @@ def _ask(line: Line, thread_id: str, policy: BusyPolicy) -> None:
 
 
 def _take_lease(saver: BaseCheckpointSaver[Any], turn: Turn, policy: BusyPolicy) -> None:
-    holder = holder_name(uuid.uuid4().hex)
+    holder = holder_name(os.urandom(16).hex())
     asked = False
     for wait in _waits():
         lease = saver.acquire(turn.thread_id, holder, LEASE_SECONDS)
@@ -227,7 +227,7 @@ async def atake(saver: BaseCheckpointSaver[Any], thread_id: str, policy: BusyPol
 async def _atake_lease(saver: BaseCheckpointSaver[Any], turn: Turn, policy: BusyPolicy) -> None:
     import asyncio
 
-    holder = holder_name(uuid.uuid4().hex)
+    holder = holder_name(os.urandom(16).hex())
     asked = False
     for wait in _waits():
         try:

@@ -138,7 +138,8 @@ def _appended(dialect: Dialect, known: Known, prepared: Sequence[Prepared]) -> O
         if one.checkpoint_id is not None:
             if not _follows(one, head):
                 return None
-            record, pieces, tasks = yield from writing.made(dialect, ns, one, record, number, leads=head is not None)
+            follows = head is not None
+            record, led, pieces, tasks = yield from writing.made(dialect, ns, one, record, number, leads=follows)
             for frame in pieces:
                 rows.add(rows.pieces, number, frame)
                 number += 1
@@ -146,7 +147,7 @@ def _appended(dialect: Dialect, known: Known, prepared: Sequence[Prepared]) -> O
             stored = (*one.pieces.values(), *one.offered.values())
             values += [piece.value for piece in stored if isinstance(piece, Change)]
             values += [record.body] if record.body is not None else ()
-            frame = layout.seal_record(dialect.sealing, record, head)
+            frame = layout.seal_record(dialect.sealing, record, head, led)
             rows.add(rows.checkpoints, head, one.parent_id, one.run_id, one.searched, frame)
         elif one.parent_id != head:
             return None

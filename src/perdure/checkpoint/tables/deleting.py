@@ -112,7 +112,9 @@ def copy_thread(dialect: Dialect, source_id: str, target_id: str) -> Op[None]:
             frame = row[3]
             if shift:
                 record = yield from opened(at_source, source, frame, (source_id, checkpoint_ns, row[0]))
-                frame = layout.seal_record(at_target.sealing, layout.shifted(record, shift), row[0])
+                led = layout.open_row(at_source.sealing, frame, row[0]).led
+                led = [layout.shifted_task(task, shift) for task in led]
+                frame = layout.seal_record(at_target.sealing, layout.shifted(record, shift), row[0], led)
             else:
                 frame = _moved(at_source, at_target, frame, ("record", row[0]))
             yield [(sql["add_checkpoint"], (target, *row[:3], frame, *row[4:]))]

@@ -82,8 +82,8 @@ def _commit_one(dialect: Dialect, one: Prepared) -> Op[bool]:
     if not is_head:
         yield from set_apart(dialect, ns, one.checkpoint_id)
     follows = is_head and head is not None and one.parent_id == head
-    record, pieces, tasks = yield from made(dialect, ns, one, before, number, leads=follows)
-    frame = layout.seal_record(dialect.sealing, record, one.checkpoint_id)
+    record, led, pieces, tasks = yield from made(dialect, ns, one, before, number, leads=follows)
+    frame = layout.seal_record(dialect.sealing, record, one.checkpoint_id, led)
     batch, number = dialect.storing(ns, one, frame, pieces, number, is_new=is_head)
     # Who has been asked to stop is told so at each commit: so the lease must be looked at each time.
     keeps = is_head and not stop
@@ -113,7 +113,7 @@ def opened(dialect: Dialect, ns: int, frame: bytes, place: tuple[str, str, str])
 
 def made(
     dialect: Dialect, ns: int, one: Prepared, parent: Record | None, number: int, *, leads: bool
-) -> Op[tuple[Record, list[bytes], Sequence[TaskRecord]]]:
+) -> Op[tuple[Record, Sequence[TaskRecord], list[bytes], Sequence[TaskRecord]]]:
     """Make a checkpoint's record.
 
     Args:
@@ -122,10 +122,11 @@ def made(
         one: The commit, with a checkpoint.
         parent: The parent's record.
         number: Of the next piece.
-        leads: Whether the parent is the head, so that the record may take up the writes that led here.
+        leads: Whether the parent is the head, so that the row may take up the writes that led here.
 
     Returns:
-        The record, the frames of the new pieces, which count from `number`, and the writes that aren't in the record.
+        The record, the writes that lie in its row, the frames of the new pieces, which count from `number`, and the
+        writes that don't.
     """
     parent_versions, parent_refs = (None, {}) if parent is None else (parent.versions, parent.refs)
     refs, stored, missing = records.inherit(one, parent_versions, parent_refs)
@@ -139,7 +140,7 @@ def made(
             continue
         if not isinstance(piece, Change):
             if len(piece[1]) <= INLINE:
-                refs[channel] = list(piece)
+                refs[channel] = piece
                 continue
             piece = Change(Value(*piece))  # noqa: PLW2901
         held = parent_refs.get(channel)
@@ -159,12 +160,12 @@ def made(
     led: Sequence[TaskRecord] = ()
     if leads and tasks and layout.fits_in_record(tasks):
         led, tasks = tasks, ()
-    record = build(Record, (one.versions, refs, *one.header, led, None))
+    record = build(Record, (one.versions, refs, *one.header, None))
     if len(one.header[1]) + _CHANNEL_COSTS * len(one.versions) > layout.LEAST_BODY:
         record, frame = _with_body(dialect.sealing, record, parent, (number + len(pieces), ns))
         if frame is not None:
             pieces.append(frame)
-    return record, pieces, tasks
+    return record, led, pieces, tasks
 
 
 _CHANNEL_COSTS = 16

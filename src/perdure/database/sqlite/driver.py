@@ -213,7 +213,10 @@ class Driver:
                 for job in jobs:
                     job.error = job.error or e
             wake(jobs)
-            jobs = None if more is None else self._inbox.get()
+            is_last = more is None
+            jobs = more = None  # nothing of them stays until the next come
+            if not is_last:
+                jobs = self._inbox.get()
 
     # -- turns
 
