@@ -391,7 +391,7 @@ class InMemorySaver(BaseCheckpointSaver[V]):
     def commit(self, prepared: Sequence[Prepared]) -> bool:
         with self._lock:
             if len(prepared) == 1:
-                self._commit_one(*prepared)
+                self._commit_one(prepared[0])
                 return False
             staged: dict[tuple[str, str, str], _Record] = {}
             heads: dict[tuple[str, str], str] = {}
