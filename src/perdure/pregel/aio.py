@@ -241,7 +241,7 @@ class _AsyncCommits:
         Return what the caller has to wait for, if anything; what comes of it is for `note`.
         """
         if self.is_inline:
-            self.commit(prepared)
+            self.note(self.saver.commit(prepared))
             return None
         if not self.is_behind:
             return self.saver.acommit(prepared)  # type: ignore[no-any-return]
@@ -260,10 +260,6 @@ class _AsyncCommits:
         self._queue.append(prepared)
         if self._task is None:
             self._task = asyncio.create_task(self._work())
-
-    def commit(self, prepared: Sequence[Any]) -> None:
-        """Commit to a saver that never waits."""
-        self.note(self.saver.commit(prepared))
 
     def note(self, stop: bool) -> None:
         """Note whether somebody has asked the run to stop, as a commit tells."""

@@ -329,7 +329,6 @@ class Run:
         execute, store = Execute(()), Store(())  # one of each: the driver is done with it when it answers
         before, after = settings.interrupt_before, settings.interrupt_after
         control, turn = self.control, self.turn
-        is_inline = self.saver is not None and self.saver.inline and not teller.is_heard  # nobody has to wait for it
         while True:
             if turn is not None and (turn.is_lost or turn.is_asked_to_stop):
                 self._refuse_to_go_on()
@@ -376,10 +375,7 @@ class Run:
             if not after:
                 tasks = ()
             if store.prepared:
-                if is_inline:
-                    self.commits.commit(store.prepared)
-                else:
-                    yield store
+                yield store
                 store.prepared = ()
             self.resuming = False
             self.answers.clear()

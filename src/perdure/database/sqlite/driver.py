@@ -231,8 +231,8 @@ class Driver:
 
     def _submit(self, jobs: Sequence[Job], later: bool = False) -> None:
         """Have the jobs run, as a leader or by one."""
-        ticket = _Ticket(jobs)
         if not self._may_lead():
+            ticket = _Ticket(jobs)
             if later or self._leader == threading.get_ident():
                 self._leave(ticket, later)
                 return
@@ -247,15 +247,16 @@ class Driver:
                 if ticket.done:
                     return
                 self._leader = threading.get_ident()
-        self._lead(ticket)
+        self._lead(jobs)
         if self._left and self._may_lead():
-            self._lead(_Ticket(()))
+            self._lead(())
 
     def _may_lead(self) -> bool:
         """Become the leader if there is none."""
         me = threading.get_ident()
         with self._mutex:
-            self._check_usable()
+            if self._closed or self._born != _generation:
+                self._check_usable()
             if self._leader is not None:
                 return False
             self._leader = me
@@ -267,7 +268,7 @@ class Driver:
             raise UsageError("a saver was used by a finalizer or a signal handler amid its own call")
         self._left.append(ticket)
         if self._may_lead():  # the leader may have looked just before
-            self._lead(_Ticket(()))
+            self._lead(())
 
     def _sleep(self, ticket: _Ticket) -> None:
         assert ticket.wake is not None
@@ -281,33 +282,39 @@ class Driver:
                     self._pass_on()
             raise
 
-    def _lead(self, ticket: _Ticket) -> None:
-        """Run the ticket's jobs and all that wait, then hand the lead on."""
-        tickets = [ticket]
-        while tickets:
-            if self._queue:
-                with self._mutex:
-                    waiting, self._queue = self._queue, deque()
-                tickets += waiting
-            while self._left:
-                tickets.append(self._left.popleft())
+    def _lead(self, jobs: Sequence[Job]) -> None:
+        """Run the leader's own jobs and all that wait, then hand the lead on."""
+        while True:
+            tickets = self._waiting() if self._queue or self._left else ()
+            if tickets:
+                jobs = [*jobs, *[job for ticket in tickets for job in ticket.jobs]]
             try:
-                self._execute([job for t in tickets for job in t.jobs] if len(tickets) > 1 else tickets[0].jobs)
+                self._execute(jobs)
             except BaseException as e:
                 try:
-                    self._abandon(tickets, e)
+                    self._abandon(jobs, e)
                 finally:
                     self._settle(tickets)
                     self._pass_on()
                 raise
-            self._settle(tickets)
-            tickets = []
-            if self._left:
-                tickets.append(self._left.popleft())
+            if tickets:
+                self._settle(tickets)
+            if not self._left:
+                break
+            jobs = ()
         self._pass_on()
 
+    def _waiting(self) -> Sequence[_Ticket]:
+        """Take the tickets of those who wait, and those that were left."""
+        with self._mutex:
+            waiting, self._queue = self._queue, deque()
+        tickets = [*waiting]
+        while self._left:
+            tickets.append(self._left.popleft())
+        return tickets
+
     @staticmethod
-    def _settle(tickets: list[_Ticket]) -> None:
+    def _settle(tickets: Sequence[_Ticket]) -> None:
         for ticket in tickets:
             ticket.done = True
             if ticket.wake is not None:
@@ -324,13 +331,12 @@ class Driver:
             self._leader = 0  # nobody's number, until the heir is awake
         heir.wake.set()  # type: ignore[union-attr]
 
-    def _abandon(self, tickets: list[_Ticket], cause: BaseException) -> None:
+    def _abandon(self, jobs: Sequence[Job], cause: BaseException) -> None:
         """Undo what a signal, or the end of the connection, interrupted."""
-        for ticket in tickets:
-            for job in ticket.jobs:
-                if job.error is None:
-                    job.error = TransientStorageError("the commit was interrupted")
-                    job.error.__cause__ = cause
+        for job in jobs:
+            if job.error is None:
+                job.error = TransientStorageError("the commit was interrupted")
+                job.error.__cause__ = cause
         self._forget()
         if self._connection.in_transaction():
             self._connection.execute("ROLLBACK")
