@@ -31,10 +31,13 @@ async def arun_task(run: Run, task: Task, begun: Begun | None = None) -> Task:
     else:
         scope = begun.scope
     enter(scope)
-    if not run.tells_tasks:
-        return await _aattempts(scope, begun)
-    with run.observer.task(scope):
-        return await _aattempts(scope, begun)
+    try:
+        if not run.tells_tasks:
+            return await _aattempts(scope, begun)
+        with run.observer.task(scope):
+            return await _aattempts(scope, begun)
+    finally:
+        scope.let_go()
 
 
 class Begun(NamedTuple):
@@ -69,6 +72,7 @@ def run_in_thread(run: Run, task: Task) -> Begun | None:
     except BaseException as error:  # noqa: BLE001 - a node may raise anything; the policy decides, on the loop
         return Begun(scope, 0, None, carried(error))
     if waiting is None and scope.kept is None and at > len(task.node.branches):
+        scope.let_go()
         return None
     return Begun(scope, at, waiting, None)
 

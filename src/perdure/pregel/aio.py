@@ -74,6 +74,7 @@ async def adrive(run: Run, loop: Loop) -> AsyncGenerator[Event, None]:
     finally:
         loop.close()
         await commits.close()
+        run.let_go()
 
 
 LONGEST_HOLD = 0.002

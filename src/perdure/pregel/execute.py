@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 def run_task(run: Run, task: Task) -> Task:
     """Run a task to its end in a context of its own; its outcome is in the task."""
-    copy_context().run(_observed if run.tells_tasks else _attempts, TaskScope(run, task))
+    scope = TaskScope(run, task)
+    copy_context().run(_observed if run.tells_tasks else _attempts, scope)
+    scope.let_go()
     return task
 
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+from weakref import proxy
 
 from perdure.channels.base import MISSING
 from perdure.checkpoint.base import TaskWrites
@@ -497,6 +498,14 @@ class Run:
         return self.journal.take_unsaved()
 
     # -- the end
+
+    def let_go(self) -> None:
+        """Let its parts refer to the run weakly: it is freed as soon as nobody needs it, without a collector.
+
+        The driver calls it when the run is over. What a thread that nothing could stop still asks of the parts works.
+        """
+        me = proxy(self)
+        self.journal.run = self.teller.run = self.commits.run = me
 
     def _show_stop(self) -> None:
         """Let the output include what tasks of the stopped superstep have finished; it counts once the step does."""

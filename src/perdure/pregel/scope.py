@@ -62,6 +62,11 @@ class TaskScope:
         self._config = None
         self._runtime = None
 
+    def let_go(self) -> None:
+        """Forget what refers back to it, once the task has ended: then it is freed at once, without a collector."""
+        if self._config is not None or self._runtime is not None:
+            self._config = self._runtime = None
+
     # -- questions
 
     def ask(self, value: Any, response_schema: Any = None) -> Any:

@@ -69,6 +69,7 @@ def drive(run: Run, loop: Loop) -> Iterator[Event]:
     finally:
         loop.close()
         commits.close()
+        run.let_go()
 
 
 _WORKER_DONE = object()
