@@ -129,9 +129,9 @@ async def _aexecute(run: Run, tasks: Sequence[Task], commits: _AsyncCommits) -> 
             batch = _finished(running, done)
             if batch:
                 run.ended(batch)
-                if running and (unsaved := run.take_unsaved()):  # noqa: SIM102 - what comes next awaits
-                    if (committing := commits.put(unsaved)) is not None:
-                        commits.note(await committing)
+                unsaved = run.take_unsaved() if running else []
+                if unsaved and (committing := commits.put(unsaved)) is not None:
+                    commits.note(await committing)
             if listens:
                 for event in sink.drain():
                     yield event
