@@ -26,7 +26,6 @@ from perdure.checkpoint.base import (
 )
 from perdure.checkpoint.chains import LEAST_LONG, Change, Value
 from perdure.checkpoint.serde.base import SerializerProtocol
-from perdure.checkpoint.serde.compression import SMALLEST
 from perdure.errors import ConflictError, CorruptCheckpointError, SerializationError, StorageError
 from perdure.tuples import build
 
@@ -166,7 +165,7 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
         tasks = [encode_task(plain, writes[0], values, pieces)]
     else:
         tasks = [encode_task(plain, task, values, pieces) for task in writes]
-    header = _encode_header(serde, plain, checkpoint, metadata or {})
+    header = _encode_header(serde, checkpoint, metadata or {})
     run_id = metadata.get("run_id") if metadata else None
     if run_id is not None:
         run_id = str(run_id)
@@ -193,15 +192,11 @@ def prepare(serde: SerializerProtocol, lineage: Lineage, commit: Commit) -> Prep
     )
 
 
-def _encode_header(
-    serde: SerializerProtocol, plain: Plain, checkpoint: Checkpoint, metadata: CheckpointMetadata
-) -> Blob:
+def _encode_header(serde: SerializerProtocol, checkpoint: Checkpoint, metadata: CheckpointMetadata) -> Blob:
     others = {k: v for k, v in checkpoint.items() if k not in _STANDARD} if len(checkpoint) > len(_STANDARD) else {}
     seen, updated = checkpoint["versions_seen"], checkpoint.get("updated_channels")
-    header = [checkpoint["v"], checkpoint["ts"], seen, updated, metadata, others]
     try:
-        blob = plain(header)
-        return blob if len(blob[1]) < SMALLEST else serde.dumps_typed(header)  # compressed
+        return serde.dumps_typed([checkpoint["v"], checkpoint["ts"], seen, updated, metadata, others])
     except SerializationError as e:
         e.path = e.path.replace("$[4]", "$.metadata", 1)
         raise
