@@ -338,19 +338,27 @@ def test_several_loops_in_several_threads():
         assert list(pool.map(lambda n: asyncio.run(runs(n)), range(8))) == [[3] * 10] * 8
 
 
+def ended(before: set[threading.Thread]) -> bool:
+    """Wait for the threads that are none of those before."""
+    for _ in range(50):
+        gc.collect()  # what the last thread has let go may be part of a circle
+        if not set(threads()) - before:
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def test_threads_end_with_their_loop():
+    before = set(threads())
     graph = of(lambda state: one("done"))
     for _ in range(30):
         asyncio.run(many(graph, 3))
-    for _ in range(100):
-        gc.collect()  # what the last thread has let go may be part of a circle
-        if not threads():
-            return
-        time.sleep(0.05)
-    raise AssertionError(threads())
+    assert ended(before)
 
 
-def test_a_loop_that_is_closed_amid_a_run():
+@pytest.mark.parametrize("is_told", [False, True])
+def test_a_loop_that_is_closed_amid_a_run(is_told):
+    before = set(threads())
     entered, opened = threading.Event(), threading.Event()
 
     def node(state: State) -> Any:
@@ -364,9 +372,17 @@ def test_a_loop_that_is_closed_amid_a_run():
     run.cancel()
     loop.run_until_complete(asyncio.wait([run]))
     loop.run_until_complete(loop.shutdown_asyncgens())
+    if is_told:  # of the end of the node, but not run again
+        opened.set()
+        while not loop._ready:
+            time.sleep(0.001)
     loop.close()
     opened.set()
+    closed = weakref.ref(loop)
+    del loop, run
     assert asyncio.run(many(of(lambda state: one("done")), 3)) == [[n, "done"] for n in range(3)]
+    assert ended(before)
+    assert closed() is None
 
 
 # -- graphs called from plain nodes

@@ -13,8 +13,9 @@ Theory of operation:
    seconds.
 4. Whoever is cancelled goes at once. What no worker has taken is then left out. What runs goes on, as nothing can stop
    a thread; the loop's default executor waits for it, so that `asyncio.run` returns after it.
-5. The threads are those of an executor that ends with the desk, and the desk with its loop. They end before the
-   interpreter does, which waits for what they run.
+5. The threads are those of an executor that ends with the desk, and the desk with its loop, or when another loop gets
+   one after that was closed: outcomes that a closed loop didn't take refer to it. They end before the interpreter
+   does, which waits for what they run.
 """
 
 from __future__ import annotations
@@ -247,6 +248,8 @@ def _look_up(loop: asyncio.AbstractEventLoop) -> _Desk:
     desk = _desks.get(loop)
     if desk is None:
         with _desks_lock:
+            for closed in [known for known in _desks if known.is_closed()]:
+                del _desks[closed]
             desk = _desks[loop] = _Desk()
     _here.loop, _here.desk = weakref.ref(loop), weakref.ref(desk)
     return desk
