@@ -46,6 +46,19 @@ IS_CI = bool(os.environ.get("PERDURE_CI"))
 settings.register_profile("perdure", deadline=None, derandomize=IS_CI)
 settings.load_profile("perdure")
 
+# What a worker of xdist fails with itself, outside of its tests, is followed by xdist's own error about its tests.
+_own_errors: list[str] = []
+
+
+def pytest_internalerror(excrepr):
+    _own_errors.append(str(excrepr))
+
+
+def pytest_unconfigure(config):
+    """Say once more, at the end of the log, what came first."""
+    if len(_own_errors) > 1:
+        print("The first of pytest's own errors:", *_own_errors[0].splitlines()[-15:], sep="\n")
+
 
 def pytest_sessionfinish(session):
     """Fail the run if a test was skipped in CI: what is missing there has to be installed."""
