@@ -17,7 +17,7 @@ from perdure.checkpoint.deltas import COUNT, Script
 from perdure.errors import SerializationError
 from perdure.tuples import build
 
-LEAST: Final = 128 * 1024
+LEAST: Final = 256 * 1024
 """Shorter texts fit into the cache, and are encoded as a whole."""
 
 _SLICE = 64 * 1024
@@ -119,20 +119,25 @@ def _more(
     """Return what items have beyond those that are stored; None: they have others, no more, or can't be encoded."""
     at = 0
     more: list[memoryview] = []
-    for start in range(0, len(items), step):
-        some = items[start : start + step]
-        try:
-            part = memoryview(plain(some)[1])[len(_header(len(some))) :]
-        except SerializationError:
-            return None
-        held = size - at
-        at += len(part)
-        if held > 0:
-            if not stored.startswith(part[:held], size - held):
+    skip = len(_header(step))
+    try:
+        for start in range(0, len(items), step):
+            some = items[start : start + step]
+            if len(some) < step:
+                skip = len(_header(len(some)))
+            part = memoryview(plain(some)[1])[skip:]
+            begin, at = at, at + len(part)
+            if at <= size:
+                if not stored.startswith(part, begin):
+                    return None
+            elif begin >= size:
+                more.append(part)
+            elif stored.startswith(part[: size - begin], begin):
+                more.append(part[size - begin :])
+            else:
                 return None
-            part = part[held:]
-        if part:
-            more.append(part)
+    except SerializationError:
+        return None
     return b"".join(more) if at > size else None
 
 
