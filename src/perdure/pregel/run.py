@@ -503,6 +503,7 @@ class Run:
         """Let its parts refer to the run weakly: it is freed as soon as nobody needs it, without a collector.
 
         The driver calls it when the run is over. What a thread that nothing could stop still asks of the parts works.
+        A run that an error stopped is kept by its traceback, and by the task that has the error, until collected.
         """
         me = proxy(self)
         self.journal.run = self.teller.run = self.commits.run = me

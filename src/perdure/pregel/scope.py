@@ -59,8 +59,7 @@ class TaskScope:
         self.waited = 0
         self.kept = None
         self.subgraphs_called = None
-        self._config = None
-        self._runtime = None
+        self.let_go()
 
     def let_go(self) -> None:
         """Forget what refers back to it, once the task has ended: then it is freed at once, without a collector."""

@@ -255,8 +255,7 @@ class Driver:
         """Become the leader if there is none."""
         me = threading.get_ident()
         with self._mutex:
-            if self._closed or self._born != _generation:
-                self._check_usable()
+            self._check_usable()
             if self._leader is not None:
                 return False
             self._leader = me
